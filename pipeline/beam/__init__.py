@@ -1,0 +1,1 @@
+"""PTransforms that wrap the pure layers, and the jobs made of them."""

@@ -1,0 +1,217 @@
+"""Options as frozen dataclasses: from flags or YAML, checked before anything starts.
+
+A config is a frozen dataclass whose fields are declared with `option`, and which checks itself in `__post_init__`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pipeline import files
+from pipeline.errors import ConfigError, InputError
+
+ConfigT = TypeVar("ConfigT")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    source: str = "",
+) -> Any:
+    """Declares a config's field.
+
+    Args:
+        default: its default.
+        help: what it does, with its unit, for `--help` and the docs.
+        choices: the values it may have.
+        minimum: least value, itself allowed.
+        maximum: largest value, itself allowed.
+        source: the paper or code that it follows.
+    """
+    metadata = {
+        "help": help,
+        "choices": tuple(choices) if choices else None,
+        "minimum": minimum,
+        "maximum": maximum,
+        "source": source,
+    }
+    if isinstance(default, (dict, list)) or dataclasses.is_dataclass(default):
+        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_ranges(config: Any) -> None:
+    """Checks the choices, minima and maxima that `option` declared.
+
+    Raises:
+        ConfigError: naming the option, what it may be, and what it is.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        choices, low, high = (field.metadata.get(key) for key in ("choices", "minimum", "maximum"))
+        if value is None:
+            continue
+        if choices and value not in choices:
+            raise ConfigError(f"{field.name} must be one of {', '.join(map(str, choices))}", received=repr(value))
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            allowed = (
+                f"between {low} and {high}"
+                if None not in (low, high)
+                else f"at least {low}"
+                if high is None
+                else f"at most {high}"
+            )
+            raise ConfigError(f"{field.name} must be {allowed}", received=value)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The config as plain dictionaries, lists and scalars, fit for YAML and JSON."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def from_dict(kind: type[ConfigT], values: Mapping[str, Any], *, where: str = "") -> ConfigT:
+    """Builds a config from a mapping such as YAML gives, checking names and types.
+
+    Args:
+        kind: the config's class.
+        values: by field name; nested configs as mappings. What is left out keeps its default.
+        where: the path of this mapping within the whole, for messages.
+
+    Raises:
+        ConfigError: for an unknown name (with the nearest known one) or a value of the wrong type.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where or kind.__name__} must be a mapping", received=repr(values))
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+    arguments = {}
+    for name, value in values.items():
+        path = f"{where}.{name}" if where else str(name)
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            raise ConfigError(
+                f"There is no option {path}",
+                do=f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(names)}",
+            )
+        arguments[name] = _coerce(hints[name], value, path)
+    return kind(**arguments)
+
+
+def _coerce(hint: Any, value: Any, path: str) -> Any:
+    """`value` as the annotated type `hint`, where that loses nothing."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in parts:
+            return None
+        members = [part for part in parts if part is not type(None)]
+        for index, part in enumerate(members):
+            try:
+                return _coerce(part, value, path)
+            except ConfigError:
+                if index == len(members) - 1:
+                    raise
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):  # type: ignore[arg-type]
+            return value
+        return from_dict(hint, value, where=path)  # type: ignore[arg-type]
+    if origin in (tuple, list):
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+            raise ConfigError(f"{path} must be a list", received=repr(value))
+        items = [_coerce(parts[0], item, f"{path}[{i}]") for i, item in enumerate(value)]
+        return tuple(items) if origin is tuple else items
+    if origin in (dict, Mapping) or hint is dict or getattr(origin, "__name__", "") == "Mapping":
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path} must be a mapping", received=repr(value))
+        return dict(value)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str):  # YAML reads 1e-4 as a string.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    raise ConfigError(
+        f"{path} must be of type {getattr(hint, '__name__', hint)}",
+        received=f"{value!r} ({type(value).__name__})",
+    )
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    """Reads a YAML mapping.
+
+    Raises:
+        ConfigError: if the file is missing, is not YAML, or is not a mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(files.read(path))
+    except InputError as error:
+        raise ConfigError(str(error)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML", received=" ".join(str(error).split())) from error
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of options", received=repr(values)[:80])
+    return values or {}
+
+
+def load_yaml(kind: type[ConfigT], path: str) -> ConfigT:
+    """Builds a config from a YAML file; see `read_yaml` and `from_dict`."""
+    return from_dict(kind, read_yaml(path))
+
+
+def dump_yaml(config: Any) -> str:
+    """The config as YAML that `load_yaml` reads back to an equal config."""
+    import yaml
+
+    return str(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
+
+
+def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
+    """Replaces single values, given as `a.b=c` with `c` in YAML.
+
+    Raises:
+        ConfigError: for an override not of that form, an unknown name or a value of the wrong type.
+    """
+    import yaml
+
+    values = to_dict(config)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise ConfigError("An override must look like a.b=value", received=repr(override))
+        *parents, last = path.strip().split(".")
+        node = values
+        for parent in parents:
+            child = node.get(parent)
+            if child is None:
+                child = node[parent] = {}
+            if not isinstance(child, dict):
+                raise ConfigError(f"There is no option {path}", do=f"{parent} holds no options of its own")
+            node = child
+        try:
+            node[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The value in {override!r} is not YAML") from error
+    return from_dict(type(config), values)

@@ -1,0 +1,56 @@
+"""What a user can get wrong.
+
+Every message says what was needed, what came, and what to do. The command line prints the message alone and
+exits with code 2; anything that is not a `UserError` is a fault of this project.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something that the user can put right; its message is the whole of what the user sees."""
+
+    def __init__(self, needed: str, *, received: object = None, do: str = "") -> None:
+        """Composes the message.
+
+        Args:
+            needed: what was needed, or what went wrong, as a sentence.
+            received: what came instead; left out of the message if None.
+            do: what the user can do about it, as a sentence.
+        """
+        parts = [needed.rstrip(".") + "."]
+        if received is not None:
+            parts.append(f"Received: {received}.")
+        if do:
+            parts.append(do.rstrip(".") + ".")
+        super().__init__(" ".join(parts))
+        self._arguments = (needed, received, do)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Workers raise these in other processes: they must survive pickling with their message intact.
+        needed, received, do = self._arguments
+        return (_rebuild, (type(self), needed, received, do))
+
+
+def _rebuild(kind: type[UserError], needed: str, received: object, do: str) -> UserError:
+    return kind(needed, received=received, do=do)
+
+
+class ConfigError(UserError):
+    """An option with a value it cannot have, or options that contradict one another."""
+
+
+class InputError(UserError):
+    """Input that is missing, unreadable, or not in the stated format."""
+
+
+class VocabularyError(UserError):
+    """A vocabulary that is missing, malformed, or lacks what BERT needs."""
+
+
+class OutputError(UserError):
+    """An output that cannot be written, or that would overwrite something else."""
+
+
+class CorpusError(UserError):
+    """A corpus of TFRecords that is unfinished, damaged, or does not match what reads it."""

@@ -1,0 +1,257 @@
+"""Files, local or on any file system that Beam knows (gs://, s3://, hdfs://).
+
+Local paths use the operating system alone; Beam's FileSystems, slow to import, only where a path has a scheme.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob as local_glob
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, NamedTuple
+
+from pipeline.errors import InputError, OutputError
+
+
+class FileInfo(NamedTuple):
+    """A file and its size in bytes."""
+
+    path: str
+    bytes: int
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` names a file system by a scheme, such as gs://."""
+    return "://" in path
+
+
+def _beam_file_systems() -> Any:
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
+
+
+def join(directory: str, *names: str) -> str:
+    """Joins path segments on whatever file system `directory` is."""
+    if is_remote(directory):
+        return "/".join([directory.rstrip("/"), *names])
+    return os.path.join(directory, *names)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file at `path`."""
+    if is_remote(path):
+        return bool(_beam_file_systems().exists(path))
+    return os.path.exists(path)
+
+
+def match(patterns: Sequence[str]) -> list[FileInfo]:
+    """Lists the files that globs, directories and paths name, each once, sorted by path.
+
+    A directory means the files anywhere below it; names beginning with "." or "_" are passed over there, as Beam,
+    Spark and Hadoop do.
+
+    Raises:
+        InputError: if a pattern names no file.
+    """
+    found: dict[str, int] = {}
+    for pattern in patterns:
+        matches = list(_match_remote(pattern) if is_remote(pattern) else _match_local(pattern))
+        if not matches:
+            raise InputError(
+                "Each input must name at least one file",
+                received=repr(pattern),
+                do="Check the path; put globs into quotes so that the shell leaves them alone",
+            )
+        found.update(matches)
+    return [FileInfo(path, found[path]) for path in sorted(found)]
+
+
+def _match_local(pattern: str) -> Iterator[tuple[str, int]]:
+    paths = [pattern] if os.path.exists(pattern) else local_glob.glob(pattern, recursive=True)
+    for path in paths:
+        if os.path.isdir(path):
+            for folder, folders, names in os.walk(path):
+                folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+                for name in names:
+                    if not name.startswith((".", "_")):
+                        file = os.path.join(folder, name)
+                        yield file, os.path.getsize(file)
+        else:
+            yield path, os.path.getsize(path)
+
+
+def _match_remote(pattern: str) -> Iterator[tuple[str, int]]:
+    try:
+        for candidate in (pattern, pattern.rstrip("/") + "/**"):
+            result = _beam_file_systems().match([candidate])[0].metadata_list
+            if result:
+                yield from ((info.path, info.size_in_bytes) for info in result)
+                return
+    except Exception as error:  # Beam's file systems raise whatever their clients do.
+        raise InputError(
+            f"Cannot list {pattern}",
+            received=f"{type(error).__name__}: {error}",
+            do="Check the path, the credentials, and that the extra for it is installed (gcp, aws)",
+        ) from error
+
+
+@contextlib.contextmanager
+def open_read(path: str, start: int = 0) -> Iterator[IO[bytes]]:
+    """Opens a file's raw bytes, at byte `start`.
+
+    Raises:
+        InputError: if it cannot be opened or read.
+    """
+    try:
+        if is_remote(path):
+            from apache_beam.io.filesystem import CompressionTypes
+
+            stream = _beam_file_systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        else:
+            stream = open(path, "rb")
+        with stream:
+            if start:
+                stream.seek(start)
+            yield stream
+    except OSError as error:
+        raise InputError(f"Cannot read {path}", received=_reason(error)) from error
+
+
+def read(path: str) -> bytes:
+    """The whole of a file.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    with open_read(path) as stream:
+        return stream.read()
+
+
+class AtomicWriter:
+    """Writes a file under a temporary name and counts and hashes it on the way.
+
+    Use `write_file`, which moves it to its final name at the end, or leaves nothing.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of what was written so far, hexadecimal."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Appends `data`."""
+        self._stream.write(data)
+        self._hash.update(data)
+        self.bytes += len(data)
+
+
+@contextlib.contextmanager
+def write_file(path: str) -> Iterator[AtomicWriter]:
+    """Writes `path` so that it is there complete or not at all: a temporary name beside it, then a rename.
+
+    The temporary name is a function of `path`, so that a retry overwrites what an attempt that was killed left. Two
+    attempts at one file write the same bytes.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    temporary = temporary_name(path)
+    try:
+        if is_remote(path):
+            systems = _beam_file_systems()
+            from apache_beam.io.filesystem import CompressionTypes
+
+            with systems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+                yield AtomicWriter(stream)
+            if systems.exists(path):
+                systems.delete([path])
+            systems.rename([temporary], [path])
+        else:
+            with open(temporary, "wb") as stream:
+                yield AtomicWriter(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+    except OSError as error:
+        remove(temporary)
+        raise OutputError(
+            f"Cannot write {path}",
+            received=_reason(error),
+            do="Nothing was left under that name. Check the space and the permissions, then run again",
+        ) from error
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def temporary_name(path: str) -> str:
+    """The name under which `path` is written until it is complete."""
+    head, _, tail = path.rpartition("/")
+    return f"{head}/.{tail}.tmp" if head or path.startswith("/") else f".{tail}.tmp"
+
+
+def write_atomically(path: str, data: bytes) -> None:
+    """Writes a small file whole, or not at all.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with write_file(path) as writer:
+        writer.write(data)
+
+
+def make_directory(path: str) -> None:
+    """Makes a directory and those above it, if they are not there; nothing on object stores.
+
+    Raises:
+        OutputError: if it cannot be made or written to.
+    """
+    if is_remote(path):
+        return
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the output directory {path}",
+            received=_reason(error),
+            do="Choose a directory that you may write to",
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"Cannot write to the output directory {path}",
+            do="Choose a directory that you may write to",
+        )
+
+
+def list_names(directory: str) -> list[str]:
+    """Names of the files directly in `directory`, sorted; empty where there is none."""
+    if is_remote(directory):
+        prefix = directory.rstrip("/") + "/"
+        metadata = _beam_file_systems().match([prefix + "*"])[0].metadata_list
+        return sorted(info.path[len(prefix) :] for info in metadata)
+    return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+
+
+def remove(path: str) -> None:
+    """Removes a file, or an empty directory, if it is there."""
+    if is_remote(path):
+        if exists(path):
+            _beam_file_systems().delete([path])
+        return
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.isdir(path):
+            os.rmdir(path)
+        else:
+            os.remove(path)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

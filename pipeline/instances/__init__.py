@@ -1,0 +1,1 @@
+"""Turning documents of tokens into pre-training instances."""

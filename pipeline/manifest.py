@@ -1,0 +1,130 @@
+"""The corpus's manifest: written last by one half of the system, checked by the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline import files
+from pipeline.errors import CorpusError
+from pipeline.records import RecordSpec
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished shard.
+
+    Attributes:
+        name: file name within the corpus's directory.
+        split: "train" or "validation".
+        examples: examples it holds.
+        tokens: real tokens, specials included, padding not.
+        predictions: masked positions.
+        bytes: size of the file.
+        sha256: SHA-256 of the file, hexadecimal.
+    """
+
+    name: str
+    split: str
+    examples: int
+    tokens: int
+    predictions: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TokenizerDescription:
+    """The tokenizer that made a corpus, enough to make it again.
+
+    Attributes:
+        kind: "wordpiece".
+        vocab_file: file name of the vocabulary, within the corpus's directory.
+        sha256: SHA-256 of that file, hexadecimal.
+        vocab_size: entries.
+        lower_case: whether text was lower-cased and stripped of accents.
+        special_ids: ids of the special tokens, by "pad", "unk", "cls", "sep", "mask".
+    """
+
+    kind: str
+    vocab_file: str
+    sha256: str
+    vocab_size: int
+    lower_case: bool
+    special_ids: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that is known of a finished corpus.
+
+    Attributes:
+        options: every option that the corpus was made with, defaults included.
+        spec: the shape of its examples.
+        tokenizer: the tokenizer that made it.
+        inputs: input files with their sizes, `{"path": str, "bytes": int}`.
+        shards: its shards, in order.
+        statistics: what was counted while making it; see docs/corpus.md.
+        versions: versions of this package and of what decides its bytes.
+    """
+
+    options: Mapping[str, Any]
+    spec: RecordSpec
+    tokenizer: TokenizerDescription
+    inputs: tuple[Mapping[str, Any], ...]
+    shards: tuple[Shard, ...]
+    statistics: Mapping[str, Any]
+    versions: Mapping[str, str]
+    format_version: int = field(default=FORMAT_VERSION)
+
+    def split(self, name: str) -> tuple[Shard, ...]:
+        """The shards of one split, "train" or "validation"."""
+        return tuple(shard for shard in self.shards if shard.split == name)
+
+
+def write_manifest(manifest: Manifest, corpus_dir: str) -> None:
+    """Writes `manifest` into `corpus_dir`, whole or not at all.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
+    files.write_atomically(files.join(corpus_dir, MANIFEST_NAME), text.encode())
+
+
+def read_manifest(corpus_dir: str) -> Manifest:
+    """Reads the manifest of the corpus in `corpus_dir`.
+
+    Raises:
+        CorpusError: if there is none, or it is not one of this format.
+    """
+    path = files.join(corpus_dir, MANIFEST_NAME)
+    if not files.exists(path):
+        raise CorpusError(
+            f"{corpus_dir} is not a finished corpus: it has no {MANIFEST_NAME}",
+            do="Run the corpus job until it ends; run again, it goes on where it stopped",
+        )
+    try:
+        data = json.loads(files.read(path))
+        if data["format_version"] != FORMAT_VERSION:
+            raise CorpusError(
+                f"{path} must have format version {FORMAT_VERSION}",
+                received=data["format_version"],
+                do="Make the corpus again, or read it with the version of this package that made it",
+            )
+        return Manifest(
+            options=data["options"],
+            spec=RecordSpec(**data["spec"]),
+            tokenizer=TokenizerDescription(**data["tokenizer"]),
+            inputs=tuple(data["inputs"]),
+            shards=tuple(Shard(**shard) for shard in data["shards"]),
+            statistics=data["statistics"],
+            versions=data["versions"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path} is damaged ({type(error).__name__}: {error})", do="Make the corpus again") from error

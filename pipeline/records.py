@@ -1,0 +1,222 @@
+"""The record contract: what a training example holds, and its bytes.
+
+The writer, the loader, the manifest and the validator all derive names, dtypes and lengths from `RecordSpec`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.errors import ConfigError
+
+# tensorflow/models' names with use_v2_feature_names=True, and google-research/bert's where they differ.
+_V1_NAMES = {"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}
+
+_HEADER_BYTES = 12  # uint64 length, then its masked CRC-32C.
+_FOOTER_BYTES = 4  # The data's masked CRC-32C.
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One fixed-length feature of an example.
+
+    Attributes:
+        name: the feature's key.
+        dtype: "int64" or "float32".
+        length: how many values every example holds.
+    """
+
+    name: str
+    dtype: str
+    length: int
+
+
+@dataclass(frozen=True)
+class RecordSpec:
+    """The shape of every example of a corpus.
+
+    Attributes:
+        max_seq_length: S, tokens of an example, specials and padding included.
+        max_predictions_per_seq: P, room for predictions in an example.
+        next_sentence: whether examples carry `next_sentence_labels`.
+        feature_names: "v2" for tensorflow/models' names, "v1" for google-research/bert's (`input_ids`,
+            `segment_ids`).
+
+    Raises:
+        ConfigError: if S and P cannot hold together.
+    """
+
+    max_seq_length: int
+    max_predictions_per_seq: int
+    next_sentence: bool = True
+    feature_names: str = "v2"
+
+    def __post_init__(self) -> None:
+        if self.max_seq_length < 5:
+            raise ConfigError(
+                "max_seq_length needs room for [CLS], [SEP], [SEP] and two tokens, so at least 5",
+                received=self.max_seq_length,
+            )
+        if not 1 <= self.max_predictions_per_seq <= self.max_seq_length:
+            raise ConfigError(
+                f"max_predictions_per_seq must be between 1 and max_seq_length ({self.max_seq_length})",
+                received=self.max_predictions_per_seq,
+                do="BERT uses 20 for length 128 and 76 to 80 for length 512",
+            )
+        if self.feature_names not in ("v1", "v2"):
+            raise ConfigError("feature_names must be v1 or v2", received=self.feature_names)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The features under the names that are written, in the order of records.md."""
+        seq, predictions = self.max_seq_length, self.max_predictions_per_seq
+        features = [
+            Feature("input_word_ids", "int64", seq),
+            Feature("input_mask", "int64", seq),
+            Feature("input_type_ids", "int64", seq),
+            Feature("masked_lm_positions", "int64", predictions),
+            Feature("masked_lm_ids", "int64", predictions),
+            Feature("masked_lm_weights", "float32", predictions),
+        ]
+        if self.next_sentence:
+            features.append(Feature("next_sentence_labels", "int64", 1))
+        if self.feature_names == "v1":
+            features = [Feature(_V1_NAMES.get(f.name, f.name), f.dtype, f.length) for f in features]
+        return tuple(features)
+
+    def stored_name(self, name: str) -> str:
+        """The key under which the v2 name `name` is stored."""
+        return _V1_NAMES.get(name, name) if self.feature_names == "v1" else name
+
+
+def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Encodes a block of examples as TFRecords, in numpy passes over the whole block.
+
+    All examples are laid out in one matrix in which everything of varying width (varints, lengths) has its widest
+    form, beside a matrix that says which bytes count; selecting those gives the records, one after the other.
+
+    Args:
+        spec: the examples' shape.
+        columns: by v2 feature name, integers or floats of shape `[examples, length]`; integers in [0, 2**35).
+
+    Returns:
+        `(records, row_splits)`: the framed records' bytes, uint8, and int64 offsets of shape `[examples + 1]`. Record
+        i's `tf.train.Example` is `records[row_splits[i] + 12 : row_splits[i + 1] - 4]` and equals
+        `tf.train.Example(...).SerializeToString(deterministic=True)`.
+    """
+    examples = len(columns["input_word_ids"])
+    parts: list[_Part] = []
+    # Deterministic serialisation writes a map's entries in the order of their keys.
+    by_key = sorted((spec.stored_name(name), name) for name in columns)
+    shapes = {feature.name: feature for feature in spec.features}
+    if [key for key, _ in by_key] != sorted(shapes):
+        raise ValueError(f"Columns {sorted(columns)} are not the features {sorted(shapes)}.")
+    for key, name in by_key:
+        parts += _feature_entry(shapes[key], columns[name], examples)
+    total = sum((part.lengths() for part in parts), np.zeros(examples, np.int64))
+    frame: list[_Part] = [_constant(b"\x00" * _HEADER_BYTES), _constant(b"\x0a"), _varint(total)]
+    frame += [*parts, _constant(b"\x00" * _FOOTER_BYTES)]
+
+    width = sum(part.width for part in frame)
+    layout = np.empty((examples, width), np.uint8)
+    keep = np.ones((examples, width), bool)
+    start = 0
+    for part in frame:
+        layout[:, start : start + part.width] = part.data
+        if part.keep is not None:
+            keep[:, start : start + part.width] = part.keep
+        start += part.width
+    row_splits = np.zeros(examples + 1, np.int64)
+    np.cumsum(sum(part.lengths() for part in frame), out=row_splits[1:])
+    records = layout[keep]
+    _fill_checksums(records, row_splits)
+    return records, row_splits
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Columns of the layout: `data` [examples or 1, width]; `keep`, the same shape, or None where all bytes count."""
+
+    data: np.ndarray
+    keep: np.ndarray | None = None
+
+    @property
+    def width(self) -> int:
+        return int(self.data.shape[1])
+
+    def lengths(self) -> np.ndarray:
+        """Bytes that count of each example: int64 [examples], or [1] where all are alike."""
+        if self.keep is None:
+            return np.array([self.width], np.int64)
+        lengths: np.ndarray = self.keep.sum(axis=1, dtype=np.int64)
+        return lengths
+
+
+def _constant(data: bytes) -> _Part:
+    return _Part(np.frombuffer(data, np.uint8)[np.newaxis])
+
+
+def _varint(values: np.ndarray) -> _Part:
+    """Varints of `values` [examples] or [examples, n], side by side."""
+    values = values.reshape(len(values), -1)
+    largest = int(values.max(initial=0))
+    width = max(1, -(-largest.bit_length() // 7))
+    if width == 1:
+        return _Part(values.astype(np.uint8))
+    # [examples, n, width]: a byte holds seven bits; all but a value's last have the top bit set.
+    shifted = values[:, :, np.newaxis] >> np.arange(0, 7 * width, 7, dtype=values.dtype)
+    data = (shifted & 0x7F).astype(np.uint8)
+    data[:, :, :-1] |= (shifted[:, :, 1:] > 0).astype(np.uint8) << 7
+    keep = shifted > 0
+    keep[:, :, 0] = True
+    shape = (len(values), -1)
+    return _Part(data.reshape(shape), keep.reshape(shape))
+
+
+def _feature_entry(feature: Feature, values: np.ndarray, examples: int) -> list[_Part]:
+    """The parts of one entry of the map `Features.feature`."""
+    if values.shape != (examples, feature.length):
+        raise ValueError(f"{feature.name} must have shape {(examples, feature.length)}, not {values.shape}.")
+    if feature.dtype == "float32":
+        floats = np.ascontiguousarray(values, "<f4")
+        packed, tag = _Part(floats.view(np.uint8).reshape(examples, -1)), b"\x12"  # float_list
+    else:
+        packed, tag = _varint(values), b"\x1a"  # int64_list
+    key = feature.name.encode()
+    parts = [packed]
+    # From the inside out: the packed values, the list, the Feature, the map's entry.
+    for prefix in (b"\x0a", tag, b"\x0a" + bytes([len(key)]) + key + b"\x12"):
+        length = sum((part.lengths() for part in parts), np.zeros(1, np.int64))
+        parts = [_constant(prefix), _varint(length), *parts]
+    length = sum((part.lengths() for part in parts), np.zeros(1, np.int64))
+    return [_constant(b"\x0a"), _varint(length), *parts]
+
+
+def _fill_checksums(records: np.ndarray, row_splits: np.ndarray) -> None:
+    """Writes each record's length and masked CRC-32Cs into the room left for them.
+
+    The framing is that of tensorflow/core/lib/io/record_writer.h.
+    """
+    import google_crc32c
+
+    starts, ends = row_splits[:-1], row_splits[1:]
+    lengths = ends - starts - _HEADER_BYTES - _FOOTER_BYTES
+    sizes, size_of = np.unique(lengths, return_inverse=True)
+    headers = b"".join((raw := int(size).to_bytes(8, "little")) + _mask_crc(google_crc32c.value(raw)) for size in sizes)
+    header = np.frombuffer(headers, np.uint8).reshape(-1, _HEADER_BYTES)[size_of]
+    records[starts[:, np.newaxis] + np.arange(_HEADER_BYTES)] = header
+    data = records.tobytes()
+    footers = b"".join(
+        _mask_crc(google_crc32c.value(data[start:end]))
+        for start, end in zip((starts + _HEADER_BYTES).tolist(), (ends - _FOOTER_BYTES).tolist(), strict=True)
+    )
+    footer = np.frombuffer(footers, np.uint8).reshape(-1, _FOOTER_BYTES)
+    records[ends[:, np.newaxis] - _FOOTER_BYTES + np.arange(_FOOTER_BYTES)] = footer
+
+
+def _mask_crc(crc: int) -> bytes:
+    """TFRecord's masking of a CRC-32C, little-endian."""
+    return ((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")

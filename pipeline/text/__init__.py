@@ -1,0 +1,1 @@
+"""Reading, cleaning and splitting text: no Beam, no TensorFlow."""
