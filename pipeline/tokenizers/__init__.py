@@ -1,0 +1,37 @@
+"""Text to ids, and vocabularies."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pipeline import files
+from pipeline.errors import CorpusError
+from pipeline.manifest import TokenizerDescription
+from pipeline.tokenizers.base import TokenBatch, Tokenizer
+from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.tokenizers.wordpiece import WordPieceTokenizer
+
+__all__ = ["TokenBatch", "Tokenizer", "WordPieceTokenizer", "load_tokenizer"]
+
+
+def load_tokenizer(description: TokenizerDescription, directory: str) -> Tokenizer:
+    """Makes the tokenizer that a manifest describes.
+
+    Args:
+        description: the manifest's `tokenizer`.
+        directory: where its vocabulary file lies: the corpus's directory.
+
+    Raises:
+        VocabularyError: if the vocabulary is missing or malformed.
+        CorpusError: if it is not the one that made the corpus.
+    """
+    path = files.join(directory, description.vocab_file)
+    data = read_vocabulary(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != description.sha256:
+        raise CorpusError(
+            f"{path} must be the vocabulary that made the corpus (SHA-256 {description.sha256})",
+            received=f"one with SHA-256 {sha256}",
+            do="Put the right file there, or make the corpus again",
+        )
+    return WordPieceTokenizer(data, name=path, lower_case=description.lower_case)

@@ -1,0 +1,134 @@
+"""BERT's text normalisation and word splitting.
+
+`basic_tokenize` says what is right, one character at a time, as google-research/bert's `BasicTokenizer` does
+(tokenization.py). `BertNormalizer` gives the same words at the speed of `str.translate`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+# Blocks that BERT takes for CJK ideographs and splits one by one; Hangul and kana are words like any other.
+_CJK_RANGES = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+_ASCII_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SPLIT = re.compile(r"[!-/:-@\[-`{-~]|[^\s!-/:-@\[-`{-~]+")
+
+
+def is_whitespace(char: str) -> bool:
+    """Whether BERT turns `char` into a space."""
+    return char in " \t\n\r" or unicodedata.category(char) == "Zs"
+
+
+def is_control(char: str) -> bool:
+    """Whether BERT removes `char`: NUL, U+FFFD, and control and format characters but tab and line ends."""
+    if char in "\t\n\r":
+        return False
+    return char in "\x00\ufffd" or unicodedata.category(char) in ("Cc", "Cf")
+
+
+def is_punctuation(char: str) -> bool:
+    """Whether `char` is a word of its own: every ASCII symbol, and Unicode's punctuation."""
+    code = ord(char)
+    if 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126:
+        return True
+    return unicodedata.category(char).startswith("P")
+
+
+def is_cjk(char: str) -> bool:
+    """Whether `char` is in one of Unicode's blocks of CJK ideographs."""
+    code = ord(char)
+    return any(low <= code <= high for low, high in _CJK_RANGES)
+
+
+def strip_accents(text: str) -> str:
+    """Decomposes `text` (NFD) and removes what is then a mark without width."""
+    return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
+
+
+def basic_tokenize(text: str, *, lower_case: bool) -> list[str]:
+    """Splits text into BERT's words: cleaned, CJK ideographs apart, lower-cased, without accents, punctuation apart.
+
+    Args:
+        text: any text.
+        lower_case: whether to lower-case and strip accents (an "uncased" vocabulary).
+    """
+    cleaned = "".join(" " if is_whitespace(char) else char for char in text if not is_control(char))
+    spaced = "".join(f" {char} " if is_cjk(char) else char for char in cleaned)
+    words = []
+    for word in spaced.split():
+        if lower_case:
+            word = strip_accents(word.lower())
+        words += "".join(f" {char} " if is_punctuation(char) else char for char in word).split()
+    return words
+
+
+class BertNormalizer:
+    """Brings text into a form that splitting at spaces and ASCII punctuation cuts into BERT's words.
+
+    Each character is looked up once in a table that grows with the characters met, whose entries are made by the
+    functions above. Sentences with what no table can do are left to `basic_tokenize`: the capital sigma, whose
+    lower case depends on its neighbours, and the few combining marks that canonical ordering may move.
+    """
+
+    def __init__(self, *, lower_case: bool) -> None:
+        self.lower_case = lower_case
+        self._table = _CharacterTable(lower_case)
+
+    def normalize(self, sentences: Sequence[str]) -> list[str]:
+        """Normalises sentences; the result is as long as the input."""
+        lower = self.lower_case
+        return [
+            (sentence.lower() if lower else sentence)
+            if sentence.isascii() and not _ASCII_CONTROL.search(sentence)
+            else self._normalize_any(sentence)
+            for sentence in sentences
+        ]
+
+    def words(self, sentence: str) -> list[str]:
+        """BERT's words of one sentence; equal to `basic_tokenize`."""
+        return _SPLIT.findall(self.normalize([sentence])[0])
+
+    def _normalize_any(self, sentence: str) -> str:
+        normalized = sentence.translate(self._table)
+        if self._table.contextual and not self._table.contextual.isdisjoint(sentence):
+            return " ".join(basic_tokenize(sentence, lower_case=self.lower_case))
+        return normalized
+
+
+class _CharacterTable(dict[int, str]):
+    """For `str.translate`: a character's replacement, made when the character is first met."""
+
+    def __init__(self, lower_case: bool) -> None:
+        self._lower_case = lower_case
+        self.contextual: set[str] = set()
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        if 0xD800 <= code <= 0xDFFF:  # Half a surrogate pair: not text, and no UTF-8 holds it.
+            self[code] = ""
+            return ""
+        if self._lower_case and (char == "Σ" or _may_reorder(char)):
+            self.contextual.add(char)
+        # A lone character is cut into words as it would be anywhere, but whether it touches its neighbours shows only
+        # between two letters.
+        pieces = basic_tokenize(f"x{char}x", lower_case=self._lower_case)
+        replacement = " ".join(pieces)[1:-1]
+        self[code] = replacement
+        return replacement
+
+
+def _may_reorder(char: str) -> bool:
+    """Whether decomposing `char` gives marks that stay after accents are stripped and that ordering may move."""
+    decomposed = unicodedata.normalize("NFD", char)
+    return any(unicodedata.combining(part) and unicodedata.category(part) != "Mn" for part in decomposed)
