@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,25 +53,17 @@ class WordPieceTokenizer:
             lower_case = not any(self.tokens[i] != self.tokens[i].lower() for i in ordinary)
         self.lower_case = lower_case
         self._normalizer = BertNormalizer(lower_case=lower_case)
-        self._make_kernels()
-
-    def _make_kernels(self) -> None:
-        import tensorflow as tf
-        import tensorflow_text as tf_text
-
-        # The kernel counts a word's bytes; UTF-8 takes at most four a character.
-        self._kernel = tf_text.FastWordpieceTokenizer(
-            list(self.tokens),
-            token_out_type=tf.int32,
-            unknown_token=special_token("unk"),
-            max_bytes_per_word=4 * _MAX_WORD_CHARS,
-        )
-        # A vocabulary of nothing tells how many words the kernel sees: one [UNK] each.
-        self._word_counter = tf_text.FastWordpieceTokenizer(
-            [special_token("unk"), "\U0010fffd"], token_out_type=tf.int32, max_bytes_per_word=4 * _MAX_WORD_CHARS
-        )
         self._agrees: set[str] = set()
         self._differs: set[str] = set()
+
+    @functools.cached_property
+    def _kernel(self) -> Any:
+        return _make_kernel(self.tokens)
+
+    @functools.cached_property
+    def _word_counter(self) -> Any:
+        # A vocabulary of nothing tells how many words the kernel sees: one [UNK] each.
+        return _make_kernel([special_token("unk"), "\U0010fffd"])
 
     def encode(self, sentences: Sequence[str]) -> TokenBatch:
         """Tokenizes sentences.
@@ -164,6 +158,20 @@ class WordPieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text that reads like what was encoded: pieces joined to words, words by spaces."""
         return " ".join(self.tokens[int(i)] for i in ids).replace(" ##", "")
+
+
+def _make_kernel(tokens: Sequence[str]) -> Any:
+    # Imported here, not above: it takes seconds, and describing a tokenizer needs none of it.
+    import tensorflow as tf
+    import tensorflow_text as tf_text
+
+    # The kernel counts a word's bytes; UTF-8 takes at most four a character.
+    return tf_text.FastWordpieceTokenizer(
+        list(tokens),
+        token_out_type=tf.int32,
+        unknown_token=special_token("unk"),
+        max_bytes_per_word=4 * _MAX_WORD_CHARS,
+    )
 
 
 def _replace_rows(batch: TokenBatch, rows: dict[int, np.ndarray]) -> TokenBatch:

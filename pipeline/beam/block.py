@@ -1,0 +1,176 @@
+"""One block, from its bytes to its shards: the pure layers, put in a row."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline import files
+from pipeline.beam.config import CorpusConfig
+from pipeline.instances.examples import make_examples
+from pipeline.instances.instances import TokenizedDocuments, concatenate, drop_empty
+from pipeline.instances.sentence_pairs import make_sentence_pairs
+from pipeline.manifest import Shard
+from pipeline.records import encode_tfrecords
+from pipeline.seeding import generator
+from pipeline.text.plan import Block
+from pipeline.text.readers import read_documents
+from pipeline.text.sentences import split_sentences
+from pipeline.tokenizers.base import Tokenizer
+
+SPLITS = ("train", "validation")
+_TOKENS_A_BATCH = 1 << 19  # Examples are made and encoded in batches of about so many tokens: bounds memory.
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What one block gave.
+
+    Attributes:
+        shards: its shards, one a split.
+        counts: by split (and "text" for what was counted before the split), what was counted.
+    """
+
+    shards: tuple[Shard, ...]
+    counts: dict[str, dict[str, int]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain values, for its sidecar."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> BlockResult:
+        """The inverse of `to_json`."""
+        return BlockResult(tuple(Shard(**shard) for shard in data["shards"]), data["counts"])
+
+
+def shard_name(split: str, index: int, blocks: int, compression: str) -> str:
+    """The name of a block's shard of one split."""
+    return f"{split}-{index:05d}-of-{blocks:05d}.tfrecord" + (".gz" if compression == "gzip" else "")
+
+
+def build_block(block: Block, *, blocks: int, config: CorpusConfig, tokenizer: Tokenizer) -> BlockResult:
+    """Reads a block and writes its shards.
+
+    Args:
+        block: the block.
+        blocks: how many blocks the plan has.
+        config: the job's options; `format` no longer "auto".
+        tokenizer: the job's tokenizer.
+
+    Raises:
+        UserError: if the input cannot be read or a shard cannot be written.
+    """
+    text_counts: Counter[str] = Counter()
+    splits = _read_splits(block, config, text_counts)
+    shards, counts = [], {"text": dict(text_counts)}
+    for split in SPLITS if config.validation_fraction else SPLITS[:1]:
+        split_counts: Counter[str] = Counter()
+        documents = _tokenize(splits[split], tokenizer, split_counts)
+        splits[split].clear()  # Its memory is needed for what follows.
+        name = shard_name(split, block.index, blocks, config.compression)
+        shards.append(_write_shard(name, split, block.index, documents, config, tokenizer, split_counts))
+        counts[split] = dict(split_counts)
+    return BlockResult(tuple(shards), counts)
+
+
+def _read_splits(block: Block, config: CorpusConfig, counts: Counter[str]) -> dict[str, list[list[str]]]:
+    """The block's documents as lists of sentences, by split."""
+    splits: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
+    for segment in block.segments:
+        for document in read_documents(segment, config.format, counts):
+            counts["documents"] += 1
+            counts["characters"] += len(document)
+            sentences = document.split("\n") if config.format == "bert" else split_sentences(document)
+            counts["sentences"] += len(sentences)
+            splits[_split_of(document, config)].append(sentences)
+    return splits
+
+
+def _split_of(document: str, config: CorpusConfig) -> str:
+    """A document's split, by its own hash: the same wherever and however often it stands."""
+    if not config.validation_fraction:
+        return "train"
+    digest = hashlib.blake2b(
+        document.encode("utf-8", "surrogatepass"), digest_size=8, key=str(config.seed).encode()
+    ).digest()
+    return "validation" if int.from_bytes(digest, "little") < config.validation_fraction * 2**64 else "train"
+
+
+def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[str]) -> TokenizedDocuments:
+    batch = tokenizer.encode([sentence for document in documents for sentence in document])
+    splits = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+    tokenized = drop_empty(batch.ids, batch.row_splits, splits)
+    counts["documents"] += tokenized.documents
+    counts["documents_dropped_without_token"] += len(documents) - tokenized.documents
+    counts["text_tokens"] += len(batch.ids)
+    return tokenized
+
+
+def _write_shard(
+    name: str,
+    split: str,
+    index: int,
+    documents: TokenizedDocuments,
+    config: CorpusConfig,
+    tokenizer: Tokenizer,
+    counts: Counter[str],
+) -> Shard:
+    compressor = zlib.compressobj(wbits=31) if config.compression == "gzip" else None  # 31: GZIP, without a time.
+    with files.write_file(files.join(config.output, name)) as writer:
+        for records in _encoded_batches(split, index, documents, config, tokenizer, counts):
+            writer.write(compressor.compress(records) if compressor else records)
+        if compressor:
+            writer.write(compressor.flush())
+    return Shard(
+        name=name,
+        split=split,
+        examples=counts["examples"],
+        tokens=counts["tokens"],
+        predictions=counts["predictions"],
+        bytes=writer.bytes,
+        sha256=writer.sha256,
+    )
+
+
+def _encoded_batches(
+    split: str,
+    index: int,
+    documents: TokenizedDocuments,
+    config: CorpusConfig,
+    tokenizer: Tokenizer,
+    counts: Counter[str],
+) -> Iterator[bytes]:
+    """The block's examples of one split as TFRecords, in batches, shuffled across the copies."""
+    spec, place = config.spec(), (index, SPLITS.index(split))
+    # One copy of what is only evaluated on: more would count the same text again.
+    copies = config.dupe_factor if split == "train" else 1
+    instances = concatenate(
+        make_sentence_pairs(
+            documents,
+            max_seq_length=config.max_seq_length,
+            short_seq_prob=config.short_seq_prob,
+            rng=generator(config.seed, "pairs", *place, copy),
+            counts=counts,
+        )
+        for copy in range(copies)
+    )
+    instances = instances.take(generator(config.seed, "shuffle", *place).permutation(len(instances)))
+    batch = max(1, _TOKENS_A_BATCH // config.max_seq_length)
+    for number, start in enumerate(range(0, len(instances), batch)):
+        columns = make_examples(
+            documents.ids,
+            instances.take(slice(start, start + batch)),
+            spec=spec,
+            masked_lm_prob=config.masked_lm_prob,
+            tokenizer=tokenizer,
+            rng=generator(config.seed, "mask", *place, number),
+            counts=counts,
+        )
+        yield encode_tfrecords(spec, columns)[0].tobytes()

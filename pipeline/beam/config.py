@@ -1,0 +1,63 @@
+"""The options of the Beam jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.config import check_ranges, option
+from pipeline.errors import ConfigError
+from pipeline.records import RecordSpec
+from pipeline.text.readers import FORMATS
+
+_BERT = "google-research/bert create_pretraining_data.py"
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """Every option that decides the bytes of a corpus."""
+
+    input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
+    output: str = option("", "directory for the shards, the manifest and the vocabulary")
+    vocab: str = option("", "vocabulary, a WordPiece token a line")
+    format: str = option("auto", "format of the text; auto looks at the first file", choices=("auto", *FORMATS))
+    lower_case: bool | None = option(
+        None, "lower-case and strip accents; by default, if the vocabulary has no capital letter", source=_BERT
+    )
+    max_seq_length: int = option(128, "tokens of an example, specials and padding included", source=_BERT)
+    max_predictions_per_seq: int = option(20, "room for predictions in an example", source=_BERT)
+    masked_lm_prob: float = option(0.15, "share of tokens to predict", source="Devlin et al., 2019")
+    short_seq_prob: float = option(
+        0.1, "probability that a document is cut to a random shorter length", minimum=0, maximum=1, source=_BERT
+    )
+    dupe_factor: int = option(
+        5, "copies of the training text, each paired and masked anew", minimum=1, maximum=1000, source=_BERT
+    )
+    validation_fraction: float = option(
+        0.02, "share of documents, chosen by their hash, that make the validation shards", minimum=0, maximum=0.99
+    )
+    compression: str = option("none", "compression of the shards", choices=("none", "gzip"))
+    block_bytes: int = option(
+        0, "bytes of text in a block, which makes one shard; 0 chooses 4 to 32 MiB by the input's size", minimum=0
+    )
+    seed: int = option(12345, "seed of all that is drawn", source=_BERT)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        for name in ("input", "output", "vocab"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")
+        if not 0 < self.masked_lm_prob <= 1:
+            raise ConfigError("masked_lm_prob must be above 0 and at most 1", received=self.masked_lm_prob)
+        if 0 < self.block_bytes < 1024:
+            raise ConfigError("block_bytes must be 0 or at least 1024", received=self.block_bytes)
+        if self.max_seq_length > 32768:
+            raise ConfigError("max_seq_length must be at most 32768", received=self.max_seq_length)
+        self.spec()
+
+    def spec(self) -> RecordSpec:
+        """The shape of the examples.
+
+        Raises:
+            ConfigError: if the lengths contradict one another.
+        """
+        return RecordSpec(self.max_seq_length, self.max_predictions_per_seq)
