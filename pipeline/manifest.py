@@ -64,6 +64,7 @@ class Manifest:
     """Everything that is known of a finished corpus.
 
     Attributes:
+        key: SHA-256 over all that decides the shards' bytes: options, inputs, vocabulary, version.
         options: every option that the corpus was made with, defaults included.
         spec: the shape of its examples.
         tokenizer: the tokenizer that made it.
@@ -73,6 +74,7 @@ class Manifest:
         versions: versions of this package and of what decides its bytes.
     """
 
+    key: str
     options: Mapping[str, Any]
     spec: RecordSpec
     tokenizer: TokenizerDescription
@@ -118,6 +120,7 @@ def read_manifest(corpus_dir: str) -> Manifest:
                 do="Make the corpus again, or read it with the version of this package that made it",
             )
         return Manifest(
+            key=data["key"],
             options=data["options"],
             spec=RecordSpec(**data["spec"]),
             tokenizer=TokenizerDescription(**data["tokenizer"]),

@@ -1,0 +1,259 @@
+"""The corpus job: raw text to shards of training examples and their manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipeline import files
+from pipeline.beam.block import SPLITS, BlockResult, shard_name
+from pipeline.beam.config import CorpusConfig
+from pipeline.beam.inputs import InputPlan, plan_inputs
+from pipeline.beam.work import WorkFolder
+from pipeline.config import to_dict
+from pipeline.errors import CorpusError, InputError, OutputError
+from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
+from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.tokenizers.wordpiece import WordPieceTokenizer
+from pipeline.version import __version__
+
+WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
+VOCAB_NAME = "vocab.txt"
+_RUN_NAME = "run.json"
+# What does not change a byte of the output: where it goes, and where the vocabulary lay (its contents count).
+_NOT_IN_KEY = ("output", "vocab", "input")
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusJob:
+    """What the workers of a corpus job need, fit for pickling.
+
+    Attributes:
+        config: the options, all decided.
+        vocabulary: the bytes of the vocabulary file.
+        blocks: how many blocks the plan has.
+    """
+
+    config: CorpusConfig
+    vocabulary: bytes
+    blocks: int
+
+    @property
+    def work(self) -> WorkFolder:
+        """Where the blocks leave their results."""
+        return WorkFolder(files.join(self.config.output, WORK_FOLDER))
+
+    def tokenizer(self) -> WordPieceTokenizer:
+        """Makes the job's tokenizer."""
+        return WordPieceTokenizer(self.vocabulary, name=self.config.vocab, lower_case=self.config.lower_case)
+
+
+def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
+    """Lists the inputs, reads the vocabulary, and decides what was left to be decided.
+
+    Returns:
+        The job, its plan, and its key: SHA-256 over all that decides the bytes of the shards.
+
+    Raises:
+        InputError: if an input names no file, or all are empty.
+        VocabularyError: if the vocabulary is missing or malformed.
+    """
+    vocabulary = read_vocabulary(config.vocab)
+    tokenizer = WordPieceTokenizer(vocabulary, name=config.vocab, lower_case=config.lower_case)
+    plan = plan_inputs(config.input, config.format, config.block_bytes)
+    config = dataclasses.replace(
+        config, format=plan.format, block_bytes=plan.block_bytes, lower_case=tokenizer.lower_case
+    )
+    options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
+    identity = [options, hashlib.sha256(vocabulary).hexdigest(), plan.files, __version__]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    return CorpusJob(config, vocabulary, len(plan.blocks)), plan, key
+
+
+def make_corpus(
+    config: CorpusConfig,
+    *,
+    beam_args: Sequence[str] = (),
+    workers: int = 1,
+    overwrite: bool = False,
+    show_progress: bool = True,
+) -> Manifest:
+    """Makes a corpus, or goes on with one that was begun with the same options.
+
+    Args:
+        config: the options.
+        beam_args: Beam's own options; without a `--runner` among them the job runs on this machine.
+        workers: processes to use on this machine.
+        overwrite: whether to replace a finished corpus that was made with other options or inputs.
+        show_progress: whether to draw a progress bar on standard error.
+
+    Returns:
+        The manifest, as written.
+
+    Raises:
+        UserError: for whatever the user can put right; nothing half-written is then under a final name.
+    """
+    job, plan, key = plan_corpus(config)
+    finished = _prepare_output(job, key, overwrite=overwrite)
+    if finished is not None:
+        _say(f"{config.output} is finished already: same options, inputs and vocabulary. Nothing to do.")
+        return finished
+    pending = [block for block in plan.blocks if _read_result(job, block.index) is None]
+    earlier = len(plan.blocks) - len(pending)
+    _say(f"{plan}{f', {earlier:,} of them finished earlier' * bool(earlier)}")
+    if pending:
+        # Beam takes a second to import; planning and refusing need none of it.
+        from pipeline.beam.transforms import BuildShards
+
+        job.work.run(
+            pending,
+            lambda root: root | "BuildShards" >> BuildShards(job, pending),
+            beam_args=beam_args,
+            workers=workers,
+            description="corpus",
+            show_progress=show_progress,
+        )
+    return _finish(job, plan, key)
+
+
+def _prepare_output(job: CorpusJob, key: str, *, overwrite: bool) -> Manifest | None:
+    """Makes the output directory ready; returns the manifest if the corpus is there, finished, as it is to be."""
+    output = job.config.output
+    files.make_directory(output)
+    if files.exists(files.join(output, MANIFEST_NAME)):
+        manifest = read_manifest(output)
+        if manifest.key == key:
+            return manifest
+        if not overwrite:
+            raise OutputError(
+                f"{output} holds a finished corpus that was made with other options, inputs or vocabulary",
+                do="Choose another output directory, or replace the corpus with --overwrite",
+            )
+        # The manifest goes first: without it, what is left is no corpus.
+        files.remove(files.join(output, MANIFEST_NAME))
+        _remove_shards(output, [shard.name for shard in manifest.shards])
+    job.work.make()
+    run_path = files.join(job.work.path, _RUN_NAME)
+    if files.exists(run_path):
+        begun = json.loads(files.read(run_path))
+        if begun["key"] == key:
+            return None
+        _say(f"{output} holds an unfinished corpus of other options or inputs: starting over.")
+        _remove_shards(output, begun["shards"])
+        job.work.clear()
+        job.work.make()
+    names = [shard_name(split, i, job.blocks, job.config.compression) for split in SPLITS for i in range(job.blocks)]
+    files.write_atomically(run_path, json.dumps({"key": key, "shards": names}).encode())
+    return None
+
+
+def _remove_shards(output: str, names: Iterable[str]) -> None:
+    for name in names:
+        for path in (files.join(output, name), files.temporary_name(files.join(output, name))):
+            files.remove(path)
+
+
+def _read_result(job: CorpusJob, index: int) -> BlockResult | None:
+    """A block's result, if it is finished and its shards are there."""
+    data = job.work.result(index)
+    if data is None:
+        return None
+    result = BlockResult.from_json(data)
+    if all(files.exists(files.join(job.config.output, shard.name)) for shard in result.shards):
+        return result
+    return None
+
+
+def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
+    """Writes the vocabulary and the manifest, and clears away what was needed until then."""
+    results = []
+    for block in plan.blocks:
+        result = _read_result(job, block.index)
+        if result is None:
+            raise CorpusError(f"The shards of block {block.index} have gone", do="Run the same command again")
+        results.append(result)
+    shards = [shard for result in results for shard in result.shards]
+    shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
+    statistics = summarize(shards, results, job.config.max_seq_length)
+    if not statistics["train"]["examples"]:
+        raise InputError(
+            f"The corpus would hold no training example: {_where_it_went(statistics)}",
+            do="Check the input, its --format, the vocabulary and --validation-fraction",
+        )
+    manifest = Manifest(
+        key=key,
+        options=to_dict(job.config),
+        spec=job.config.spec(),
+        tokenizer=job.tokenizer().describe(VOCAB_NAME),
+        inputs=tuple(info._asdict() for info in plan.files),
+        shards=tuple(shards),
+        statistics=statistics,
+        versions=_versions(),
+    )
+    files.write_atomically(files.join(job.config.output, VOCAB_NAME), job.vocabulary)
+    write_manifest(manifest, job.config.output)
+    job.work.clear()
+    if job.config.validation_fraction and not statistics["validation"]["examples"]:
+        _say(
+            f"No document fell to the validation shards, as can be with {statistics['text']['documents']:,} documents"
+            f" and a validation_fraction of {job.config.validation_fraction}: raise it to have some."
+        )
+    return manifest
+
+
+def summarize(shards: Iterable[Shard], results: Iterable[BlockResult], max_seq_length: int) -> dict[str, Any]:
+    """Adds up what the blocks counted, with the shares that a reader wants, by split."""
+    totals: dict[str, Counter[str]] = {name: Counter() for name in ("text", *SPLITS)}
+    for result in results:
+        for name, counts in result.counts.items():
+            totals[name].update(counts)
+    statistics: dict[str, Any] = {name: dict(sorted(counts.items())) for name, counts in totals.items()}
+    bytes_of = Counter[str]()
+    for shard in shards:
+        bytes_of[shard.split] += shard.bytes
+    for split in SPLITS:
+        counts = totals[split]
+        examples, predictions = counts["examples"], counts["predictions"]
+        statistics[split] |= {
+            "examples": examples,
+            "bytes": bytes_of[split],
+            "padding_share": _share(examples * max_seq_length - counts["tokens"], examples * max_seq_length),
+            "unknown_share": _share(counts["unknown_tokens"], counts["tokens"]),
+            "masked_share": _share(predictions, counts["tokens"]),
+            "replaced_by_mask_share": _share(counts["replaced_by_mask"], predictions),
+            "replaced_at_random_share": _share(counts["replaced_at_random"], predictions),
+            "random_next_share": _share(counts["random_next"], examples),
+        }
+    return statistics
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
+
+
+def _where_it_went(statistics: dict[str, Any]) -> str:
+    text, train = statistics["text"], statistics["train"]
+    if not text.get("documents"):
+        return "the input holds no document, only white space"
+    if not train.get("documents"):
+        return (
+            f"of {text['documents']:,} documents, {train.get('documents_dropped_without_token', 0):,} hold no token and"
+            f" {statistics['validation'].get('documents', 0):,} fell to the validation shards"
+        )
+    return f"{train['documents']:,} documents gave none"
+
+
+def _versions() -> dict[str, str]:
+    names = ("numpy", "tensorflow", "tensorflow-text", "apache-beam")
+    others = {name: importlib.metadata.version(name) for name in names}
+    return {"mlm-pipeline": __version__, "python": sys.version.split()[0]} | others
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

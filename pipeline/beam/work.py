@@ -1,0 +1,127 @@
+"""The work folder of a job: what each block left there, which tells what is finished and what failed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from pipeline import files
+from pipeline.beam import progress, runner
+from pipeline.errors import CorpusError, UserError
+from pipeline.quiet import native_stderr_to
+from pipeline.text.plan import Block
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """A folder of sidecars: one for each finished block, and a note for each that failed.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: str
+
+    def make(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            OutputError: if it cannot be made.
+        """
+        files.make_directory(self.path)
+
+    def done_name(self, index: int) -> str:
+        """File name of the sidecar of a finished block."""
+        return f"block-{index:05d}.json"
+
+    def _failed(self, index: int) -> str:
+        return files.join(self.path, f"block-{index:05d}.failed.json")
+
+    def mark_done(self, index: int, result: Any) -> None:
+        """Says that a block is finished, with `result`, plain values."""
+        self.forget_failure(index)
+        files.write_atomically(files.join(self.path, self.done_name(index)), json.dumps(result).encode())
+
+    def result(self, index: int) -> Any:
+        """What a finished block left; None if it is not finished."""
+        path = files.join(self.path, self.done_name(index))
+        return json.loads(files.read(path)) if files.exists(path) else None
+
+    def mark_failed(self, index: int, error: Exception) -> None:
+        """Leaves the reason for which a block failed; to be called where the error is handled."""
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        note = {"message": message, "traceback": traceback.format_exc()}
+        files.write_atomically(self._failed(index), json.dumps(note).encode())
+
+    def forget_failure(self, index: int) -> None:
+        """Removes the note of a block that failed."""
+        files.remove(self._failed(index))
+
+    def failure(self, index: int) -> str | None:
+        """The reason for which a block failed, if it left one."""
+        path = self._failed(index)
+        return str(json.loads(files.read(path))["message"]) if files.exists(path) else None
+
+    def clear(self) -> None:
+        """Removes the folder and all that is in it."""
+        for name in files.list_names(self.path):
+            files.remove(files.join(self.path, name))
+        files.remove(self.path)
+
+    def run(
+        self,
+        blocks: Sequence[Block],
+        build: Callable[[Any], Any],
+        *,
+        beam_args: Sequence[str],
+        workers: int,
+        description: str,
+        show_progress: bool,
+    ) -> None:
+        """Runs a pipeline over blocks, each of which is to leave its sidecar here, and checks that all did.
+
+        Args:
+            blocks: the blocks.
+            build: makes the pipeline from its root.
+            beam_args: Beam's own options.
+            workers: processes on this machine, at most.
+            description: what to write before the progress bar.
+            show_progress: whether to draw it.
+
+        Raises:
+            CorpusError: naming the blocks that failed, and why.
+        """
+        for block in blocks:
+            self.forget_failure(block.index)
+        sizes = {self.done_name(block.index): block.bytes for block in blocks}
+        with (
+            tempfile.TemporaryFile() as log,
+            native_stderr_to(log),
+            progress.watch_folder(self.path, sizes, unit="B", description=description, enabled=show_progress),
+        ):
+            failure = runner.run(build, beam_args=beam_args, workers=min(workers, len(blocks)))
+            if failure:
+                failure = _with_last_lines(failure, log)
+        present = set(files.list_names(self.path))
+        missing = [block.index for block in blocks if self.done_name(block.index) not in present]
+        if missing:
+            shown = [f"block {i}: {(self.failure(i) or failure or 'no result').rstrip('.')}" for i in missing[:5]]
+            more = f"; and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+            raise CorpusError(
+                f"{len(missing):,} of {len(blocks):,} blocks failed: {'; '.join(shown)}{more}",
+                do="What is finished is kept: put it right and run the same command again",
+            )
+        if failure:
+            raise CorpusError(f"The runner failed behind the last block: {failure}", do="Run the same command again")
+
+
+def _with_last_lines(failure: str, log: IO[bytes]) -> str:
+    """A runner's failure with the last that its workers wrote: a worker that was killed says nothing itself."""
+    log.seek(0, 2)
+    log.seek(max(0, log.tell() - 2000))
+    lines = log.read().decode(errors="replace").splitlines()[-5:]
+    return "\n  ".join([failure, *lines])
