@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from pipeline.errors import ConfigError, UserError
 from pipeline.options import add_flags, config_from
 from pipeline.version import __version__
 
 PROG = "mlm-pipeline"
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 EXIT_OK, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
 
 
@@ -27,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # TensorFlow's notes on start-up (drivers it looked for, instructions it could use) bury what the user waits for.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # Beam warns of optional packages that nothing here needs.
+    logging.basicConfig(level=logging.ERROR)
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown and not arguments.takes_beam_options:
@@ -56,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: _Commands,
     name: str,
     run: Callable[[argparse.Namespace], int],
     summary: str,
@@ -95,7 +99,7 @@ def _check_beam_args(arguments: argparse.Namespace) -> None:
 # === sample-corpus ===
 
 
-def _add_sample_corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_sample_corpus(commands: _Commands) -> None:
     summary = "Extract English prose from the documentation of installed Python packages, to try things out."
     parser = _add_command(commands, "sample-corpus", _run_sample_corpus, summary)
     parser.add_argument("--output", required=True, metavar="TXT", help="file to write")
@@ -113,7 +117,7 @@ def _run_sample_corpus(arguments: argparse.Namespace) -> int:
 # === vocab ===
 
 
-def _add_vocab(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_vocab(commands: _Commands) -> None:
     from pipeline.beam.config import VocabConfig
 
     summary = "Learn a WordPiece vocabulary from raw text."
@@ -139,7 +143,7 @@ def _run_vocab(arguments: argparse.Namespace) -> int:
 # === corpus ===
 
 
-def _add_corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_corpus(commands: _Commands) -> None:
     from pipeline.beam.config import CorpusConfig
 
     summary = "Make TFRecords of training examples from raw text."

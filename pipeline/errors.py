@@ -18,11 +18,11 @@ class UserError(Exception):
             received: what came instead; left out of the message if None.
             do: what the user can do about it, as a sentence.
         """
-        parts = [needed.rstrip(".") + "."]
+        parts = [_sentence(needed)]
         if received is not None:
-            parts.append(f"Received: {received}.")
+            parts.append(_sentence(f"Received: {received}"))
         if do:
-            parts.append(do.rstrip(".") + ".")
+            parts.append(_sentence(do))
         super().__init__(" ".join(parts))
         self._arguments = (needed, received, do)
 
@@ -30,6 +30,10 @@ class UserError(Exception):
         # Workers raise these in other processes: they must survive pickling with their message intact.
         needed, received, do = self._arguments
         return (_rebuild, (type(self), needed, received, do))
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def _rebuild(kind: type[UserError], needed: str, received: object, do: str) -> UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -32,7 +33,9 @@ def watch_folder(
 
     done = threading.Event()
     seen: set[str] = set()
-    bar = tqdm(total=sum(sizes.values()), desc=description, unit=unit, unit_scale=True, mininterval=0)
+    # A terminal wants every move; a log file wants a line now and then.
+    wait = 0 if sys.stderr.isatty() else 10
+    bar = tqdm(total=sum(sizes.values()), desc=description, unit=unit, unit_scale=True, mininterval=wait)
 
     def look() -> None:
         fresh = sizes.keys() & set(files.list_names(folder)) - seen

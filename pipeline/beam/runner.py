@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,8 +57,6 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], workers: int) 
     Returns:
         None, or the reason for which the runner failed, in a line.
     """
-    # Beam warns of optional packages that nothing here needs.
-    logging.getLogger().setLevel(logging.ERROR)
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 

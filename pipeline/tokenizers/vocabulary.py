@@ -33,7 +33,7 @@ def read_vocabulary(path: str) -> bytes:
     except InputError as error:
         raise VocabularyError(
             f"There must be a vocabulary at {path}",
-            received=str(error).rstrip("."),
+            received=error.__cause__,
             do="Name one with --vocab, or learn one from your text with the vocab command",
         ) from error
 
@@ -65,18 +65,18 @@ def check_tokens(tokens: Sequence[str], *, name: str) -> None:
     Raises:
         VocabularyError: naming what is missing or doubled.
     """
-    ids: dict[str, int] = {}
-    for index, token in enumerate(tokens):
-        if token in ids:
-            raise VocabularyError(
-                f"Every entry of {name} must be there once",
-                received=f"{token!r} on lines {ids[token] + 1} and {index + 1}",
-            )
-        ids[token] = index
-    missing = [special_token(key) for key in SPECIAL_NAMES if special_token(key) not in ids]
+    present = set(tokens)
+    missing = [special_token(key) for key in SPECIAL_NAMES if special_token(key) not in present]
     if missing:
         raise VocabularyError(
             f"{name} must hold the special tokens [PAD], [UNK], [CLS], [SEP] and [MASK]",
-            received=f"{len(ids):,} entries, without {', '.join(missing)}",
+            received=f"{len(present):,} entries, without {', '.join(missing)}",
             do="Use a BERT vocabulary, or learn one with the vocab command",
         )
+    lines: dict[str, int] = {}
+    for line, token in enumerate(tokens, start=1):
+        if token in lines:
+            raise VocabularyError(
+                f"Every entry of {name} must be there once", received=f"{token!r} on lines {lines[token]} and {line}"
+            )
+        lines[token] = line

@@ -1,0 +1,84 @@
+# Everything from a clean checkout: each target sets up what it needs. `make help` lists targets and variables.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MLM := $(BIN)/mlm-pipeline
+STAMP := $(VENV)/.installed
+
+# What a user would change, on the command line: make corpus INPUT='texts/*.txt' OUT=out/mine
+SAMPLE := out/sample.txt
+INPUT ?= $(SAMPLE)
+OUT ?= out/corpus
+VOCAB ?= vocab/sample-uncased-8k.txt
+VOCAB_SIZE ?= 8192
+SEQ_LENGTH ?= 128
+PREDICTIONS ?= 20
+CONFIG ?= configs/pretrain-small.yaml
+RUN ?= out/run
+RUNNER ?=
+WORKERS ?= $(shell nproc 2>/dev/null || echo 1)
+ARGS ?=
+
+# `set -f` below hands globs on as they are: the command expands them, on any file system.
+COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format clean
+
+help: ## list targets and variables
+	@echo "Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables (make corpus INPUT='texts/*.txt' OUT=out/mine):"
+	@echo "  INPUT           raw text: files, directories or quoted globs    [$(INPUT)]"
+	@echo "  OUT             directory of the corpus                         [$(OUT)]"
+	@echo "  VOCAB           vocabulary to use, or to learn (make vocab)     [$(VOCAB)]"
+	@echo "  VOCAB_SIZE      entries of a vocabulary that is learned         [$(VOCAB_SIZE)]"
+	@echo "  SEQ_LENGTH      tokens of an example                            [$(SEQ_LENGTH)]"
+	@echo "  PREDICTIONS     room for masked tokens in an example            [$(PREDICTIONS)]"
+	@echo "  CONFIG          training config                                 [$(CONFIG)]"
+	@echo "  RUN             directory of the training run                   [$(RUN)]"
+	@echo "  RUNNER          Beam runner; empty: processes on this machine   [$(RUNNER)]"
+	@echo "  WORKERS         processes on this machine                       [$(WORKERS)]"
+	@echo "  ARGS            anything else to pass to the command            [$(ARGS)]"
+
+setup: $(STAMP) ## make the virtual environment in .venv
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+sample-corpus: $(STAMP) ## extract the sample corpus from installed packages' documentation
+	$(MLM) sample-corpus --output $(SAMPLE)
+
+# Text of one's own needs no sample.
+input: $(STAMP) $(if $(filter $(SAMPLE),$(INPUT)),sample-corpus)
+
+vocab: input ## learn the vocabulary VOCAB from INPUT
+	set -f; $(MLM) vocab --input $(INPUT) --output $(VOCAB) --vocab-size $(VOCAB_SIZE) $(COMMON)
+
+corpus: input ## make the corpus OUT of TFRecords from INPUT
+	set -f; $(MLM) corpus --input $(INPUT) --output $(OUT) --vocab $(VOCAB) --max-seq-length $(SEQ_LENGTH) \
+	  --max-predictions-per-seq $(PREDICTIONS) $(COMMON)
+
+pretrain: corpus ## pre-train a model on the corpus, into RUN
+	$(MLM) pretrain --config $(CONFIG) --corpus $(OUT) --run $(RUN)
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(STAMP) ## run the end-to-end proofs that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## check style, imports and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove everything that was made, the environment too
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
