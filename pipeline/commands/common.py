@@ -1,0 +1,74 @@
+"""What the verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pipeline.errors import ConfigError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+EXIT_OK, EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    *,
+    takes_beam_options: bool = False,
+) -> argparse.ArgumentParser:
+    """Adds a verb.
+
+    Args:
+        commands: where to add it.
+        name: the verb.
+        run: does the work and returns the exit code.
+        summary: a sentence for `--help`.
+        takes_beam_options: whether options that the verb does not know are Beam's.
+    """
+    epilog = "Options of Apache Beam's, such as --runner, are passed on as they are." if takes_beam_options else None
+    # Without abbreviations: a short form of ours might be an option of Beam's.
+    parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog, allow_abbrev=False)
+    parser.set_defaults(run=run, takes_beam_options=takes_beam_options, parser=parser)
+    return parser
+
+
+def add_progress_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--no-progress`."""
+    parser.add_argument("--no-progress", action="store_true", help="draw no progress bar")
+
+
+def add_job_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what every Beam job takes: `--workers` and `--no-progress`."""
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes on this machine (default: one for each core)"
+    )
+    add_progress_flag(parser)
+
+
+def workers(arguments: argparse.Namespace) -> int:
+    """How many processes to use: as asked, or one for each core that this process may use.
+
+    Raises:
+        ConfigError: if fewer than one was asked for.
+    """
+    if arguments.workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if arguments.workers < 1:
+        raise ConfigError("--workers must be at least 1", received=arguments.workers)
+    return int(arguments.workers)
+
+
+def check_beam_args(arguments: argparse.Namespace) -> None:
+    """Refuses options that neither the verb nor Beam knows.
+
+    Raises:
+        ConfigError: naming the first, and what may have been meant.
+    """
+    from pipeline.beam.runner import check_beam_args as check
+
+    check(arguments.beam_args, own_options=[flag for a in arguments.parser._actions for flag in a.option_strings])

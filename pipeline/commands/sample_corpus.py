@@ -1,0 +1,23 @@
+"""`sample-corpus`: real text without a download."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag
+
+
+def add(commands: Commands) -> None:
+    """Adds the verb."""
+    summary = "Extract English prose from the documentation of installed Python packages, to try things out."
+    parser = add_command(commands, "sample-corpus", _run, summary)
+    parser.add_argument("--output", required=True, metavar="TXT", help="file to write")
+    add_progress_flag(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pipeline.text.sample_corpus import write_sample_corpus
+
+    summary = write_sample_corpus(arguments.output, progress=not arguments.no_progress)
+    print(f"{arguments.output}: {summary.documents:,} documents, {summary.bytes / 1e6:.1f} MB")
+    return EXIT_OK

@@ -1,0 +1,33 @@
+"""`vocab`: a vocabulary learned from raw text."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.beam.config import VocabConfig
+from pipeline.commands.common import EXIT_OK, Commands, add_command, add_job_flags, check_beam_args, workers
+from pipeline.options import add_flags, config_from
+
+
+def add(commands: Commands) -> None:
+    """Adds the verb."""
+    parser = add_command(
+        commands, "vocab", _run, "Learn a WordPiece vocabulary from raw text.", takes_beam_options=True
+    )
+    add_flags(parser, VocabConfig)
+    add_job_flags(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pipeline.beam.vocabulary import make_vocabulary
+
+    config = config_from(arguments, VocabConfig)
+    check_beam_args(arguments)
+    report = make_vocabulary(
+        config,
+        beam_args=arguments.beam_args,
+        workers=workers(arguments),
+        show_progress=not arguments.no_progress,
+    )
+    print(report)
+    return EXIT_OK
