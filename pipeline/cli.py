@@ -1,4 +1,7 @@
-"""The command line: one command, verbs as subcommands. What takes long to import is imported by the verb that needs it."""
+"""The command line: one command, verbs as subcommands.
+
+What takes long to import is imported by the verb that needs it, when it runs.
+"""
 
 from __future__ import annotations
 

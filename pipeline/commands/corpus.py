@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from pipeline.beam.corpus import make_corpus
 
-    config = config_from(arguments, CorpusConfig)
     check_beam_args(arguments)
+    config = config_from(arguments, CorpusConfig)
     manifest = make_corpus(
         config,
         beam_args=arguments.beam_args,

@@ -21,8 +21,8 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from pipeline.beam.vocabulary import make_vocabulary
 
-    config = config_from(arguments, VocabConfig)
     check_beam_args(arguments)
+    config = config_from(arguments, VocabConfig)
     report = make_vocabulary(
         config,
         beam_args=arguments.beam_args,
