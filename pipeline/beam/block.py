@@ -168,7 +168,7 @@ def _encoded_batches(
             documents.ids,
             instances.take(slice(start, start + batch)),
             spec=spec,
-            masked_lm_prob=config.masked_lm_prob,
+            policy=config.masking_policy(),
             tokenizer=tokenizer,
             rng=generator(config.seed, "mask", *place, number),
             counts=counts,

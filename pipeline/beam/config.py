@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
+from pipeline.masking import UNITS, MaskingPolicy
 from pipeline.records import RecordSpec
 from pipeline.text.readers import FORMATS
 
@@ -26,6 +27,12 @@ class CorpusConfig:
     max_seq_length: int = option(128, "tokens of an example, specials and padding included", source=_BERT)
     max_predictions_per_seq: int = option(20, "room for predictions in an example", source=_BERT)
     masked_lm_prob: float = option(0.15, "share of tokens to predict", source="Devlin et al., 2019")
+    masking_unit: str = option("token", "; ".join(f"{k}: {v}" for k, v in UNITS.items()), choices=tuple(UNITS))
+    max_ngram_size: int = option(3, "words of the longest n-gram, with --masking-unit ngram", source="ALBERT")
+    mask_prob: float = option(0.8, "probability that a predicted unit becomes [MASK]", source="Devlin et al., 2019")
+    random_prob: float = option(
+        0.1, "probability that a predicted unit becomes random tokens; else it stays", source="Devlin et al., 2019"
+    )
     short_seq_prob: float = option(
         0.1, "probability that a document is cut to a random shorter length", minimum=0, maximum=1, source=_BERT
     )
@@ -46,13 +53,27 @@ class CorpusConfig:
         for name in ("input", "output", "vocab"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")
-        if not 0 < self.masked_lm_prob <= 1:
-            raise ConfigError("masked_lm_prob must be above 0 and at most 1", received=self.masked_lm_prob)
         if 0 < self.block_bytes < 1024:
             raise ConfigError("block_bytes must be 0 or at least 1024", received=self.block_bytes)
         if self.max_seq_length > 32768:
             raise ConfigError("max_seq_length must be at most 32768", received=self.max_seq_length)
         self.spec()
+        self.masking_policy()
+
+    def masking_policy(self) -> MaskingPolicy:
+        """How examples are masked.
+
+        Raises:
+            ConfigError: for rates that cannot be.
+        """
+        return MaskingPolicy(
+            max_predictions_per_seq=self.max_predictions_per_seq,
+            masked_lm_prob=self.masked_lm_prob,
+            unit=self.masking_unit,
+            max_ngram_size=self.max_ngram_size,
+            mask_prob=self.mask_prob,
+            random_prob=self.random_prob,
+        )
 
     def spec(self) -> RecordSpec:
         """The shape of the examples.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.instances.instances import Instances
-from pipeline.masking import mask_tokens
+from pipeline.masking import MaskingPolicy, mask_examples
 from pipeline.records import RecordSpec
 from pipeline.tokenizers.base import Tokenizer
 
@@ -18,7 +18,7 @@ def make_examples(
     instances: Instances,
     *,
     spec: RecordSpec,
-    masked_lm_prob: float,
+    policy: MaskingPolicy,
     tokenizer: Tokenizer,
     rng: np.random.Generator,
     counts: Counter[str],
@@ -29,7 +29,7 @@ def make_examples(
         token_ids: int32, what the instances' ranges refer to.
         instances: a batch of them.
         spec: the examples' shape.
-        masked_lm_prob: the share of tokens to predict, in (0, 1].
+        policy: how to mask them.
         tokenizer: whose special and ordinary ids to use.
         rng: the generator of this batch.
         counts: gets "examples", "tokens", "unknown_tokens", "predictions", "replaced_by_mask", "replaced_at_random",
@@ -41,12 +41,12 @@ def make_examples(
     special = tokenizer.special_ids
     ids, type_ids, maskable = _lay_out(token_ids, instances, spec.max_seq_length, special)
     lengths = instances.a_length + instances.b_length + 3
-    masked = mask_tokens(
+    masked = mask_examples(
         ids,
         maskable,
+        tokenizer.starts_word[ids],
         lengths,
-        masked_lm_prob=masked_lm_prob,
-        max_predictions_per_seq=spec.max_predictions_per_seq,
+        policy=policy,
         mask_id=special["mask"],
         ordinary_ids=tokenizer.ordinary_ids,
         rng=rng,

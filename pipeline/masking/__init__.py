@@ -1,0 +1,6 @@
+"""Choosing the tokens to predict, and what stands in their place."""
+
+from pipeline.masking.masking import Masked, mask_examples
+from pipeline.masking.policy import UNITS, MaskingPolicy, prediction_counts
+
+__all__ = ["UNITS", "Masked", "MaskingPolicy", "mask_examples", "prediction_counts"]
