@@ -1,0 +1,62 @@
+"""The training stage: tensorflow/models' masked-LM classes, rebuilt on Keras 3.
+
+Names are imported when they are first used: configurations come without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.training import bert, configs, encoders, masked_lm, task_factory
+    from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+    from pipeline.training.configs import DataConfig, ExperimentConfig
+    from pipeline.training.encoders import EncoderConfig, build_encoder
+    from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
+    from pipeline.training.modeling.bert_encoder import BertEncoder
+    from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
+    from pipeline.training.modeling.classification_head import ClassificationHead
+    from pipeline.training.modeling.masked_lm import MaskedLM
+
+__all__ = [
+    "BertEncoder",
+    "BertPretrainerV2",
+    "ClassificationHead",
+    "ClsHeadConfig",
+    "DataConfig",
+    "EncoderConfig",
+    "ExperimentConfig",
+    "MaskedLM",
+    "MaskedLMConfig",
+    "MaskedLMTask",
+    "PretrainerConfig",
+    "bert",
+    "build_encoder",
+    "configs",
+    "encoders",
+    "masked_lm",
+    "task_factory",
+]
+
+_MODULES = {
+    "BertEncoder": "modeling.bert_encoder",
+    "BertPretrainerV2": "modeling.bert_pretrainer",
+    "ClassificationHead": "modeling.classification_head",
+    "ClsHeadConfig": "bert",
+    "DataConfig": "configs",
+    "EncoderConfig": "encoders",
+    "ExperimentConfig": "configs",
+    "MaskedLM": "modeling.masked_lm",
+    "MaskedLMConfig": "masked_lm",
+    "MaskedLMTask": "masked_lm",
+    "PretrainerConfig": "bert",
+    "build_encoder": "encoders",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, name)}")
+    return getattr(module, name) if name in _MODULES else module

@@ -1,0 +1,55 @@
+"""The pre-trainer's configuration: an encoder and its heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.config import check_ranges, option
+from pipeline.errors import ConfigError
+from pipeline.training.encoders import EncoderConfig
+
+__all__ = ["ClsHeadConfig", "EncoderConfig", "PretrainerConfig"]
+
+
+@dataclass(frozen=True)
+class ClsHeadConfig:
+    """A classification head upon one token of the sequence; next-sentence prediction is one.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    inner_dim: int = option(0, "width of the pooling layer; 0 for none", minimum=0)
+    num_classes: int = option(2, "classes", minimum=1)
+    activation: str | None = option("tanh", "activation of the pooling layer")
+    dropout_rate: float = option(0.0, "dropout before the classes", minimum=0, maximum=0.99)
+    cls_token_idx: int = option(0, "place of the token that is pooled", minimum=0)
+    name: str | None = option(None, "name of the head and of its output")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class PretrainerConfig:
+    """An encoder with a masked-LM head and classification heads.
+
+    Raises:
+        ConfigError: if two heads share a name.
+    """
+
+    encoder: EncoderConfig = option(EncoderConfig(), "the encoder")
+    cls_heads: tuple[ClsHeadConfig, ...] = option((), "classification heads")
+    mlm_activation: str = option("gelu", "activation of the masked-LM head's dense layer")
+    mlm_initializer_range: float = option(0.02, "standard deviation of the masked-LM head's initialiser", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        names = [head.name for head in self.cls_heads]
+        if len(set(names)) != len(names):
+            raise ConfigError("Classification heads must have different names", received=names)
+        object.__setattr__(self, "cls_heads", tuple(self.cls_heads))
+
+    def has_head(self, name: str) -> bool:
+        """Whether there is a classification head called `name`."""
+        return any(head.name == name for head in self.cls_heads)

@@ -1,0 +1,130 @@
+"""Configurations of data, optimiser, training and the whole experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from pipeline.config import check_ranges, option
+from pipeline.errors import ConfigError
+from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where examples come from and how they are batched.
+
+    Lengths and feature names are the corpus's own; naming one here only makes sure of it.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    input_path: str | tuple[str, ...] = option(
+        "", 'a corpus\'s directory, TFRecord files or globs of them, or "dummy" for zeros'
+    )
+    global_batch_size: int = option(512, "examples of a batch, over all replicas", minimum=1)
+    is_training: bool | None = option(None, "whether to shuffle and repeat; null lets the task decide by the role")
+    seq_length: int | None = option(None, "tokens of an example; null takes the corpus's", minimum=1)
+    max_predictions_per_seq: int | None = option(None, "room for predictions; null takes the corpus's", minimum=1)
+    use_next_sentence_label: bool | None = option(
+        None, "whether to read next-sentence labels; null reads them if they are there"
+    )
+    use_v2_feature_names: bool | None = option(None, "input_word_ids rather than input_ids; null finds out")
+    drop_remainder: bool | None = option(
+        None, "whether to drop a last batch that is not full; null does in training only"
+    )
+    shuffle_buffer_size: int = option(10_000, "examples that are shuffled together", minimum=1)
+    cycle_length: int = option(8, "files that are read side by side in training", minimum=1)
+    seed: int | None = option(None, "seed of the order; null takes the run's, or 0")
+    trim: bool = option(True, "cut batches to their longest sequence, so that padding costs nothing")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if isinstance(self.input_path, list):
+            object.__setattr__(self, "input_path", tuple(self.input_path))
+
+
+@dataclass(frozen=True)
+class MaskedLMConfig:
+    """The masked-LM task: a model and its data; as tensorflow/models' `MaskedLMConfig`.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    model: PretrainerConfig = option(
+        PretrainerConfig(
+            cls_heads=(ClsHeadConfig(inner_dim=768, num_classes=2, dropout_rate=0.1, name="next_sentence"),)
+        ),
+        "the model",
+    )
+    scale_loss: bool = option(False, "whether to divide the loss by the number of replicas before gradients are summed")
+    train_data: DataConfig = option(DataConfig(), "what to train on")
+    validation_data: DataConfig = option(DataConfig(), "what to evaluate on")
+
+    def __post_init__(self) -> None:
+        for name, is_training in (("train_data", True), ("validation_data", False)):
+            data = getattr(self, name)
+            if data.is_training is None:
+                object.__setattr__(self, name, dataclasses.replace(data, is_training=is_training))
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimiser and its learning rate over the steps.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    type: str = option("adamw", "optimiser", choices=("adamw",))
+    learning_rate: float = option(1e-4, "highest learning rate, at the warm-up's end", minimum=0)
+    end_learning_rate: float = option(0.0, "learning rate at the last step", minimum=0)
+    warmup_steps: int = option(10_000, "steps over which the learning rate rises", minimum=0)
+    beta_1: float = option(0.9, "decay of the first moment", minimum=0, maximum=1)
+    beta_2: float = option(0.999, "decay of the second moment", minimum=0, maximum=1)
+    epsilon: float = option(1e-6, "added to the second moment's root", minimum=0, source="google-research/bert")
+    weight_decay_rate: float = option(0.01, "decoupled weight decay", minimum=0)
+    exclude_from_weight_decay: tuple[str, ...] = option(
+        ("layer_norm", "bias"), "weights without decay, by regular expressions on their paths"
+    )
+    gradient_clip_norm: float = option(1.0, "largest global norm of the gradients; 0 does not clip", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        object.__setattr__(self, "exclude_from_weight_decay", tuple(self.exclude_from_weight_decay))
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long to train, and how often to look.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    train_steps: int = option(1_000_000, "steps of the optimiser", minimum=1)
+    optimizer: OptimizerConfig = option(OptimizerConfig(), "the optimiser")
+    seed: int = option(0, "seed of weights, dropout and the data's order", minimum=0)
+    summary_interval: int = option(100, "steps between summaries and lines of the log", minimum=1)
+    validation_interval: int = option(1000, "steps between evaluations", minimum=1)
+    checkpoint_interval: int = option(1000, "steps between checkpoints", minimum=1)
+    max_to_keep: int = option(3, "checkpoints to keep, beside the best", minimum=1)
+    example: str = option("Paris is the [MASK] of France.", "sentence whose masks the trained model fills at the end")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.optimizer.warmup_steps >= self.train_steps:
+            raise ConfigError(
+                "warmup_steps must be less than train_steps",
+                received=f"{self.optimizer.warmup_steps} and {self.train_steps}",
+            )
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """A whole pre-training: the task and the training of it."""
+
+    task: MaskedLMConfig = option(MaskedLMConfig(), "model and data")
+    trainer: TrainerConfig = option(TrainerConfig(), "steps, optimiser, intervals")

@@ -1,0 +1,203 @@
+"""The masked-LM task: model, data, losses, metrics and steps, as tensorflow/models' `MaskedLMTask`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipeline.training import configs as cfg
+from pipeline.training import data_loader, encoders, task_factory
+from pipeline.training.bert import PretrainerConfig
+from pipeline.training.configs import MaskedLMConfig
+from pipeline.training.modeling.activations import get_activation
+from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
+from pipeline.training.modeling.classification_head import ClassificationHead
+
+__all__ = ["MaskedLMConfig", "MaskedLMTask", "cfg"]
+
+Metrics = Sequence[keras.metrics.Metric] | None
+
+
+@task_factory.register_task_cls(MaskedLMConfig)
+class MaskedLMTask:
+    """Builds and trains a masked-LM pre-trainer, with next-sentence prediction if it has that head.
+
+    Args:
+        params: the task's configuration.
+        logging_dir: kept for tensorflow/models' signature.
+        name: name of the task.
+    """
+
+    loss = "loss"
+
+    def __init__(self, params: MaskedLMConfig, logging_dir: str | None = None, name: str | None = None) -> None:
+        self.task_config = params
+        self.logging_dir = logging_dir
+        self.name = name
+
+    def build_model(self, params: PretrainerConfig | None = None) -> BertPretrainerV2:
+        """Builds the pre-trainer that the configuration describes."""
+        config = params or self.task_config.model
+        heads = [
+            ClassificationHead(
+                inner_dim=head.inner_dim,
+                num_classes=head.num_classes,
+                cls_token_idx=head.cls_token_idx,
+                activation=head.activation,
+                dropout_rate=head.dropout_rate,
+                name=head.name,
+            )
+            for head in config.cls_heads
+        ]
+        return BertPretrainerV2(
+            encoder_network=encoders.build_encoder(config.encoder),
+            mlm_activation=get_activation(config.mlm_activation),
+            mlm_initializer=keras.initializers.TruncatedNormal(stddev=config.mlm_initializer_range),
+            classification_heads=heads,
+        )
+
+    def build_inputs(
+        self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0
+    ) -> tf.data.Dataset:
+        """Builds a dataset of batches; see `data_loader.build_dataset`."""
+        return data_loader.build_dataset(params, input_context, start_example=start_example)
+
+    def build_losses(
+        self,
+        labels: Mapping[str, Any],
+        model_outputs: Mapping[str, Any],
+        metrics: Metrics,
+        aux_losses: Sequence[Any] | None = None,
+    ) -> Any:
+        """The total loss of a batch.
+
+        The masked-LM loss is the mean cross-entropy over real predictions; the next-sentence loss
+        the mean over examples; both are added up, and auxiliary losses with them.
+
+        Args:
+            labels: `masked_lm_ids` and `masked_lm_weights`, `[batch, num_predictions]`, or both
+                `[n]` for logits of single predictions; `next_sentence_labels` `[batch, 1]` if wanted.
+            model_outputs: `mlm_logits` of the labels' shape and the vocabulary, and
+                `next_sentence` `[batch, 2]`.
+            metrics: what `build_metrics` gave; their means of the losses are updated.
+            aux_losses: further losses, scalars.
+
+        Returns:
+            A float32 scalar.
+        """
+        by_name = _by_name(metrics)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=labels["masked_lm_ids"],
+            logits=tf.cast(model_outputs["mlm_logits"], tf.float32),
+        )
+        weights = labels["masked_lm_weights"]
+        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+        if "lm_example_loss" in by_name:
+            by_name["lm_example_loss"].update_state(loss)
+        if _predicts_next_sentence(labels, model_outputs):
+            sentence_loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    labels=tf.reshape(labels["next_sentence_labels"], [-1]),
+                    logits=tf.cast(model_outputs["next_sentence"], tf.float32),
+                )
+            )
+            if "next_sentence_loss" in by_name:
+                by_name["next_sentence_loss"].update_state(sentence_loss)
+            loss += sentence_loss
+        if aux_losses:
+            loss += tf.add_n(aux_losses)
+        return loss
+
+    def build_metrics(self, training: bool | None = None) -> list[keras.metrics.Metric]:
+        """Makes the metrics, under tensorflow/models' names."""
+        del training
+        metrics = [
+            keras.metrics.SparseCategoricalAccuracy(name="masked_lm_accuracy"),
+            keras.metrics.Mean(name="lm_example_loss"),
+        ]
+        wanted = self.task_config.train_data.use_next_sentence_label is not False
+        if wanted and self.task_config.model.has_head("next_sentence"):
+            metrics += [
+                keras.metrics.SparseCategoricalAccuracy(name="next_sentence_accuracy"),
+                keras.metrics.Mean(name="next_sentence_loss"),
+            ]
+        return metrics
+
+    def process_metrics(self, metrics: Metrics, labels: Mapping[str, Any], model_outputs: Mapping[str, Any]) -> None:
+        """Updates the accuracies from a batch."""
+        by_name = _by_name(metrics)
+        if "masked_lm_accuracy" in by_name:
+            by_name["masked_lm_accuracy"].update_state(
+                labels["masked_lm_ids"], model_outputs["mlm_logits"], labels["masked_lm_weights"]
+            )
+        if "next_sentence_accuracy" in by_name and _predicts_next_sentence(labels, model_outputs):
+            by_name["next_sentence_accuracy"].update_state(
+                labels["next_sentence_labels"], model_outputs["next_sentence"]
+            )
+
+    def train_step(self, inputs: Mapping[str, Any], model: Any, optimizer: Any, metrics: Metrics) -> dict[str, Any]:
+        """Forward, backward, and one step of the optimiser.
+
+        Returns:
+            The batch's loss, under "loss".
+        """
+        with tf.GradientTape() as tape:
+            labels, outputs = self.forward(inputs, model, training=True)
+            loss = self.build_losses(labels, outputs, metrics, aux_losses=model.losses)
+            scaled_loss = loss
+            if self.task_config.scale_loss:
+                # The optimiser sums gradients over replicas.
+                scaled_loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        variables = model.trainable_variables
+        gradients = tape.gradient(scaled_loss, [variable.value for variable in variables])
+        optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
+        self.process_metrics(metrics, labels, outputs)
+        return {self.loss: loss}
+
+    def validation_step(self, inputs: Mapping[str, Any], model: Any, metrics: Metrics) -> dict[str, Any]:
+        """Forward alone.
+
+        Returns:
+            The batch's loss, under "loss".
+        """
+        labels, outputs = self.forward(inputs, model, training=False)
+        loss = self.build_losses(labels, outputs, metrics, aux_losses=model.losses)
+        self.process_metrics(metrics, labels, outputs)
+        return {self.loss: loss}
+
+    def inference_step(self, inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
+        """The model's outputs without dropout."""
+        return model(inputs, training=False)
+
+    def forward(
+        self, inputs: Mapping[str, Any], model: Any, *, training: bool
+    ) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """Labels and outputs, with masked-LM logits of the real predictions alone.
+
+        The vocabulary's logits are the dearest part of a small model, and padding among the
+        predictions has no part in the loss. Models without `score_positions` score it all the same.
+
+        Returns:
+            `(labels, outputs)`, fit for `build_losses` and `process_metrics`.
+        """
+        if not hasattr(model, "score_positions"):
+            return inputs, model(inputs, training=training)
+        outputs = model.encode(inputs, training=training)
+        places = tf.where(inputs["masked_lm_weights"] > 0)  # [n, 2]: example, prediction
+        positions = tf.cast(tf.gather_nd(inputs["masked_lm_positions"], places), tf.int64)
+        outputs["mlm_logits"] = model.score_positions(
+            outputs["sequence_output"], tf.stack([places[:, 0], positions], axis=1)
+        )
+        real = {name: tf.gather_nd(inputs[name], places) for name in ("masked_lm_ids", "masked_lm_weights")}
+        return {**inputs, **real}, outputs
+
+
+def _by_name(metrics: Metrics) -> dict[str, keras.metrics.Metric]:
+    return {metric.name: metric for metric in metrics or ()}
+
+
+def _predicts_next_sentence(labels: Mapping[str, Any], model_outputs: Mapping[str, Any]) -> bool:
+    return "next_sentence_labels" in labels and "next_sentence" in model_outputs

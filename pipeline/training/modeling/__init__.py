@@ -1,0 +1,1 @@
+"""Layers and models, named and computing as tensorflow/models' `official.nlp.modeling`."""

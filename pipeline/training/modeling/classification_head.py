@@ -1,0 +1,97 @@
+"""A classification head upon one token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from pipeline.training.modeling.activations import get_activation
+from pipeline.training.modeling.initializers import clone_initializer
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class ClassificationHead(keras.layers.Layer):
+    """Pools one token and scores classes; BERT's next-sentence prediction is one.
+
+    Arguments and numbers are those of tensorflow/models' `ClassificationHead`.
+
+    Args:
+        inner_dim: width of the pooling layer; 0 for none, the features then being pooled already.
+        num_classes: classes.
+        cls_token_idx: place of the token that is pooled.
+        activation: activation of the pooling layer; "gelu" is its tanh approximation.
+        dropout_rate: dropout before the classes.
+        initializer: initialiser of the kernels.
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        inner_dim: int,
+        num_classes: int,
+        cls_token_idx: int = 0,
+        activation: Any = "tanh",
+        dropout_rate: float = 0.0,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.inner_dim = inner_dim
+        self.num_classes = num_classes
+        self.cls_token_idx = cls_token_idx
+        self.activation = get_activation(activation)
+        self.dropout_rate = dropout_rate
+        self.initializer = keras.initializers.get(initializer)
+        policy = self.dtype_policy
+        self.dense = None
+        if inner_dim:
+            self.dense = keras.layers.Dense(
+                inner_dim,
+                activation=self.activation,
+                kernel_initializer=clone_initializer(self.initializer),
+                dtype=policy,
+                name="pooler_dense",
+            )
+        self.dropout = keras.layers.Dropout(dropout_rate, dtype=policy)
+        self.out_proj = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=clone_initializer(self.initializer),
+            dtype=policy,
+            name="logits",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        width = input_shape[-1]
+        if self.dense is not None:
+            self.dense.build((None, width))
+            width = self.inner_dim
+        self.out_proj.build((None, width))
+
+    def call(self, features: Any, only_project: bool = False, training: bool | None = None) -> Any:
+        """Scores the classes.
+
+        Args:
+            features: `[batch, seq_length, width]`, or without pooling layer `[batch, width]`.
+            only_project: whether to return the pooled features instead.
+            training: whether dropout applies.
+
+        Returns:
+            `[batch, num_classes]`, or `[batch, inner_dim]` with `only_project`.
+        """
+        if self.dense is not None:
+            features = self.dense(features[:, self.cls_token_idx])
+        if only_project:
+            return features
+        return self.out_proj(self.dropout(features, training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "inner_dim": self.inner_dim,
+            "num_classes": self.num_classes,
+            "cls_token_idx": self.cls_token_idx,
+            "activation": keras.activations.serialize(self.activation),
+            "dropout_rate": self.dropout_rate,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }

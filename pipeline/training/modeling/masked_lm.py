@@ -1,0 +1,104 @@
+"""The masked-LM head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class MaskedLM(keras.layers.Layer):
+    """Scores the vocabulary at masked positions: dense, activation, layer norm, embedding table.
+
+    Arguments and numbers are those of tensorflow/models' `MaskedLM`.
+
+    Args:
+        embedding_table: the encoder's word embeddings, a variable `[vocab_size, width]`, shared.
+        activation: activation of the dense layer.
+        initializer: initialiser of the dense layer.
+        output: "logits", or "predictions" for their log-softmax.
+        name: a slash in it, as in BERT's "cls/predictions", becomes an underscore.
+        **kwargs: of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: for another `output`.
+    """
+
+    def __init__(
+        self,
+        embedding_table: Any,
+        activation: Any = None,
+        initializer: Any = "glorot_uniform",
+        output: str = "logits",
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Keras 3 allows no slash in names.
+        super().__init__(name=name and name.replace("/", "_"), **kwargs)
+        if output not in ("logits", "predictions"):
+            raise ValueError(f'`output` must be "logits" or "predictions". Received: {output!r}.')
+        # A closure hides the table from Keras, which would save it here a second time.
+        self._shared_table = lambda: embedding_table
+        self.activation = keras.activations.get(activation)
+        self.initializer = keras.initializers.get(initializer)
+        self.output_type = output
+        vocab_size, width = embedding_table.shape
+        self.dense = keras.layers.Dense(
+            width,
+            activation=self.activation,
+            kernel_initializer=self.initializer,
+            dtype=self.dtype_policy,
+            name="transform_dense",
+        )
+        self.layer_norm = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name="transform_layer_norm")
+        self.bias = self.add_weight(name="output_bias", shape=(vocab_size,), initializer="zeros")
+
+    @property
+    def embedding_table(self) -> Any:
+        """The shared word embeddings."""
+        return self._shared_table()
+
+    def build(self, input_shape: Any) -> None:
+        self.dense.build((None, input_shape[-1]))
+        self.layer_norm.build((None, self.dense.units))
+
+    def call(self, sequence_data: Any, masked_positions: Any) -> Any:
+        """Scores every position of `masked_positions`.
+
+        Args:
+            sequence_data: `[batch, seq_length, hidden_size]`.
+            masked_positions: `[batch, num_predictions]`, integers in [0, seq_length).
+
+        Returns:
+            float32 `[batch, num_predictions, vocab_size]`.
+        """
+        logits = self.score(self._gather_indexes(sequence_data, masked_positions))
+        shape = tf.shape(masked_positions)
+        logits = tf.reshape(logits, [shape[0], shape[1], logits.shape[-1]])
+        return logits if self.output_type == "logits" else tf.nn.log_softmax(logits)
+
+    def score(self, vectors: Any) -> Any:
+        """Logits of single hidden states.
+
+        Args:
+            vectors: `[n, hidden_size]`.
+
+        Returns:
+            float32 `[n, vocab_size]`.
+        """
+        vectors = tf.cast(self.layer_norm(self.dense(vectors)), self.compute_dtype)
+        table = tf.cast(tf.convert_to_tensor(self.embedding_table), self.compute_dtype)
+        logits = tf.matmul(vectors, table, transpose_b=True)
+        return tf.cast(logits, tf.float32) + tf.cast(self.bias, tf.float32)
+
+    def _gather_indexes(self, sequence_tensor: Any, positions: Any) -> Any:
+        """The hidden states at `positions`, as `[batch * num_predictions, hidden_size]`."""
+        gathered = tf.gather(sequence_tensor, positions, batch_dims=1)
+        return tf.reshape(gathered, [-1, sequence_tensor.shape[-1]])
+
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError(
+            "A MaskedLM shares its table with an encoder and is saved with the model that holds both."
+        )

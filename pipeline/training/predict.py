@@ -1,0 +1,108 @@
+"""Filling masks with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline import files
+from pipeline.errors import ConfigError, InputError
+from pipeline.tokenizers import Tokenizer, load_tokenizer
+from pipeline.training.run_folder import RunFolder
+
+MASK = "[MASK]"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A token for a mask, and its probability."""
+
+    token: str
+    probability: float
+
+
+def predict(run_dir: str, texts: Sequence[str], top_k: int = 5) -> list[list[list[Guess]]]:
+    """Fills the masks of texts with the model of a finished run.
+
+    Args:
+        run_dir: the run's folder.
+        texts: texts with `[MASK]` in them, each at most as long as the model's sequences.
+        top_k: guesses for each mask.
+
+    Returns:
+        For each text, for each of its masks from left to right, the best guesses, best first.
+
+    Raises:
+        InputError: if there is no trained model, or a text has no mask or is too long.
+    """
+    folder = RunFolder(run_dir)
+    tokenizer = load_tokenizer(folder.tokenizer(), run_dir)
+    if not files.exists(folder.model):
+        raise InputError(
+            f"{run_dir} must hold a trained model, {folder.model}",
+            do="Run the pretrain command again: it goes on where it stopped",
+        )
+    import keras
+
+    import pipeline.training.modeling.bert_pretrainer  # noqa: F401  Registers what the file holds.
+
+    model = keras.saving.load_model(folder.model, compile=False)
+    return fill_masks(model, tokenizer, texts, top_k)
+
+
+def fill_masks(model: Any, tokenizer: Tokenizer, texts: Sequence[str], top_k: int = 5) -> list[list[list[Guess]]]:
+    """As `predict`, with a model at hand."""
+    if not 1 <= top_k <= tokenizer.vocab_size:
+        raise ConfigError(f"top_k must be between 1 and {tokenizer.vocab_size}", received=top_k)
+    return [_fill_one(model, tokenizer, text, top_k) for text in texts]
+
+
+def _fill_one(model: Any, tokenizer: Tokenizer, text: str, top_k: int) -> list[list[Guess]]:
+    ids, positions = encode_with_masks(tokenizer, text)
+    limit = model.encoder_network.max_sequence_length
+    if len(ids) > limit:
+        raise InputError(f"A text may have {limit} tokens, specials included", received=f"{len(ids)} tokens")
+    word_ids = np.array([ids], np.int32)
+    outputs = model(
+        {
+            "input_word_ids": word_ids,
+            "input_mask": np.ones_like(word_ids),
+            "input_type_ids": np.zeros_like(word_ids),
+            "masked_lm_positions": np.array([positions], np.int32),
+        },
+        training=False,
+    )
+    logits = np.asarray(outputs["mlm_logits"][0], np.float64)  # [masks, vocab_size]
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    return [
+        [Guess(tokenizer.tokens[i], float(row[i])) for i in order]
+        for row, order in zip(probabilities, best, strict=True)
+    ]
+
+
+def encode_with_masks(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
+    """Tokenizes a text with masks as `[CLS] text [SEP]`.
+
+    Returns:
+        `(ids, positions)`: the token ids, and where the masks are among them.
+
+    Raises:
+        InputError: if there is no mask.
+    """
+    pieces = text.split(MASK)
+    if len(pieces) < 2:
+        raise InputError(f"A text to fill must hold at least one {MASK}", received=repr(text))
+    special = tokenizer.special_ids
+    tokens, splits = tokenizer.encode(pieces)
+    ids, positions = [special["cls"]], []
+    for index in range(len(pieces)):
+        if index:
+            positions.append(len(ids))
+            ids.append(special["mask"])
+        ids += tokens[splits[index] : splits[index + 1]].tolist()
+    return [*ids, special["sep"]], positions

@@ -1,0 +1,42 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def format_results(results: Mapping[str, Any]) -> str:
+    """A run's results as a table in plain text.
+
+    Args:
+        results: what `results.json` holds.
+    """
+    train, validation = results["train"], results["validation"] or {}
+    rows = [("", "training", "validation")]
+    for title, name in (
+        ("loss", "loss"),
+        ("masked-LM loss", "lm_example_loss"),
+        ("masked-LM accuracy", "masked_lm_accuracy"),
+        ("next-sentence loss", "next_sentence_loss"),
+        ("next-sentence accuracy", "next_sentence_accuracy"),
+    ):
+        if name in train:
+            rows.append((title, f"{train[name]:.4f}", f"{validation[name]:.4f}" if validation else "-"))
+    baseline = results["unigram_cross_entropy"]
+    if baseline is not None:
+        rows.append(("predicting token frequencies", "", f"{baseline:.4f}"))
+    width = max(len(row[0]) for row in rows)
+    lines = [f"{title:<{width}}  {left:>10}  {right:>10}" for title, left, right in rows]
+    lines.append("")
+    lines.append(
+        f"{results['steps']:,} steps, {results['tokens']:,} tokens,"
+        f" {results['tokens_per_second']:,.0f} tokens/s, {results['parameters']:,} parameters"
+    )
+    if validation:
+        lines.append(f"model.keras holds the weights of step {results['model_step']:,}, the best on validation")
+    lines.append("")
+    lines.append(results["example"]["text"])
+    for guesses in results["example"]["guesses"]:
+        lines.append("  [MASK] = " + ", ".join(f"{token} {share:.1%}" for token, share in guesses))
+    return "\n".join(lines)
