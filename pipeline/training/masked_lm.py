@@ -153,7 +153,9 @@ class MaskedLMTask:
                 scaled_loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
         variables = model.trainable_variables
         gradients = tape.gradient(scaled_loss, [variable.value for variable in variables])
-        optimizer.apply_gradients(list(zip(gradients, variables, strict=True)))
+        # The encoder's own pooler takes no part in pre-training: heads pool for themselves.
+        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        optimizer.apply_gradients(pairs)
         self.process_metrics(metrics, labels, outputs)
         return {self.loss: loss}
 

@@ -81,6 +81,7 @@ def build_optimizer(
         beta_2=config.beta_2,
         epsilon=config.epsilon,
         global_clipnorm=config.gradient_clip_norm or None,
+        name="adamw",  # Fixed: its variables go by it in checkpoints.
     )
     # By path: the name alone, "gamma" or "bias", does not tell whose it is.
     optimizer.exclude_from_weight_decay(

@@ -1,0 +1,115 @@
+"""A tiny corpus with a rule to learn, written as the corpus job writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.manifest import Manifest, Shard, write_manifest
+from pipeline.records import RecordSpec, encode_tfrecords
+from pipeline.seeding import generator
+from pipeline.tokenizers import WordPieceTokenizer
+
+WORDS = [f"w{i:02d}" for i in range(45)]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+PAD, UNK, CLS, SEP, MASK = range(5)
+FIRST = len(VOCABULARY) - len(WORDS)
+
+
+@dataclass
+class TinyCorpus:
+    """What was written, beside where."""
+
+    directory: Path
+    spec: RecordSpec
+    columns: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # By shard.
+
+    def split(self, name: str) -> dict[str, np.ndarray]:
+        """The columns of all shards of a split, one after the other."""
+        shards = [columns for shard, columns in self.columns.items() if shard.startswith(name)]
+        return {key: np.concatenate([shard[key] for shard in shards]) for key in shards[0]}
+
+
+def make_examples(spec: RecordSpec, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Sentence pairs of one repeated word; a random next sentence repeats another one."""
+    rng = generator(seed, "tiny-corpus")
+    length, room = spec.max_seq_length, spec.max_predictions_per_seq
+    columns = {
+        feature.name: np.zeros((count, feature.length), feature.dtype) for feature in spec.features
+    }
+    for row in range(count):
+        tokens = int(rng.integers(8, length + 1))
+        start = int(rng.integers(len(WORDS)))
+        ids = np.full(tokens, FIRST + start)
+        middle = tokens // 2
+        ids[[0, middle, tokens - 1]] = CLS, SEP, SEP
+        is_random = bool(rng.integers(2))
+        if is_random:
+            ids[middle + 1 : -1] = FIRST + (ids[middle + 1 : -1] - FIRST + 20) % len(WORDS)
+        candidates = np.setdiff1d(np.arange(1, tokens - 1), [middle])
+        number = int(rng.integers(1, min(room, len(candidates)) + 1))
+        positions = np.sort(rng.choice(candidates, number, replace=False))
+        columns["masked_lm_positions"][row, :number] = positions
+        columns["masked_lm_ids"][row, :number] = ids[positions]
+        columns["masked_lm_weights"][row, :number] = 1.0
+        ids[positions] = MASK
+        columns["input_word_ids"][row, :tokens] = ids
+        columns["input_mask"][row, :tokens] = 1
+        columns["input_type_ids"][row, middle + 1 : tokens] = 1
+        if spec.next_sentence:
+            columns["next_sentence_labels"][row] = is_random
+    return columns
+
+
+def write_corpus(
+    directory: Path,
+    *,
+    spec: RecordSpec | None = None,
+    train: tuple[int, ...] = (50, 70, 40),
+    validation: tuple[int, ...] = (21, 12),
+) -> TinyCorpus:
+    """Writes a corpus with the given numbers of examples in its shards."""
+    spec = spec or RecordSpec(24, 4)
+    directory.mkdir(parents=True, exist_ok=True)
+    corpus = TinyCorpus(directory, spec)
+    shards = []
+    for split, sizes in (("train", train), ("validation", validation)):
+        for index, count in enumerate(sizes):
+            name = f"{split}-{index:05d}-of-{len(sizes):05d}.tfrecord"
+            columns = make_examples(spec, count, seed=len(shards))
+            data, _ = encode_tfrecords(spec, columns)
+            (directory / name).write_bytes(data.tobytes())
+            corpus.columns[name] = columns
+            shards.append(
+                Shard(
+                    name=name,
+                    split=split,
+                    examples=count,
+                    tokens=int(columns["input_mask"].sum()),
+                    predictions=int(columns["masked_lm_weights"].sum()),
+                    bytes=data.size,
+                    sha256="",
+                )
+            )
+    vocabulary = "\n".join(VOCABULARY).encode() + b"\n"
+    (directory / "vocab.txt").write_bytes(vocabulary)
+    manifest = Manifest(
+        key="",
+        options={},
+        spec=spec,
+        tokenizer=WordPieceTokenizer(vocabulary).describe("vocab.txt"),
+        inputs=(),
+        shards=tuple(shards),
+        statistics={},
+        versions={},
+    )
+    write_manifest(manifest, str(directory))
+    return corpus
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
+    return write_corpus(tmp_path_factory.mktemp("tiny") / "corpus")

@@ -1,0 +1,210 @@
+"""Runs from beginning to end, on a tiny corpus: what is written, resumed, refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import apply_overrides, from_dict
+from pipeline.errors import CorpusError, OutputError
+from pipeline.manifest import read_manifest
+from pipeline.training import train_loop
+from pipeline.training.configs import ExperimentConfig
+from pipeline.training.predict import predict
+from pipeline.training.run import pretrain, resolve
+from tests.training.conftest import TinyCorpus, write_corpus
+
+
+def tiny_config(**trainer: Any) -> ExperimentConfig:
+    encoder = {
+        "vocab_size": None,
+        "hidden_size": 16,
+        "num_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 24,
+    }
+    return from_dict(
+        ExperimentConfig,
+        {
+            "task": {
+                "model": {
+                    "encoder": encoder,
+                    # Dropout is on: its random state must be resumed as well.
+                    "cls_heads": [{"name": "next_sentence", "inner_dim": 16, "dropout_rate": 0.1}],
+                },
+                "train_data": {"global_batch_size": 16, "shuffle_buffer_size": 32},
+                "validation_data": {"global_batch_size": 16},
+            },
+            "trainer": {
+                "train_steps": 24,
+                "optimizer": {"learning_rate": 5e-3, "warmup_steps": 4},
+                "summary_interval": 1,
+                "validation_interval": 8,
+                "checkpoint_interval": 5,
+                "example": "w00 w01 [MASK] w03 [MASK]",
+                **trainer,
+            },
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run."""
+    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
+    return run
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_run_folder_holds_everything(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "checkpoints",
+        "config.yaml",
+        "log.jsonl",
+        "model.keras",
+        "results.json",
+        "run.json",
+        "summaries",
+        "vocab.txt",
+    }
+    origin = json.loads((finished / "run.json").read_text())
+    assert len(origin["manifest_sha256"]) == 64
+    assert {"tensorflow", "keras", "mlm-pipeline"} <= set(origin["versions"])
+    checkpoints = {path.name for path in (finished / "checkpoints").glob("step-*.index")}
+    assert checkpoints == {"step-15.index", "step-20.index", "step-24.index"}
+
+
+def test_results_and_table(finished: Path, tiny_corpus: TinyCorpus, capsys: Any) -> None:
+    before = (finished / "results.json").read_bytes()
+    results = pretrain(
+        tiny_config(), str(tiny_corpus.directory), str(finished), show_progress=False
+    )
+    shown = capsys.readouterr().out
+    assert "finished already" in shown
+    assert f"{results['validation']['loss']:.4f}" in shown
+    assert f"{results['unigram_cross_entropy']:.4f}" in shown
+    assert shown.count("[MASK] = ") == 2
+    assert (finished / "results.json").read_bytes() == before
+    assert results["steps"] == 24
+    assert results["model_step"] == results["validation"]["step"]
+    best = min(row["loss"] for row in read_log(finished) if row["split"] == "validation")
+    assert results["validation"]["loss"] == best
+
+
+class Killed(Exception):
+    """In the place of a kill: nothing of the loop gets to run after it."""
+
+
+@pytest.mark.parametrize("kill_after", [3, 13])
+def test_resumed_run_has_the_same_losses(
+    finished: Path,
+    tiny_corpus: TinyCorpus,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill_after: int,
+) -> None:
+    """Killed before the first checkpoint (5) and between two (10, 15)."""
+    run, corpus = tmp_path / "run", str(tiny_corpus.directory)
+    next_batch, calls = train_loop._next_batch, []
+
+    def next_batch_or_die(batches: Any) -> Any:
+        calls.append(1)
+        if len(calls) > kill_after:
+            raise Killed
+        return next_batch(batches)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(train_loop, "_next_batch", next_batch_or_die)
+        pretrain(tiny_config(), corpus, str(run), show_progress=False)
+    assert not (run / "results.json").exists()
+    resumed = pretrain(tiny_config(), corpus, str(run), show_progress=False)
+    assert read_log(run) == read_log(finished)
+    expected = json.loads((finished / "results.json").read_text())
+    for results in (resumed, expected):
+        results.pop("tokens_per_second")
+    assert resumed == expected
+
+
+def test_another_configuration_is_refused(finished: Path, tiny_corpus: TinyCorpus) -> None:
+    config = apply_overrides(
+        tiny_config(), ["trainer.optimizer.learning_rate=0.5", "trainer.train_steps=30"]
+    )
+    with pytest.raises(OutputError) as raised:
+        pretrain(config, str(tiny_corpus.directory), str(finished), show_progress=False)
+    message = str(raised.value)
+    assert "trainer.optimizer.learning_rate is 0.005 there and 0.5 now" in message
+    assert "trainer.train_steps is 24 there and 30 now" in message
+
+
+def test_another_corpus_is_refused(finished: Path, tmp_path: Path) -> None:
+    other = write_corpus(tmp_path / "corpus", train=(32,))
+    with pytest.raises(OutputError, match="the corpus is another one"):
+        pretrain(tiny_config(), str(other.directory), str(finished), show_progress=False)
+
+
+def test_a_folder_of_other_files_is_refused(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(OutputError, match="no run of this program"):
+        pretrain(tiny_config(), str(tiny_corpus.directory), str(tmp_path), show_progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("task.model.encoder.vocab_size=30522", "vocab_size must be the corpus's, 50"),
+        ("task.model.encoder.max_position_embeddings=16", "at least the corpus's 24"),
+        ("task.model.encoder.type_vocab_size=1", "type_vocab_size of at least 2"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(
+    tiny_corpus: TinyCorpus, override: str, message: str
+) -> None:
+    directory = str(tiny_corpus.directory)
+    config = apply_overrides(tiny_config(), [override])
+    with pytest.raises(CorpusError, match=message):
+        resolve(config, read_manifest(directory), directory)
+
+
+def test_a_head_without_labels_is_refused(tiny_corpus: TinyCorpus) -> None:
+    directory = str(tiny_corpus.directory)
+    manifest = read_manifest(directory)
+    manifest = dataclasses.replace(
+        manifest, spec=dataclasses.replace(manifest.spec, next_sentence=False)
+    )
+    with pytest.raises(CorpusError, match="no next-sentence labels"):
+        resolve(tiny_config(), manifest, directory)
+
+
+def test_a_corpus_without_validation_trains(tmp_path: Path, capsys: Any) -> None:
+    corpus = write_corpus(tmp_path / "corpus", train=(40,), validation=())
+    config = tiny_config(train_steps=3, optimizer={"warmup_steps": 1})
+    run = str(tmp_path / "run")
+    results = pretrain(config, str(corpus.directory), run, show_progress=False)
+    assert results["validation"] is None
+    assert results["model_step"] == 3
+    assert "training" in capsys.readouterr().out
+
+
+def test_training_learns_the_rule(tmp_path: Path) -> None:
+    """Sentences repeat one word: a model that sees the others beats token frequencies."""
+    corpus = str(write_corpus(tmp_path / "corpus", train=(1000, 1000)).directory)
+    config = tiny_config(train_steps=500, summary_interval=100, validation_interval=500)
+    run = str(tmp_path / "run")
+    results = pretrain(config, corpus, run, show_progress=False)
+    assert results["unigram_cross_entropy"] == pytest.approx(math.log(45), abs=0.3)
+    assert results["validation"]["lm_example_loss"] < 0.5 * results["unigram_cross_entropy"]
+    best = predict(run, ["w10 w10 w10 [MASK] w10 w10 w10 w10"], top_k=3)[0][0]
+    assert best[0].token == "w10"
+    assert best[0].probability > best[1].probability > best[2].probability
