@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,15 +23,19 @@ class Shard:
     Attributes:
         name: file name within the corpus's directory.
         split: "train" or "validation".
+        max_seq_length: the length of its examples: that of its bin, where the corpus has bins.
+        max_predictions_per_seq: room for predictions in its examples.
         examples: examples it holds.
         tokens: real tokens, specials included, padding not.
-        predictions: masked positions.
+        predictions: masked positions; 0 with dynamic masking.
         bytes: size of the file.
         sha256: SHA-256 of the file, hexadecimal.
     """
 
     name: str
     split: str
+    max_seq_length: int
+    max_predictions_per_seq: int
     examples: int
     tokens: int
     predictions: int
@@ -66,7 +71,7 @@ class Manifest:
     Attributes:
         key: SHA-256 over all that decides the shards' bytes: options, inputs, vocabulary, version.
         options: every option that the corpus was made with, defaults included.
-        spec: the shape of its examples.
+        spec: the shape of its (longest) examples.
         tokenizer: the tokenizer that made it.
         inputs: input files with their sizes, `{"path": str, "bytes": int}`.
         shards: its shards, in order.
@@ -83,6 +88,14 @@ class Manifest:
     statistics: Mapping[str, Any]
     versions: Mapping[str, str]
     format_version: int = field(default=FORMAT_VERSION)
+
+    def shard_spec(self, shard: Shard) -> RecordSpec:
+        """The shape of the examples of one shard."""
+        return dataclasses.replace(
+            self.spec,
+            max_seq_length=shard.max_seq_length,
+            max_predictions_per_seq=shard.max_predictions_per_seq,
+        )
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """The shards of one split, "train" or "validation"."""

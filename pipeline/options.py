@@ -25,7 +25,9 @@ def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "opti
         arguments: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
         arguments["help"] = _help_text(field)
         value_type = _without_none(hints[field.name])
-        if typing.get_origin(value_type) is tuple:
+        if value_type == tuple[int, ...]:
+            arguments |= {"type": _comma_separated, "metavar": "N,N,..."}
+        elif typing.get_origin(value_type) is tuple:
             arguments |= {"nargs": "+", "type": typing.get_args(value_type)[0]}
         elif value_type is bool:
             arguments["action"] = argparse.BooleanOptionalAction
@@ -44,6 +46,10 @@ def config_from(arguments: argparse.Namespace, kind: type[ConfigT]) -> ConfigT:
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     values |= {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     return from_dict(kind, values)
+
+
+def _comma_separated(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def _without_none(hint: Any) -> Any:

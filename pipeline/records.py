@@ -42,6 +42,8 @@ class RecordSpec:
         max_seq_length: S, tokens of an example, specials and padding included.
         max_predictions_per_seq: P, room for predictions in an example.
         next_sentence: whether examples carry `next_sentence_labels`.
+        masked: whether the mask is in the examples ("static"); else they hold what it takes to draw it when they are
+            read, anew in every epoch ("dynamic").
         feature_names: "v2" for tensorflow/models' names, "v1" for google-research/bert's (`input_ids`,
             `segment_ids`).
 
@@ -52,6 +54,7 @@ class RecordSpec:
     max_seq_length: int
     max_predictions_per_seq: int
     next_sentence: bool = True
+    masked: bool = True
     feature_names: str = "v2"
 
     def __post_init__(self) -> None:
@@ -73,14 +76,22 @@ class RecordSpec:
     def features(self) -> tuple[Feature, ...]:
         """The features under the names that are written, in the order of records.md."""
         seq, predictions = self.max_seq_length, self.max_predictions_per_seq
-        features = [
-            Feature("input_word_ids", "int64", seq),
-            Feature("input_mask", "int64", seq),
-            Feature("input_type_ids", "int64", seq),
-            Feature("masked_lm_positions", "int64", predictions),
-            Feature("masked_lm_ids", "int64", predictions),
-            Feature("masked_lm_weights", "float32", predictions),
-        ]
+        if self.masked:
+            features = [
+                Feature("input_word_ids", "int64", seq),
+                Feature("input_mask", "int64", seq),
+                Feature("input_type_ids", "int64", seq),
+                Feature("masked_lm_positions", "int64", predictions),
+                Feature("masked_lm_ids", "int64", predictions),
+                Feature("masked_lm_weights", "float32", predictions),
+            ]
+        else:
+            features = [
+                Feature("input_word_ids", "int64", seq),
+                Feature("input_type_ids", "int64", seq),
+                # 1 where a token begins a word, 0 where it goes on with one, and at special tokens and padding.
+                Feature("word_starts", "int64", seq),
+            ]
         if self.next_sentence:
             features.append(Feature("next_sentence_labels", "int64", 1))
         if self.feature_names == "v1":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,10 +15,10 @@ import numpy as np
 from pipeline import files
 from pipeline.beam.config import CorpusConfig
 from pipeline.instances.examples import make_examples
-from pipeline.instances.instances import TokenizedDocuments, concatenate, drop_empty
-from pipeline.instances.sentence_pairs import make_sentence_pairs
+from pipeline.instances.instances import Instances, TokenizedDocuments, drop_empty
+from pipeline.instances.pairings import make_instances, special_tokens
 from pipeline.manifest import Shard
-from pipeline.records import encode_tfrecords
+from pipeline.records import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
 from pipeline.text.plan import Block
 from pipeline.text.readers import read_documents
@@ -33,7 +34,7 @@ class BlockResult:
     """What one block gave.
 
     Attributes:
-        shards: its shards, one a split.
+        shards: its shards, one a split and bin of lengths.
         counts: by split (and "text" for what was counted before the split), what was counted.
     """
 
@@ -50,9 +51,10 @@ class BlockResult:
         return BlockResult(tuple(Shard(**shard) for shard in data["shards"]), data["counts"])
 
 
-def shard_name(split: str, index: int, blocks: int, compression: str) -> str:
-    """The name of a block's shard of one split."""
-    return f"{split}-{index:05d}-of-{blocks:05d}.tfrecord" + (".gz" if compression == "gzip" else "")
+def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_index: int) -> str:
+    """The name of a block's shard of one split and one bin of lengths."""
+    length = f"-len{config.specs()[bin_index].max_seq_length}" if config.bins else ""
+    return f"{split}{length}-{index:05d}-of-{blocks:05d}.tfrecord" + (".gz" if config.compression == "gzip" else "")
 
 
 def build_block(block: Block, *, blocks: int, config: CorpusConfig, tokenizer: Tokenizer) -> BlockResult:
@@ -74,8 +76,7 @@ def build_block(block: Block, *, blocks: int, config: CorpusConfig, tokenizer: T
         split_counts: Counter[str] = Counter()
         documents = _tokenize(splits[split], tokenizer, split_counts)
         splits[split].clear()  # Its memory is needed for what follows.
-        name = shard_name(split, block.index, blocks, config.compression)
-        shards.append(_write_shard(name, split, block.index, documents, config, tokenizer, split_counts))
+        shards += _write_shards(split, block.index, blocks, documents, config, tokenizer, split_counts)
         counts[split] = dict(split_counts)
     return BlockResult(tuple(shards), counts)
 
@@ -113,64 +114,88 @@ def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[
     return tokenized
 
 
-def _write_shard(
-    name: str,
+def _write_shards(
     split: str,
     index: int,
+    blocks: int,
     documents: TokenizedDocuments,
     config: CorpusConfig,
     tokenizer: Tokenizer,
     counts: Counter[str],
-) -> Shard:
-    compressor = zlib.compressobj(wbits=31) if config.compression == "gzip" else None  # 31: GZIP, without a time.
-    with files.write_file(files.join(config.output, name)) as writer:
-        for records in _encoded_batches(split, index, documents, config, tokenizer, counts):
-            writer.write(compressor.compress(records) if compressor else records)
-        if compressor:
-            writer.write(compressor.flush())
-    return Shard(
-        name=name,
-        split=split,
-        examples=counts["examples"],
-        tokens=counts["tokens"],
-        predictions=counts["predictions"],
-        bytes=writer.bytes,
-        sha256=writer.sha256,
+) -> list[Shard]:
+    """Writes the shards of one split, one for each bin of lengths."""
+    place = (index, SPLITS.index(split))
+    token_ids, instances = make_instances(
+        documents,
+        pairing=config.pairing,
+        max_seq_length=config.max_seq_length,
+        short_seq_prob=config.short_seq_prob,
+        # One copy of what is only evaluated on: more would count the same text again.
+        copies=config.copies() if split == "train" else 1,
+        sep_id=tokenizer.special_ids["sep"],
+        generator=lambda copy: generator(config.seed, "pairs", *place, copy),
+        counts=counts,
     )
+    instances = instances.take(generator(config.seed, "shuffle", *place).permutation(len(instances)))
+    specs = config.specs()
+    lengths = instances.a_length + instances.b_length + special_tokens(config.pairing)
+    bin_of = np.searchsorted([spec.max_seq_length for spec in specs], lengths)
+    shards = []
+    for bin_index, spec in enumerate(specs):
+        binned = instances.take(bin_of == bin_index)
+        counted: Counter[str] = Counter()
+        batches = _encoded_batches(token_ids, binned, spec, (*place, bin_index), config, tokenizer, counted)
+        name = shard_name(split, index, blocks, config, bin_index)
+        writer = _write_records(files.join(config.output, name), batches, config.compression)
+        counts.update(counted)
+        shards.append(
+            Shard(
+                name=name,
+                split=split,
+                max_seq_length=spec.max_seq_length,
+                max_predictions_per_seq=spec.max_predictions_per_seq,
+                examples=counted["examples"],
+                tokens=counted["tokens"],
+                predictions=counted["predictions"],
+                bytes=writer.bytes,
+                sha256=writer.sha256,
+            )
+        )
+    counts["padding"] += sum(shard.examples * shard.max_seq_length - shard.tokens for shard in shards)
+    return shards
 
 
 def _encoded_batches(
-    split: str,
-    index: int,
-    documents: TokenizedDocuments,
+    token_ids: np.ndarray,
+    instances: Instances,
+    spec: RecordSpec,
+    place: tuple[int, ...],
     config: CorpusConfig,
     tokenizer: Tokenizer,
     counts: Counter[str],
 ) -> Iterator[bytes]:
-    """The block's examples of one split as TFRecords, in batches, shuffled across the copies."""
-    spec, place = config.spec(), (index, SPLITS.index(split))
-    # One copy of what is only evaluated on: more would count the same text again.
-    copies = config.dupe_factor if split == "train" else 1
-    instances = concatenate(
-        make_sentence_pairs(
-            documents,
-            max_seq_length=config.max_seq_length,
-            short_seq_prob=config.short_seq_prob,
-            rng=generator(config.seed, "pairs", *place, copy),
-            counts=counts,
-        )
-        for copy in range(copies)
-    )
-    instances = instances.take(generator(config.seed, "shuffle", *place).permutation(len(instances)))
-    batch = max(1, _TOKENS_A_BATCH // config.max_seq_length)
+    """Instances as TFRecords, in batches."""
+    policy = dataclasses.replace(config.masking_policy(), max_predictions_per_seq=spec.max_predictions_per_seq)
+    batch = max(1, _TOKENS_A_BATCH // spec.max_seq_length)
     for number, start in enumerate(range(0, len(instances), batch)):
         columns = make_examples(
-            documents.ids,
+            token_ids,
             instances.take(slice(start, start + batch)),
             spec=spec,
-            policy=config.masking_policy(),
+            policy=policy,
             tokenizer=tokenizer,
             rng=generator(config.seed, "mask", *place, number),
             counts=counts,
         )
         yield encode_tfrecords(spec, columns)[0].tobytes()
+
+
+def _write_records(path: str, batches: Iterable[bytes], compression: str) -> files.AtomicWriter:
+    """Writes a shard; returns what counted its bytes."""
+    compressor = zlib.compressobj(wbits=31) if compression == "gzip" else None  # 31: GZIP, without a time.
+    with files.write_file(path) as writer:
+        for records in batches:
+            writer.write(compressor.compress(records) if compressor else records)
+        if compressor:
+            writer.write(compressor.flush())
+    return writer

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+
+import numpy as np
 
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
-from pipeline.masking import UNITS, MaskingPolicy
+from pipeline.instances.pairings import PAIRINGS, has_pairs
+from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
 from pipeline.records import RecordSpec
 from pipeline.text.readers import FORMATS
 
@@ -27,6 +31,12 @@ class CorpusConfig:
     max_seq_length: int = option(128, "tokens of an example, specials and padding included", source=_BERT)
     max_predictions_per_seq: int = option(20, "room for predictions in an example", source=_BERT)
     masked_lm_prob: float = option(0.15, "share of tokens to predict", source="Devlin et al., 2019")
+    pairing: str = option("next-sentence", "; ".join(f"{k}: {v}" for k, v in PAIRINGS.items()), choices=tuple(PAIRINGS))
+    masking: str = option(
+        "static",
+        "static: masked when written; dynamic: when read, anew in every epoch (Liu et al., 2019, RoBERTa)",
+        choices=("static", "dynamic"),
+    )
     masking_unit: str = option("token", "; ".join(f"{k}: {v}" for k, v in UNITS.items()), choices=tuple(UNITS))
     max_ngram_size: int = option(3, "words of the longest n-gram, with --masking-unit ngram", source="ALBERT")
     mask_prob: float = option(0.8, "probability that a predicted unit becomes [MASK]", source="Devlin et al., 2019")
@@ -37,10 +47,17 @@ class CorpusConfig:
         0.1, "probability that a document is cut to a random shorter length", minimum=0, maximum=1, source=_BERT
     )
     dupe_factor: int = option(
-        5, "copies of the training text, each paired and masked anew", minimum=1, maximum=1000, source=_BERT
+        0,
+        "copies of the training text, each paired and masked anew; 0 chooses 5, and 1 with dynamic masking",
+        minimum=0,
+        maximum=1000,
+        source=_BERT,
     )
     validation_fraction: float = option(
         0.02, "share of documents, chosen by their hash, that make the validation shards", minimum=0, maximum=0.99
+    )
+    bins: tuple[int, ...] = option(
+        (), "lengths, ascending, up to max_seq_length: an example goes to the shards of the least that holds it"
     )
     compression: str = option("none", "compression of the shards", choices=("none", "gzip"))
     block_bytes: int = option(
@@ -57,8 +74,17 @@ class CorpusConfig:
             raise ConfigError("block_bytes must be 0 or at least 1024", received=self.block_bytes)
         if self.max_seq_length > 32768:
             raise ConfigError("max_seq_length must be at most 32768", received=self.max_seq_length)
-        self.spec()
+        if self.bins and (list(self.bins) != sorted(set(self.bins)) or self.bins[-1] != self.max_seq_length):
+            raise ConfigError(
+                f"bins must ascend and end in max_seq_length ({self.max_seq_length})",
+                received=", ".join(map(str, self.bins)),
+            )
+        self.specs()
         self.masking_policy()
+
+    def copies(self) -> int:
+        """How many copies of the training text to make."""
+        return self.dupe_factor or (1 if self.masking == "dynamic" else 5)
 
     def masking_policy(self) -> MaskingPolicy:
         """How examples are masked.
@@ -75,13 +101,29 @@ class CorpusConfig:
             random_prob=self.random_prob,
         )
 
-    def spec(self) -> RecordSpec:
-        """The shape of the examples.
+    def specs(self) -> list[RecordSpec]:
+        """The shapes of the examples: one for each bin of lengths, the longest last.
+
+        The shorter bins have no more room for predictions than their examples can fill.
 
         Raises:
             ConfigError: if the lengths contradict one another.
         """
-        return RecordSpec(self.max_seq_length, self.max_predictions_per_seq)
+        longest = RecordSpec(
+            self.max_seq_length,
+            self.max_predictions_per_seq,
+            next_sentence=has_pairs(self.pairing),
+            masked=self.masking == "static",
+        )
+        shorter = np.array(self.bins[:-1], np.int64)
+        predictions = prediction_counts(shorter, self.masking_policy())
+        return [
+            *(
+                dataclasses.replace(longest, max_seq_length=int(length), max_predictions_per_seq=int(most))
+                for length, most in zip(shorter, predictions, strict=True)
+            ),
+            longest,
+        ]
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,12 @@ def _prepare_output(job: CorpusJob, key: str, *, overwrite: bool) -> Manifest | 
         _remove_shards(output, begun["shards"])
         job.work.clear()
         job.work.make()
-    names = [shard_name(split, i, job.blocks, job.config.compression) for split in SPLITS for i in range(job.blocks)]
+    names = [
+        shard_name(split, block, job.blocks, job.config, bin_index)
+        for split in SPLITS
+        for block in range(job.blocks)
+        for bin_index in range(len(job.config.specs()))
+    ]
     files.write_atomically(run_path, json.dumps({"key": key, "shards": names}).encode())
     return None
 
@@ -180,7 +185,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
         results.append(result)
     shards = [shard for result in results for shard in result.shards]
     shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
-    statistics = summarize(shards, results, job.config.max_seq_length)
+    statistics = summarize(shards, results)
     if not statistics["train"]["examples"]:
         raise InputError(
             f"The corpus would hold no training example: {_where_it_went(statistics)}",
@@ -189,7 +194,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
     manifest = Manifest(
         key=key,
         options=to_dict(job.config),
-        spec=job.config.spec(),
+        spec=job.config.specs()[-1],
         tokenizer=job.tokenizer().describe(VOCAB_NAME),
         inputs=tuple(info._asdict() for info in plan.files),
         shards=tuple(shards),
@@ -207,7 +212,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
     return manifest
 
 
-def summarize(shards: Iterable[Shard], results: Iterable[BlockResult], max_seq_length: int) -> dict[str, Any]:
+def summarize(shards: Iterable[Shard], results: Iterable[BlockResult]) -> dict[str, Any]:
     """Adds up what the blocks counted, with the shares that a reader wants, by split."""
     totals: dict[str, Counter[str]] = {name: Counter() for name in ("text", *SPLITS)}
     for result in results:
@@ -223,12 +228,12 @@ def summarize(shards: Iterable[Shard], results: Iterable[BlockResult], max_seq_l
         statistics[split] |= {
             "examples": examples,
             "bytes": bytes_of[split],
-            "padding_share": _share(examples * max_seq_length - counts["tokens"], examples * max_seq_length),
+            "padding_share": _share(counts["padding"], counts["padding"] + counts["tokens"]),
             "unknown_share": _share(counts["unknown_tokens"], counts["tokens"]),
             "masked_share": _share(predictions, counts["tokens"]),
             "replaced_by_mask_share": _share(counts["replaced_by_mask"], predictions),
             "replaced_at_random_share": _share(counts["replaced_at_random"], predictions),
-            "random_next_share": _share(counts["random_next"], examples),
+            "label_1_share": _share(counts["label_1"], examples),
         }
     return statistics
 

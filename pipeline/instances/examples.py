@@ -23,7 +23,7 @@ def make_examples(
     rng: np.random.Generator,
     counts: Counter[str],
 ) -> dict[str, np.ndarray]:
-    """Makes masked examples, `[CLS] A [SEP] B [SEP]`, padded.
+    """Makes examples, `[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`, padded; masked if the shape says so.
 
     Args:
         token_ids: int32, what the instances' ranges refer to.
@@ -32,64 +32,76 @@ def make_examples(
         policy: how to mask them.
         tokenizer: whose special and ordinary ids to use.
         rng: the generator of this batch.
-        counts: gets "examples", "tokens", "unknown_tokens", "predictions", "replaced_by_mask", "replaced_at_random",
-            "random_next".
+        counts: gets "examples", "tokens", "unknown_tokens", "label_1" (of `next_sentence_labels`), and of masked
+            examples "predictions", "replaced_by_mask", "replaced_at_random".
 
     Returns:
         By v2 feature name, the columns of `pipeline.records.encode_tfrecords`.
     """
     special = tokenizer.special_ids
-    ids, type_ids, maskable = _lay_out(token_ids, instances, spec.max_seq_length, special)
-    lengths = instances.a_length + instances.b_length + 3
+    ids, type_ids, ordinary, lengths = _lay_out(token_ids, instances, spec, special)
+    counts["examples"] += len(instances)
+    counts["tokens"] += int(lengths.sum())
+    counts["unknown_tokens"] += int((ids[ordinary] == special["unk"]).sum())
+    starts_word = tokenizer.starts_word[ids]
+    columns = {"input_type_ids": type_ids}
+    if spec.next_sentence:
+        counts["label_1"] += int(instances.label.sum())
+        columns["next_sentence_labels"] = instances.label[:, np.newaxis]
+    if not spec.masked:
+        return columns | {"input_word_ids": ids, "word_starts": (starts_word & ordinary).astype(np.uint8)}
     masked = mask_examples(
         ids,
-        maskable,
-        tokenizer.starts_word[ids],
+        ordinary,
+        starts_word,
         lengths,
         policy=policy,
         mask_id=special["mask"],
         ordinary_ids=tokenizer.ordinary_ids,
         rng=rng,
     )
-    counts["examples"] += len(instances)
-    counts["tokens"] += int(lengths.sum())
-    counts["unknown_tokens"] += int((ids[maskable] == special["unk"]).sum())
     counts["predictions"] += int(masked.weights.sum(dtype=np.int64))
     counts["replaced_by_mask"] += masked.replaced_by_mask
     counts["replaced_at_random"] += masked.replaced_at_random
-    counts["random_next"] += int(instances.label.sum())
-    columns = {
+    return columns | {
         "input_word_ids": masked.input_word_ids,
         "input_mask": (np.arange(spec.max_seq_length) < lengths[:, np.newaxis]).astype(np.uint8),
-        "input_type_ids": type_ids,
         "masked_lm_positions": masked.positions,
         "masked_lm_ids": masked.ids,
         "masked_lm_weights": masked.weights,
     }
-    if spec.next_sentence:
-        columns["next_sentence_labels"] = instances.label[:, np.newaxis]
-    return columns
 
 
 def _lay_out(
-    token_ids: np.ndarray, instances: Instances, max_seq_length: int, special: Mapping[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gathers the tokens: ids int32, type ids uint8, and where neither a special token nor padding is, all [n, S]."""
-    place = np.arange(max_seq_length)
-    a_length, b_length = instances.a_length[:, np.newaxis], instances.b_length[:, np.newaxis]
-    in_a = (place >= 1) & (place <= a_length)
-    in_b = (place >= a_length + 2) & (place < a_length + 2 + b_length)
-    source = np.where(
-        in_a, instances.a_start[:, np.newaxis] + (place - 1), instances.b_start[:, np.newaxis] + (place - a_length - 2)
-    )
-    maskable = in_a | in_b
-    ids = np.full(maskable.shape, special["pad"], np.int32)
-    ids[maskable] = token_ids[source[maskable]]
+    token_ids: np.ndarray, instances: Instances, spec: RecordSpec, special: Mapping[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Gathers the tokens of a batch.
+
+    Returns:
+        Ids, int32 `[n, S]`; type ids, uint8 `[n, S]`; where neither a special token nor padding is, bool `[n, S]`; and
+        how many tokens there are, specials included, int64 `[n]`.
+    """
+    place = np.arange(spec.max_seq_length)
     rows = np.arange(len(instances))
-    last = instances.a_length + instances.b_length + 2
+    a_length = instances.a_length[:, np.newaxis]
+    ordinary = (place >= 1) & (place <= a_length)
+    source = instances.a_start[:, np.newaxis] + (place - 1)
+    lengths = instances.a_length + 2
+    in_b = np.zeros_like(ordinary)
+    if spec.next_sentence:
+        in_b = (place >= a_length + 2) & (place < a_length + 2 + instances.b_length[:, np.newaxis])
+        source = np.where(in_b, instances.b_start[:, np.newaxis] + (place - a_length - 2), source)
+        ordinary = ordinary | in_b
+        lengths = lengths + instances.b_length + 1
+    ids = np.full(ordinary.shape, special["pad"], np.int32)
+    ids[ordinary] = token_ids[source[ordinary]]
     ids[:, 0] = special["cls"]
     ids[rows, instances.a_length + 1] = special["sep"]
-    ids[rows, last] = special["sep"]
     type_ids = in_b.astype(np.uint8)
-    type_ids[rows, last] = 1
-    return ids, type_ids, maskable
+    if spec.next_sentence:
+        ids[rows, lengths - 1] = special["sep"]
+        type_ids[rows, lengths - 1] = 1
+    else:
+        # Separators between packed documents; text itself never gives a special id.
+        ordinary &= ids != special["sep"]
+    return ids, type_ids, ordinary, lengths

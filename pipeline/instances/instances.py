@@ -41,8 +41,8 @@ class Instances:
         a_start: int64 `[instances]`, the first token of segment A.
         a_length: int64 `[instances]`, tokens of segment A, at least one.
         b_start: int64 `[instances]`, the first token of segment B.
-        b_length: int64 `[instances]`, tokens of segment B.
-        label: int64 `[instances]`, `next_sentence_labels`: 0 if B follows A, 1 if B is random.
+        b_length: int64 `[instances]`, tokens of segment B; 0 where there is none.
+        label: int64 `[instances]`, `next_sentence_labels`; 0 where there are no pairs.
     """
 
     a_start: np.ndarray
@@ -50,6 +50,11 @@ class Instances:
     b_start: np.ndarray
     b_length: np.ndarray
     label: np.ndarray
+
+    @staticmethod
+    def none() -> Instances:
+        """No instances."""
+        return Instances(*(np.zeros(0, np.int64) for _ in fields(Instances)))
 
     def __len__(self) -> int:
         return len(self.a_start)

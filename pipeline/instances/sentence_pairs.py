@@ -1,4 +1,4 @@
-"""Sentence pairs with next-sentence labels, as google-research/bert makes them.
+"""Sentence pairs: with next-sentence labels as google-research/bert makes them, and with sentence-order labels.
 
 `create_instances_from_document` there (create_pretraining_data.py) walks through a document: it gathers sentences
 until a target length is reached, splits them at random into A and B, and every other time puts back B's sentences and
@@ -11,59 +11,128 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.instances.instances import Instances, TokenizedDocuments
 
-_RANDOM_NEXT_PROB = 0.5
 
-
-def make_sentence_pairs(
+def make_next_sentence_pairs(
     documents: TokenizedDocuments,
     *,
-    max_seq_length: int,
+    room: int,
     short_seq_prob: float,
     rng: np.random.Generator,
     counts: Counter[str],
 ) -> Instances:
-    """Makes one copy of the instances of a block's documents, in the order of the documents.
+    """Makes one copy of the next-sentence pairs of a block's documents, in the order of the documents.
 
     Args:
         documents: the block's documents.
-        max_seq_length: longest example, three special tokens included.
+        room: tokens of the longest pair, special tokens not included.
         short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1].
         rng: the generator of this block and copy.
         counts: gets "tokens_truncated", tokens that truncation removed, and "pairs_within_document", random B's from
             the same document because the block holds no other.
 
     Returns:
-        Instances whose lengths sum to at most `max_seq_length - 3`.
+        Instances whose lengths sum to at most `room`; label 0 where B follows A, 1 where B is random.
     """
     if documents.documents == 0:
-        empty = np.zeros(0, np.int64)
-        return Instances(empty, empty, empty, empty, empty)
-    room = max_seq_length - 3
-    begins, document_of = documents.sentence_splits[:-1], _document_of_sentence(documents)
-    target = _target_lengths(documents.documents, room, short_seq_prob, rng)[document_of]
-    sentences = np.arange(len(begins))
-    chunk_end = _first_reaching(documents, sentences, target, documents.document_splits[document_of + 1])
-    # A takes at least one sentence and leaves at least one, if there are two.
-    a_sentences = 1 + (rng.random(len(sentences)) * np.maximum(chunk_end - sentences - 1, 1)).astype(np.int64)
-    a_end = sentences + a_sentences
-    is_random = (chunk_end - sentences == 1) | (rng.random(len(sentences)) < _RANDOM_NEXT_PROB)
-    first = _follow(documents.document_splits, np.where(is_random, a_end, chunk_end))
+        return Instances.none()
+    chunks = _Chunks.draw(documents, room, short_seq_prob, rng)
+    is_random = (chunks.end - chunks.begin == 1) | (rng.random(len(chunks.begin)) < 0.5)
+    first = follow(documents.document_splits, np.where(is_random, chunks.a_end, chunks.end))
 
-    a_end, chunk_end, is_random = a_end[first], chunk_end[first], is_random[first]
-    a_start = begins[first]
-    a_length = documents.sentence_splits[a_end] - a_start
-    random_first, random_end = _random_next(documents, document_of[first], target[first] - a_length, rng)
-    counts["pairs_within_document"] += int(is_random.sum()) if documents.documents == 1 else 0
-    b_first = np.where(is_random, random_first, np.minimum(a_end, len(begins) - 1))
-    b_end = np.where(is_random, random_end, chunk_end)
+    chunks, is_random = chunks.take(first), is_random[first]
+    splits, begins = documents.sentence_splits, documents.sentence_splits[:-1]
+    a_start, a_length = begins[chunks.begin], splits[chunks.a_end] - begins[chunks.begin]
+    random_first, random_end = _random_next(documents, chunks.document, chunks.target - a_length, rng)
+    if documents.documents == 1:
+        counts["pairs_within_document"] += int(is_random.sum())
+    # An A at the very end has no next sentence: its B is random, and any place in range serves until then.
+    b_first = np.where(is_random, random_first, np.minimum(chunks.a_end, len(begins) - 1))
     b_start = begins[b_first]
-    b_length = documents.sentence_splits[b_end] - b_start
+    b_length = splits[np.where(is_random, random_end, chunks.end)] - b_start
     return _truncate(Instances(a_start, a_length, b_start, b_length, is_random.astype(np.int64)), room, rng, counts)
+
+
+def make_sentence_order_pairs(
+    documents: TokenizedDocuments,
+    *,
+    room: int,
+    short_seq_prob: float,
+    rng: np.random.Generator,
+    counts: Counter[str],
+) -> Instances:
+    """Makes one copy of the sentence-order pairs of a block's documents: Lan et al., 2020, "ALBERT", section 3.1.
+
+    Both segments are consecutive text, swapped in half of the pairs. Where a single sentence is left for both, it is
+    cut in two at a random token, so that no text is lost.
+
+    Args:
+        documents: the block's documents.
+        room: tokens of the longest pair, special tokens not included.
+        short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1].
+        rng: the generator of this block and copy.
+        counts: gets "tokens_truncated", tokens that truncation removed, and "tokens_dropped_alone", tokens that were
+            left alone, with nothing to pair them with.
+
+    Returns:
+        Instances whose lengths sum to at most `room`; label 0 where the segments stand as in the text, 1 where they
+        are swapped.
+    """
+    if documents.documents == 0:
+        return Instances.none()
+    chunks = _Chunks.draw(documents, room, short_seq_prob, rng)
+    chunks = chunks.take(follow(documents.document_splits, chunks.end))
+    begin, end = documents.sentence_splits[chunks.begin], documents.sentence_splits[chunks.end]
+    alone = end - begin == 1
+    counts["tokens_dropped_alone"] += int(alone.sum())
+    chunks, begin, end = chunks.take(~alone), begin[~alone], end[~alone]
+    inside = begin + 1 + (rng.random(len(begin)) * (end - begin - 1)).astype(np.int64)
+    cut = np.where(chunks.end - chunks.begin == 1, inside, documents.sentence_splits[chunks.a_end])
+    swapped = rng.random(len(begin)) < 0.5
+    pairs = Instances(
+        a_start=np.where(swapped, cut, begin),
+        a_length=np.where(swapped, end - cut, cut - begin),
+        b_start=np.where(swapped, begin, cut),
+        b_length=np.where(swapped, cut - begin, end - cut),
+        label=swapped.astype(np.int64),
+    )
+    return _truncate(pairs, room, rng, counts)
+
+
+class _Chunks(NamedTuple):
+    """For every sentence of a block, the chunk of sentences that would begin there, and where it is split.
+
+    Attributes:
+        begin: int64, the chunk's first sentence.
+        end: int64, the sentence behind its last.
+        a_end: int64, the sentence behind the last of segment A; `end` where there is only one sentence.
+        document: int64, its document.
+        target: int64, how many tokens it was to reach.
+    """
+
+    begin: np.ndarray
+    end: np.ndarray
+    a_end: np.ndarray
+    document: np.ndarray
+    target: np.ndarray
+
+    @staticmethod
+    def draw(documents: TokenizedDocuments, room: int, short_seq_prob: float, rng: np.random.Generator) -> _Chunks:
+        document = _document_of_sentence(documents)
+        target = _target_lengths(documents.documents, room, short_seq_prob, rng)[document]
+        begin = np.arange(len(document))
+        end = _first_reaching(documents, begin, target, documents.document_splits[document + 1])
+        # A takes at least one sentence and leaves at least one, if there are two.
+        a_end = begin + 1 + (rng.random(len(begin)) * np.maximum(end - begin - 1, 1)).astype(np.int64)
+        return _Chunks(begin, end, a_end, document, target)
+
+    def take(self, indices: np.ndarray) -> _Chunks:
+        return _Chunks(*(column[indices] for column in self))
 
 
 def _document_of_sentence(documents: TokenizedDocuments) -> np.ndarray:
@@ -87,7 +156,7 @@ def _first_reaching(
     return end
 
 
-def _follow(document_splits: np.ndarray, following: np.ndarray) -> np.ndarray:
+def follow(document_splits: np.ndarray, following: np.ndarray) -> np.ndarray:
     """The sentences that begin an instance: every document's first, then what `following` says, to its end."""
     links = following.tolist()
     found = []

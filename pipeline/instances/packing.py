@@ -1,0 +1,72 @@
+"""Single segments: sentences packed until an example is full, as in RoBERTa, or one by one.
+
+Liu et al., 2019, "RoBERTa", section 4.2. No next-sentence label, and nothing is truncated: a sentence longer than an
+example is cut into pieces.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.instances.instances import Instances, TokenizedDocuments
+from pipeline.instances.sentence_pairs import follow
+
+
+def cut_long_sentences(documents: TokenizedDocuments, room: int) -> TokenizedDocuments:
+    """Cuts sentences of more than `room` tokens into pieces of `room` and a rest."""
+    lengths = np.diff(documents.sentence_splits)
+    pieces = -(-lengths // room)
+    if not len(pieces) or pieces.max() == 1:
+        return documents
+    first_piece = np.concatenate([np.zeros(1, np.int64), np.cumsum(pieces)])
+    number = np.arange(first_piece[-1]) - np.repeat(first_piece[:-1], pieces)
+    begins = np.repeat(documents.sentence_splits[:-1], pieces) + number * room
+    return TokenizedDocuments(
+        documents.ids,
+        np.concatenate([begins, documents.sentence_splits[-1:]]),
+        first_piece[documents.document_splits],
+    )
+
+
+def join_documents(documents: TokenizedDocuments, sep_id: int) -> TokenizedDocuments:
+    """Makes one document of all, with a sentence that is a lone [SEP] behind each but the last."""
+    if documents.documents < 2:
+        return documents
+    ends = documents.document_splits[1:-1]  # Sentences before which a separator goes in.
+    sentence_splits = np.insert(documents.sentence_splits, ends, documents.sentence_splits[ends])
+    separators_before = np.zeros(len(sentence_splits), np.int64)
+    separators_before[ends + np.arange(len(ends)) + 1] = 1
+    ids = np.insert(documents.ids, documents.sentence_splits[ends], sep_id)
+    sentence_splits += np.cumsum(separators_before)
+    return TokenizedDocuments(ids, sentence_splits, np.array([0, len(sentence_splits) - 1]))
+
+
+def pack_sentences(documents: TokenizedDocuments, room: int, sep_id: int) -> Instances:
+    """Packs consecutive sentences of a document, as many as fit.
+
+    Args:
+        documents: the documents, no sentence longer than `room`; joined by `join_documents` to pack across them.
+        room: tokens of the longest instance, special tokens around it not included.
+        sep_id: the id of [SEP], with which no instance begins or ends.
+    """
+    if documents.documents == 0:
+        return Instances.none()
+    splits, begins = documents.sentence_splits, documents.sentence_splits[:-1]
+    document_end = np.repeat(documents.document_splits[1:], np.diff(documents.document_splits))
+    end = np.minimum(np.searchsorted(splits, begins + room, side="right") - 1, document_end)
+    # A separator is a sentence of its own: where one would begin an instance, what follows it does.
+    is_separator = np.append((documents.ids[begins] == sep_id) & (np.diff(splits) == 1), False)
+    begin = follow(documents.document_splits, end + is_separator[end])
+    end = end[begin]
+    end = end - is_separator[end - 1]
+    return _single_segments(splits[begin], splits[end] - splits[begin])
+
+
+def single_sentences(documents: TokenizedDocuments) -> Instances:
+    """Each sentence by itself."""
+    return _single_segments(documents.sentence_splits[:-1], np.diff(documents.sentence_splits))
+
+
+def _single_segments(start: np.ndarray, length: np.ndarray) -> Instances:
+    nothing = np.zeros(len(start), np.int64)
+    return Instances(start, length, nothing, nothing, nothing)

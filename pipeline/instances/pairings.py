@@ -1,0 +1,71 @@
+"""The ways to cut documents into instances, by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.instances.instances import Instances, TokenizedDocuments, concatenate
+from pipeline.instances.packing import cut_long_sentences, join_documents, pack_sentences, single_sentences
+from pipeline.instances.sentence_pairs import make_next_sentence_pairs, make_sentence_order_pairs
+
+PAIRINGS = {
+    "next-sentence": "pairs of segments, the second random in half of them (Devlin et al., 2019, BERT)",
+    "sentence-order": "pairs of consecutive segments, swapped in half of them (Lan et al., 2020, ALBERT)",
+    "full-sentences": "sentences packed across documents, [SEP] between these (Liu et al., 2019, RoBERTa)",
+    "doc-sentences": "sentences packed within a document (Liu et al., 2019, RoBERTa)",
+    "single-sentences": "each sentence by itself",
+}
+
+
+def has_pairs(pairing: str) -> bool:
+    """Whether examples of a pairing hold two segments and `next_sentence_labels`."""
+    return pairing in ("next-sentence", "sentence-order")
+
+
+def special_tokens(pairing: str) -> int:
+    """Special tokens around the segments of an example."""
+    return 3 if has_pairs(pairing) else 2
+
+
+def make_instances(
+    documents: TokenizedDocuments,
+    *,
+    pairing: str,
+    max_seq_length: int,
+    short_seq_prob: float,
+    copies: int,
+    sep_id: int,
+    generator: Callable[[int], np.random.Generator],
+    counts: Counter[str],
+) -> tuple[np.ndarray, Instances]:
+    """Makes all copies of the instances of a block's documents.
+
+    Args:
+        documents: the block's documents.
+        pairing: a key of `PAIRINGS`.
+        max_seq_length: S, special tokens included.
+        short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1]; of pairs only.
+        copies: how many copies to make.
+        sep_id: the id of [SEP].
+        generator: makes the generator of a copy.
+        counts: gets what the pairings count.
+
+    Returns:
+        The tokens that the instances refer to, int32, and the instances, copy after copy.
+    """
+    room = max_seq_length - special_tokens(pairing)
+    if has_pairs(pairing):
+        make_pairs = make_next_sentence_pairs if pairing == "next-sentence" else make_sentence_order_pairs
+        pairs = [
+            make_pairs(documents, room=room, short_seq_prob=short_seq_prob, rng=generator(copy), counts=counts)
+            for copy in range(copies)
+        ]
+        return documents.ids, concatenate(pairs)
+    documents = cut_long_sentences(documents, room)
+    if pairing == "full-sentences":
+        documents = join_documents(documents, sep_id)
+    packed = single_sentences(documents) if pairing == "single-sentences" else pack_sentences(documents, room, sep_id)
+    return documents.ids, concatenate([packed] * copies)
