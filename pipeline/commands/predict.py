@@ -1,0 +1,26 @@
+"""`predict`: what a trained model puts in place of [MASK]."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.common import EXIT_OK, Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    """Adds the verb."""
+    parser = add_command(commands, "predict", _run, "Fill the masks of texts with a trained model.")
+    parser.add_argument("text", nargs="+", help="text with [MASK] in it, such as 'Paris is the [MASK] of France.'")
+    parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of a finished run")
+    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="guesses for each mask (default: 5)")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pipeline.training.predict import predict
+
+    for text, masks in zip(arguments.text, predict(arguments.run_dir, arguments.text, arguments.top_k), strict=True):
+        print(text)
+        for number, guesses in enumerate(masks, start=1):
+            shown = "  ".join(f"{guess.token} {guess.probability:.1%}" for guess in guesses)
+            print(f"  [MASK] {number}: {shown}")
+    return EXIT_OK
