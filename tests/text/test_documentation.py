@@ -23,7 +23,8 @@ def test_google_style() -> None:
 
         Args:
           x, y (int, optional): the tensor to be reduced
-            over all of its axes
+            over all of its axes, and what is
+            more: over all of its values
           **kwargs: options that are passed on to the kernel.
 
             They are not checked at all by this function.
@@ -34,16 +35,19 @@ def test_google_style() -> None:
 
         Raises:
           ValueError: if the axis is not in the range of `x`
+
+        Note: this is not in the section of the errors.
         """
     ) == [
         "Computes the mean of a tensor along an axis.",
         "This is what tf.reduce_mean does, and it keeps the static shape.",
-        "The tensor to be reduced over all of its axes.",
+        "The tensor to be reduced over all of its axes, and what is more: over all of its values.",
         "Options that are passed on to the kernel.",
         "They are not checked at all by this function.",
         "(Optional.) A name for the operation.",
         "The reduced tensor, of the same type as x.",
         "If the axis is not in the range of x.",
+        "Note: this is not in the section of the errors.",
     ]
 
 
@@ -62,6 +66,7 @@ def test_numpy_style() -> None:
             * None, for all of the axes at once;
             * an axis to be reduced.
         out : ndarray
+            The array that the result is put into.
 
         Returns
         -------
@@ -87,6 +92,7 @@ def test_numpy_style() -> None:
         "Input data, which may be of any shape.",
         "None, for all of the axes at once;",
         "An axis to be reduced.",
+        "The array that the result is put into.",
         "Maximum of a, in the type of its elements.",
         "It is an error if the array is empty.",
     ]

@@ -1,0 +1,92 @@
+"""The frequent substrings of many words, as a trie in flat arrays."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Words(NamedTuple):
+    """Distinct words and how often each occurs, as columns.
+
+    Attributes:
+        characters: int64 `[characters]`, word after word; each is a number below the size of the alphabet.
+        row_splits: int64 `[words + 1]`; word i is `characters[row_splits[i]:row_splits[i + 1]]`, never empty.
+        counts: float64 `[words]`; whole numbers, exact up to 2**53.
+    """
+
+    characters: np.ndarray
+    row_splits: np.ndarray
+    counts: np.ndarray
+
+    def inside(self) -> np.ndarray:
+        """Tells which characters do not start a word: bool `[characters]`."""
+        inside = np.ones(len(self.characters), np.bool_)
+        inside[self.row_splits[:-1]] = False
+        return inside
+
+
+class SubstringTrie(NamedTuple):
+    """A node per frequent substring, ordered by length.
+
+    A substring at the start of a word and the same one further inside have a node each, as "run" and "##run" are
+    two pieces. Nodes of one character are there whatever their count, first those that start a word.
+
+    Attributes:
+        level_splits: int64 `[levels + 1]`; the nodes of d characters are `level_splits[d - 1]:level_splits[d]`.
+        parent: int64 `[nodes]`, the node of all characters but the last; -1 for nodes of one character.
+        character: int64 `[nodes]`, the last character.
+        length: int64 `[nodes]`, in characters.
+        deepest: int64 `[characters]`, the longest node that starts at each place in the words.
+    """
+
+    level_splits: np.ndarray
+    parent: np.ndarray
+    character: np.ndarray
+    length: np.ndarray
+    deepest: np.ndarray
+
+    def levels(self) -> list[slice]:
+        """The nodes of each length, shortest first."""
+        return [slice(*pair) for pair in zip(self.level_splits[:-1], self.level_splits[1:], strict=True)]
+
+    def add_to_parents(self, level: slice, weights: np.ndarray, totals: np.ndarray) -> None:
+        """Adds the weight of each node of a level, `[nodes of the level]`, to its parent's in `totals`, `[nodes]`."""
+        parents = self.parent[level]
+        first, last = parents[0], parents[-1] + 1  # Nodes are ordered by their parents.
+        totals[first:last] += np.bincount(parents - first, weights=weights)
+
+
+def build_trie(words: Words, *, alphabet_size: int, min_count: float, max_length: int) -> SubstringTrie:
+    """Finds all substrings of at most `max_length` characters that occur at least `min_count` times."""
+    characters, row_splits = words.characters, words.row_splits
+    lengths = np.diff(row_splits)
+    counts = np.repeat(words.counts, lengths)
+    ends = np.repeat(row_splits[1:], lengths)
+    deepest = characters + alphabet_size * words.inside()
+    parents = [np.full(2 * alphabet_size, -1, np.int64)]
+    last_characters = [np.tile(np.arange(alphabet_size), 2)]
+    places = np.arange(len(characters))
+    first = 2 * alphabet_size
+    for length in range(1, max_length):
+        # A substring is frequent only if it is without its last character: only those go on.
+        places = places[places + length < ends[places]]
+        keys, inverse = np.unique(deepest[places] * alphabet_size + characters[places + length], return_inverse=True)
+        frequent = np.bincount(inverse, weights=counts[places], minlength=len(keys)) >= min_count
+        if not frequent.any():
+            break
+        nodes = np.where(frequent, np.cumsum(frequent) - 1 + first, -1)[inverse]
+        places = places[nodes >= 0]
+        deepest[places] = nodes[nodes >= 0]
+        parents.append(keys[frequent] // alphabet_size)
+        last_characters.append(keys[frequent] % alphabet_size)
+        first += int(frequent.sum())
+    sizes = [len(level) for level in parents]
+    return SubstringTrie(
+        level_splits=np.concatenate([[0], np.cumsum(sizes)]),
+        parent=np.concatenate(parents),
+        character=np.concatenate(last_characters),
+        length=np.repeat(np.arange(1, len(sizes) + 1), sizes),
+        deepest=deepest,
+    )

@@ -1,0 +1,36 @@
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.tokenizers.coverage import coverage
+from pipeline.tokenizers.wordpiece import WordPieceTokenizer
+from pipeline.tokenizers.wordpiece_learner import SPECIAL_TOKENS, learn_wordpiece
+
+
+def tokenizer(tokens: list[str]) -> WordPieceTokenizer:
+    return WordPieceTokenizer("\n".join([*SPECIAL_TOKENS, *tokens]).encode(), lower_case=True)
+
+
+def test_counts_words_tokens_and_what_is_lost() -> None:
+    report = coverage(
+        tokenizer(["a", "b", "##b", "ab"]), {"ab": 5, "abb": 3, "b": 2, "ba": 4, "anb": 1, "ψψ": 2, "x": 0}
+    )
+    # "ba" has no "##a", though "a" is there.
+    assert report.words == 17
+    assert report.unknown_words == 4 + 1 + 2
+    assert report.tokens == 5 + 3 * 2 + 2 + 4 + 1 + 2
+    assert report.unknown_characters == {"ψ": 4, "n": 1}
+    assert report.tokens_per_word == pytest.approx(20 / 17)
+    assert report.unknown_share == pytest.approx(7 / 17)
+
+
+def test_a_learned_vocabulary_covers_what_it_was_learned_from() -> None:
+    counts = {"walk": 20, "walking": 12, "talk": 9, "talking": 7, "walked": 6}
+    vocabulary = learn_wordpiece(counts, vocab_size=40)
+    report = coverage(WordPieceTokenizer("\n".join(vocabulary).encode(), lower_case=True), counts)
+    assert report.unknown_words == 0
+    assert report.tokens_per_word < 1.5
+
+
+def test_no_words() -> None:
+    with pytest.raises(InputError):
+        coverage(tokenizer(["a"]), {})
