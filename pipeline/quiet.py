@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import IO
 
@@ -36,3 +37,22 @@ def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
         sys.stderr = python_stderr
         os.dup2(terminal, descriptor)
         os.close(terminal)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and lets it look for its devices, without what it writes meanwhile, unless that fails.
+
+    Its notes (drivers that it looked for, instructions that it could use) bury what the user waits for.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    with tempfile.TemporaryFile() as log:
+        try:
+            with native_stderr_to(log):
+                import tensorflow as tf
+
+                tf.config.list_physical_devices()
+        except BaseException:
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +12,11 @@ from pipeline import files
 from pipeline.beam.config import VocabConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.work import WorkFolder
-from pipeline.errors import InputError
+from pipeline.config import to_dict
+from pipeline.tokenizers.coverage import coverage
+from pipeline.tokenizers.wordpiece import WordPieceTokenizer
+from pipeline.tokenizers.wordpiece_learner import learn_wordpiece
+from pipeline.version import __version__
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,6 @@ def make_vocabulary(
     Raises:
         UserError: for whatever the user can put right.
     """
-    from pipeline.tokenizers.wordpiece_learner import coverage, learn_wordpiece
-
     plan = plan_inputs(config.input, config.format, config.block_bytes)
     print(plan, file=sys.stderr, flush=True)
     # Beside the output: a place that is there for all workers, and where it can be seen whether writing is allowed.
@@ -65,18 +69,27 @@ def make_vocabulary(
         counts = _count_words(job, plan, beam_args, workers, show_progress)
     finally:
         job.work.clear()
-    frequent = {word: count for word, count in counts.items() if count >= config.min_count}
-    if not frequent:
-        raise InputError(
-            f"No word of the input occurs at least min_count = {config.min_count} times",
-            received=f"{len(counts):,} distinct words",
-            do="Give more text, or lower --min-count",
-        )
-    vocabulary = learn_wordpiece(frequent, vocab_size=config.vocab_size, unused_tokens=config.unused_tokens)
-    files.write_atomically(config.output, "".join(f"{token}\n" for token in vocabulary).encode())
+    vocabulary = learn_wordpiece(
+        counts, vocab_size=config.vocab_size, unused_tokens=config.unused_tokens, min_count=config.min_count
+    )
+    data = "".join(f"{token}\n" for token in vocabulary).encode()
+    report = coverage(WordPieceTokenizer(data, name=config.output, lower_case=config.lower_case), counts)
+    description = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "entries": len(vocabulary),
+        "options": {name: value for name, value in to_dict(config).items() if name not in ("input", "output")},
+        "inputs": [info._asdict() for info in plan.files],
+        "words": report.words,
+        "distinct_words": len(counts),
+        "unknown_words": report.unknown_words,
+        "tokens_per_word": round(report.tokens_per_word, 4),
+        "version": __version__,
+    }
+    files.write_atomically(config.output, data)
+    files.write_atomically(f"{config.output}.json", (json.dumps(description, indent=1) + "\n").encode())
     return (
-        f"{config.output}: {len(vocabulary):,} entries learned from {sum(counts.values()):,} words"
-        f" ({len(counts):,} distinct). {coverage(vocabulary, counts)}"
+        f"{config.output}: {len(vocabulary):,} entries from {report.words:,} words ({len(counts):,} distinct);"
+        f" {report.tokens_per_word:.3f} tokens a word, {report.unknown_share:.3%} of the words [UNK]"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.commands.common import EXIT_OK, Commands, add_command
+from pipeline.quiet import start_tensorflow
 
 
 def add(commands: Commands) -> None:
@@ -16,6 +17,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    start_tensorflow()
     from pipeline.training.predict import predict
 
     for text, masks in zip(arguments.text, predict(arguments.run_dir, arguments.text, arguments.top_k), strict=True):

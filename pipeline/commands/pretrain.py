@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag
+from pipeline.quiet import start_tensorflow
 
 
 def add(commands: Commands) -> None:
@@ -31,5 +32,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
     config = load_yaml(ExperimentConfig, arguments.config) if arguments.config else ExperimentConfig()
     config = apply_overrides(config, arguments.params_override)
+    start_tensorflow()
     pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
     return EXIT_OK

@@ -62,7 +62,7 @@ class MaskingPolicy:
             weights = (1 - _SPAN_SUCCESS_PROB) ** np.arange(_MAX_SPAN_WORDS)
         else:
             weights = np.ones(1)
-        return weights / weights.sum()
+        return np.divide(weights, weights.sum())
 
 
 def prediction_counts(lengths: np.ndarray, policy: MaskingPolicy) -> np.ndarray:

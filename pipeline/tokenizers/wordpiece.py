@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
+from pipeline.quiet import start_tensorflow
 from pipeline.tokenizers.base import SPECIAL_NAMES, TokenBatch
 from pipeline.tokenizers.normalizer import BertNormalizer, basic_tokenize
 from pipeline.tokenizers.vocabulary import is_unused, parse_vocabulary, special_token
@@ -162,6 +163,7 @@ class WordPieceTokenizer:
 
 def _make_kernel(tokens: Sequence[str]) -> Any:
     # Imported here, not above: it takes seconds, and describing a tokenizer needs none of it.
+    start_tensorflow()
     import tensorflow as tf
     import tensorflow_text as tf_text
 
