@@ -5,6 +5,7 @@ A config is a frozen dataclass whose fields are declared with `option`, and whic
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import types
@@ -45,7 +46,7 @@ def option(
         "source": source,
     }
     if isinstance(default, (dict, list)) or dataclasses.is_dataclass(default):
-        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
+        return dataclasses.field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -5,6 +5,7 @@ The writer, the loader, the manifest and the validator all derive names, dtypes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -141,7 +142,7 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
             keep[:, start : start + part.width] = part.keep
         start += part.width
     row_splits = np.zeros(examples + 1, np.int64)
-    np.cumsum(sum(part.lengths() for part in frame), out=row_splits[1:])
+    np.cumsum(sum((part.lengths() for part in frame), np.zeros(examples, np.int64)), out=row_splits[1:])
     records = layout[keep]
     _fill_checksums(records, row_splits)
     return records, row_splits
@@ -172,7 +173,7 @@ def _constant(data: bytes) -> _Part:
 
 def _varint(values: np.ndarray) -> _Part:
     """Varints of `values` [examples] or [examples, n], side by side."""
-    values = values.reshape(len(values), -1)
+    values = values.reshape(len(values), math.prod(values.shape[1:]))
     largest = int(values.max(initial=0))
     width = max(1, -(-largest.bit_length() // 7))
     if width == 1:
@@ -183,7 +184,7 @@ def _varint(values: np.ndarray) -> _Part:
     data[:, :, :-1] |= (shifted[:, :, 1:] > 0).astype(np.uint8) << 7
     keep = shifted > 0
     keep[:, :, 0] = True
-    shape = (len(values), -1)
+    shape = (len(values), values.shape[1] * width)
     return _Part(data.reshape(shape), keep.reshape(shape))
 
 
@@ -193,7 +194,7 @@ def _feature_entry(feature: Feature, values: np.ndarray, examples: int) -> list[
         raise ValueError(f"{feature.name} must have shape {(examples, feature.length)}, not {values.shape}.")
     if feature.dtype == "float32":
         floats = np.ascontiguousarray(values, "<f4")
-        packed, tag = _Part(floats.view(np.uint8).reshape(examples, -1)), b"\x12"  # float_list
+        packed, tag = _Part(floats.view(np.uint8)), b"\x12"  # float_list
     else:
         packed, tag = _varint(values), b"\x1a"  # int64_list
     key = feature.name.encode()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.beam.config import CorpusConfig, VocabConfig
+from pipeline.config import option
+from pipeline.errors import ConfigError
+from pipeline.options import add_flags, config_from
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: int = option(10, "steps, 100 % of them")
+    rate: float = option(0.5, "rate")
+    flag: bool = option(True, "a flag")
+    maybe: bool | None = option(None, "left open")
+    kind: str = option("plain", "a kind", choices=("plain", "fancy"))
+    long_paths: tuple[str, ...] = option((), "paths")
+    numbers: tuple[int, ...] = option((1,), "numbers")
+
+
+def parser(kind: type = Config) -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser()
+    add_flags(made, kind)
+    return made
+
+
+def parse(*flags: str) -> Config:
+    return config_from(parser().parse_args(flags), Config)
+
+
+def test_no_flag_leaves_every_default() -> None:
+    assert parse() == Config()
+
+
+def test_flags_of_every_type() -> None:
+    assert parse(
+        *"--steps 3 --rate 1e-3 --no-flag --no-maybe --kind fancy --long-paths a b --numbers 4,5".split()
+    ) == Config(3, 1e-3, False, False, "fancy", ("a", "b"), (4, 5))
+    assert parse("--flag", "--maybe") == Config(maybe=True)
+
+
+def test_flags_stand_before_the_file_and_the_file_before_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text("steps: 3\nrate: 0.25\nmaybe: true\nlong_paths: [x]\n")
+    assert parse("--config", str(path)) == Config(steps=3, rate=0.25, maybe=True, long_paths=("x",))
+    # A flag with the default's own value still stands before the file.
+    flags = ["--config", str(path), "--steps", "10", "--long-paths", "y"]
+    assert parse(*flags) == Config(steps=10, rate=0.25, maybe=True, long_paths=("y",))
+
+
+def test_unknown_names_in_the_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text("step: 3\n")
+    with pytest.raises(ConfigError, match=r"Did you mean steps\?"):
+        parse("--config", str(path))
+
+
+@pytest.mark.parametrize("flags", [["--steps", "many"], ["--kind", "simple"], ["--rate", "x"], ["--numbers", "1,x"]])
+def test_values_of_another_type_end_with_code_2(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(*flags)
+    assert caught.value.code == 2
+    assert f"argument {flags[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [CorpusConfig, VocabConfig])
+def test_every_option_of_the_jobs_has_a_flag_and_a_help_text(kind: type) -> None:
+    text = "".join(parser(kind).format_help().split())  # Lines break at spaces and hyphens.
+    for field in dataclasses.fields(kind):
+        expected = f"{field.metadata['help']}"
+        if isinstance(field.default, (int, float)):
+            expected += f" (default: {field.default})"
+        assert f"--{field.name.replace('_', '-')}" in text
+        assert expected.replace(" ", "") in text
