@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 # What a user would change, on the command line: make corpus INPUT='texts/*.txt' OUT=out/mine
 SAMPLE := out/sample.txt
 INPUT ?= $(SAMPLE)
+FORMAT ?= $(if $(filter $(SAMPLE),$(INPUT)),lines,auto)
 OUT ?= out/corpus
 VOCAB ?= vocab/sample-uncased-8k.txt
 VOCAB_SIZE ?= 8192
@@ -31,6 +32,7 @@ help: ## list targets and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables (make corpus INPUT='texts/*.txt' OUT=out/mine):"
 	@echo "  INPUT           raw text: files, directories or quoted globs    [$(INPUT)]"
+	@echo "  FORMAT          auto, bert, lines, wrapped ... (corpus --help)  [$(FORMAT)]"
 	@echo "  OUT             directory of the corpus                         [$(OUT)]"
 	@echo "  VOCAB           vocabulary to use, or to learn (make vocab)     [$(VOCAB)]"
 	@echo "  VOCAB_SIZE      entries of a vocabulary that is learned         [$(VOCAB_SIZE)]"
@@ -56,11 +58,11 @@ sample-corpus: $(STAMP) ## extract the sample corpus from installed packages' do
 input: $(STAMP) $(if $(filter $(SAMPLE),$(INPUT)),sample-corpus)
 
 vocab: input ## learn the vocabulary VOCAB from INPUT
-	set -f; $(MLM) vocab --input $(INPUT) --output $(VOCAB) --vocab-size $(VOCAB_SIZE) $(COMMON)
+	set -f; $(MLM) vocab --input $(INPUT) --format $(FORMAT) --output $(VOCAB) --vocab-size $(VOCAB_SIZE) $(COMMON)
 	$(if $(filter $(SAMPLE),$(INPUT)),cp $(SAMPLE).json vocab/sample-corpus.json)
 
 corpus: input ## make the corpus OUT of TFRecords from INPUT
-	set -f; $(MLM) corpus --input $(INPUT) --output $(OUT) --vocab $(VOCAB) --max-seq-length $(SEQ_LENGTH) \
+	set -f; $(MLM) corpus --input $(INPUT) --format $(FORMAT) --output $(OUT) --vocab $(VOCAB) --max-seq-length $(SEQ_LENGTH) \
 	  --max-predictions-per-seq $(PREDICTIONS) $(COMMON)
 
 pretrain: corpus ## pre-train a model on the corpus, into RUN

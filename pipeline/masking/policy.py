@@ -62,7 +62,8 @@ class MaskingPolicy:
             weights = (1 - _SPAN_SUCCESS_PROB) ** np.arange(_MAX_SPAN_WORDS)
         else:
             weights = np.ones(1)
-        return np.divide(weights, weights.sum())
+        probabilities: np.ndarray = weights / weights.sum()
+        return probabilities
 
 
 def prediction_counts(lengths: np.ndarray, policy: MaskingPolicy) -> np.ndarray:
