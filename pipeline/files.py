@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
-from pipeline.errors import InputError, OutputError
+from pipeline.errors import ConfigError, InputError, OutputError
 
 
 class FileInfo(NamedTuple):
@@ -27,9 +27,17 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def _beam_file_systems() -> Any:
+def _beam_file_systems(path: str) -> Any:
     from apache_beam.io.filesystems import FileSystems
 
+    try:
+        FileSystems.get_filesystem(path)
+    except ValueError as error:
+        raise ConfigError(
+            "A path with a scheme needs a file system that Beam knows",
+            received=path,
+            do="Check the scheme, and install the extra for it (gcp, aws)",
+        ) from error
     return FileSystems
 
 
@@ -43,7 +51,7 @@ def join(directory: str, *names: str) -> str:
 def exists(path: str) -> bool:
     """Whether there is a file at `path`."""
     if is_remote(path):
-        return bool(_beam_file_systems().exists(path))
+        return bool(_beam_file_systems(path).exists(path))
     return os.path.exists(path)
 
 
@@ -71,25 +79,38 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
 
 def _match_local(pattern: str) -> Iterator[tuple[str, int]]:
     paths = [pattern] if os.path.exists(pattern) else local_glob.glob(pattern, recursive=True)
-    for path in paths:
-        if os.path.isdir(path):
-            for folder, folders, names in os.walk(path):
-                folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-                for name in names:
-                    if not name.startswith((".", "_")):
-                        file = os.path.join(folder, name)
-                        yield file, os.path.getsize(file)
-        else:
-            yield path, os.path.getsize(path)
+    try:
+        for path in paths:
+            for file in _files_below(path) if os.path.isdir(path) else [path]:
+                yield file, os.path.getsize(file)
+    except OSError as error:
+        raise InputError(
+            f"Cannot list {pattern}", received=str(error), do="Put that right, or name the files themselves"
+        ) from error
+
+
+def _files_below(directory: str) -> Iterator[str]:
+    def fail(error: OSError) -> None:  # By default, what cannot be listed is passed over in silence.
+        raise error
+
+    for folder, folders, names in os.walk(directory, onerror=fail):
+        folders[:] = filter(_is_visible, folders)
+        yield from (os.path.join(folder, name) for name in names if _is_visible(name))
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith((".", "_"))
 
 
 def _match_remote(pattern: str) -> Iterator[tuple[str, int]]:
+    systems = _beam_file_systems(pattern)
+    folder = pattern.rstrip("/") + "/"
     try:
-        for candidate in (pattern, pattern.rstrip("/") + "/**"):
-            result = _beam_file_systems().match([candidate])[0].metadata_list
-            if result:
-                yield from ((info.path, info.size_in_bytes) for info in result)
-                return
+        found = [] if pattern == folder else systems.match([pattern])[0].metadata_list
+        if not found:
+            below = systems.match([folder + "**"])[0].metadata_list
+            found = [info for info in below if all(map(_is_visible, info.path.removeprefix(folder).split("/")))]
+        yield from ((info.path, info.size_in_bytes) for info in found)
     except Exception as error:  # Beam's file systems raise whatever their clients do.
         raise InputError(
             f"Cannot list {pattern}",
@@ -109,7 +130,7 @@ def open_read(path: str, start: int = 0) -> Iterator[IO[bytes]]:
         if is_remote(path):
             from apache_beam.io.filesystem import CompressionTypes
 
-            stream = _beam_file_systems().open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+            stream = _beam_file_systems(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         else:
             stream = open(path, "rb")
         with stream:
@@ -166,7 +187,7 @@ def write_file(path: str) -> Iterator[AtomicWriter]:
     temporary = temporary_name(path)
     try:
         if is_remote(path):
-            systems = _beam_file_systems()
+            systems = _beam_file_systems(path)
             from apache_beam.io.filesystem import CompressionTypes
 
             with systems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
@@ -180,15 +201,15 @@ def write_file(path: str) -> Iterator[AtomicWriter]:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(temporary, path)
-    except OSError as error:
-        remove(temporary)
-        raise OutputError(
-            f"Cannot write {path}",
-            received=_reason(error),
-            do="Nothing was left under that name. Check the space and the permissions, then run again",
-        ) from error
-    except BaseException:
-        remove(temporary)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # Where nothing can be written, there may be nothing to remove either.
+            remove(temporary)
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"Cannot write {path}",
+                received=_reason(error),
+                do="Nothing was left under that name. Check the space and the permissions, then run again",
+            ) from error
         raise
 
 
@@ -235,7 +256,7 @@ def list_names(directory: str) -> list[str]:
     """Names of the files directly in `directory`, sorted; empty where there is none."""
     if is_remote(directory):
         prefix = directory.rstrip("/") + "/"
-        metadata = _beam_file_systems().match([prefix + "*"])[0].metadata_list
+        metadata = _beam_file_systems(prefix).match([prefix + "*"])[0].metadata_list
         return sorted(info.path[len(prefix) :] for info in metadata)
     return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
 
@@ -244,9 +265,9 @@ def remove(path: str) -> None:
     """Removes a file, or an empty directory, if it is there."""
     if is_remote(path):
         if exists(path):
-            _beam_file_systems().delete([path])
+            _beam_file_systems(path).delete([path])
         return
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if os.path.isdir(path):
             os.rmdir(path)
         else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -72,3 +75,87 @@ def text_files(tmp_path: Path, bert_text: str) -> str:
     (folder / "one.txt").write_text(bert_text[:half] + "\n")
     (folder / "two.txt").write_text(bert_text[half:].lstrip())
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def _object_store_kind() -> type:
+    """A file system of Beam's without directories, as object stores are, in the memory of this process."""
+    from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
+
+    class ObjectStore(FileSystem):  # type: ignore[misc]
+        objects: ClassVar[dict[str, bytes]] = {}
+
+        @classmethod
+        def scheme(cls) -> str:
+            return "teststore"
+
+        def join(self, basepath: str, *paths: str) -> str:
+            return "/".join([basepath.rstrip("/"), *paths])
+
+        def split(self, path: str) -> tuple[str, str]:
+            head, _, tail = path.rpartition("/")
+            return head, tail
+
+        def mkdirs(self, path: str) -> None:
+            raise BeamIOError("There are no directories here")
+
+        def has_dirs(self) -> bool:
+            return False
+
+        def _list(self, dir_or_prefix: str) -> Iterator[FileMetadata]:
+            for path in sorted(self.objects):
+                if path.startswith(dir_or_prefix):
+                    yield self.metadata(path)
+
+        def create(self, path: str, mime_type: str = "", compression_type: str = "auto") -> io.BytesIO:
+            assert compression_type == "uncompressed"  # Beam's default would compress *.gz once more.
+            objects = self.objects
+
+            class Upload(io.BytesIO):
+                def close(self) -> None:
+                    if not self.closed:
+                        objects[path] = self.getvalue()
+                    super().close()
+
+            return Upload()
+
+        def open(self, path: str, mime_type: str = "", compression_type: str = "auto") -> io.BytesIO:
+            assert compression_type == "uncompressed"
+            if path not in self.objects:
+                raise BeamIOError(f"There is no object {path}")
+            return io.BytesIO(self.objects[path])
+
+        def copy(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
+            raise NotImplementedError
+
+        def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
+            for source, destination in zip(source_file_names, destination_file_names, strict=True):
+                if destination in self.objects:
+                    raise BeamIOError(f"There is an object {destination} already")
+                self.objects[destination] = self.objects.pop(source)
+
+        def exists(self, path: str) -> bool:
+            return path in self.objects
+
+        def size(self, path: str) -> int:
+            return len(self.objects[path])
+
+        def last_updated(self, path: str) -> float:
+            return 0.0
+
+        def metadata(self, path: str) -> FileMetadata:
+            return FileMetadata(path, len(self.objects[path]))
+
+        def delete(self, paths: list[str]) -> None:
+            for path in paths:
+                del self.objects[path]
+
+    return ObjectStore
+
+
+@pytest.fixture
+def object_store(_object_store_kind: Any) -> Iterator[dict[str, bytes]]:
+    """The objects of teststore://, by path; empty at first."""
+    _object_store_kind.objects.clear()
+    yield _object_store_kind.objects
+    _object_store_kind.objects.clear()

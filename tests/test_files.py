@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import files
+from pipeline.errors import ConfigError, InputError, OutputError
+from pipeline.files import FileInfo
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Files to list, some of them hidden."""
+    for name in ("b.txt", "a.txt", "c.md", "deep/er/d.txt", ".hidden.txt", "_SUCCESS", ".git/x.txt", "_tmp/y.txt"):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "tree"
+
+
+def names(found: list[FileInfo], below: Path) -> list[str]:
+    return [os.path.relpath(info.path, below) for info in found]
+
+
+# === Listing ===
+
+
+def test_a_directory_means_the_visible_files_anywhere_below(tree: Path) -> None:
+    found = files.match([str(tree)])
+    assert names(found, tree) == ["a.txt", "b.txt", "c.md", "deep/er/d.txt"]
+    assert [info.bytes for info in found] == [5, 5, 4, 13]
+
+
+def test_globs_paths_and_directories_give_each_file_once(tree: Path) -> None:
+    found = files.match([f"{tree}/*.txt", f"{tree}/a.txt", f"{tree}/deep", f"{tree}/**/d.txt"])
+    assert names(found, tree) == ["a.txt", "b.txt", "deep/er/d.txt"]
+
+
+def test_a_hidden_file_can_be_named(tree: Path) -> None:
+    assert names(files.match([f"{tree}/.hidden.txt", f"{tree}/_SUCCESS"]), tree) == [".hidden.txt", "_SUCCESS"]
+
+
+def test_a_path_with_glob_characters_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes [1999].txt"
+    path.write_text("x")
+    assert files.match([str(path)]) == [FileInfo(str(path), 1)]
+
+
+def test_each_pattern_must_name_a_file(tree: Path) -> None:
+    with pytest.raises(InputError, match=r"at least one file\. Received: '.*\*\.rst'\. Check the path"):
+        files.match([f"{tree}/*.txt", f"{tree}/*.rst"])
+    (tree / "empty").mkdir()
+    with pytest.raises(InputError, match="at least one file"):
+        files.match([str(tree / "empty")])
+
+
+@pytest.mark.parametrize("named", ["", "link.txt"])
+def test_a_link_to_nowhere_is_reported(tree: Path, named: str) -> None:
+    (tree / "link.txt").symlink_to(tree / "gone.txt")
+    with pytest.raises(InputError, match=r"No such file or directory: '.*link\.txt'"):
+        files.match([str(tree / named)])
+
+
+def test_a_directory_that_cannot_be_listed_is_reported(tree: Path) -> None:
+    # Deeper than a path can be long: nobody, not even root, may list it by its path.
+    with contextlib.ExitStack() as stack:
+        descriptor = os.open(tree, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        for _ in range(20):
+            os.mkdir("x" * 250, dir_fd=descriptor)
+            descriptor = os.open("x" * 250, os.O_RDONLY, dir_fd=descriptor)
+            stack.callback(os.close, descriptor)
+    with pytest.raises(InputError, match=r"Cannot list .* Received: .*File name too long"):
+        files.match([str(tree)])
+
+
+# === Reading ===
+
+
+def test_reading_from_a_byte_on(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"0123456789")
+    assert files.read(str(path)) == b"0123456789"
+    with files.open_read(str(path), 4) as stream:
+        assert stream.read(3) == b"456"
+        assert stream.read() == b"789"
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "gone", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(InputError) as caught:
+            files.read(str(path))
+        assert str(caught.value) == f"Cannot read {path}. Received: {reason}."
+
+
+# === Writing ===
+
+
+def test_a_file_is_under_its_name_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"before")
+    with files.write_file(str(path)) as writer:
+        writer.write(b"one ")
+        writer.write(b"two")
+        assert path.read_bytes() == b"before"
+    assert path.read_bytes() == b"one two"
+    assert (writer.bytes, writer.sha256) == (7, hashlib.sha256(b"one two").hexdigest())
+    assert os.listdir(tmp_path) == ["out.bin"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InputError])
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), files.write_file(str(tmp_path / "out.bin")) as writer:
+        writer.write(b"half")
+        raise error("stop")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_attempt_left_is_overwritten(tmp_path: Path) -> None:
+    path = str(tmp_path / "out.bin")
+    Path(files.temporary_name(path)).write_bytes(b"much more than will be written now")
+    files.write_atomically(path, b"new")
+    assert Path(path).read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["out.bin"]
+
+
+def test_temporary_names_lie_beside_and_are_hidden() -> None:
+    assert files.temporary_name("/a/b.txt") == "/a/.b.txt.tmp"
+    assert files.temporary_name("b.txt") == ".b.txt.tmp"
+    assert files.temporary_name("/b.txt") == "/.b.txt.tmp"
+    assert files.temporary_name("gs://bucket/a/b.txt") == "gs://bucket/a/.b.txt.tmp"
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("file/below", "Not a directory"), ("gone/below", "No such file or directory"), ("folder", "Is a directory")],
+)
+def test_what_cannot_be_written_is_one_clear_error(tmp_path: Path, place: str, reason: str) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match=f"Cannot write .*{place}. Received: {reason}. Nothing was left"):
+        files.write_atomically(str(tmp_path / place), b"data")
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_full_disk_is_one_clear_error() -> None:
+    with pytest.raises(OutputError, match="Cannot write"):
+        files.write_atomically("/dev/full/x", b"data")
+
+
+def test_making_directories(tmp_path: Path) -> None:
+    files.make_directory(str(tmp_path / "a" / "b"))
+    files.make_directory(str(tmp_path / "a" / "b"))
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("x")
+    for place in ("file", "file/below"):
+        with pytest.raises(OutputError, match="Cannot make the output directory .* Choose a directory"):
+            files.make_directory(str(tmp_path / place))
+
+
+def test_a_directory_that_may_not_be_written_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    # Root may write there all the same, but not everywhere.
+    closed = next((str(p) for p in (tmp_path, "/proc/self", "/sys") if not os.access(p, os.W_OK)), None)
+    if closed is None:
+        pytest.skip("this user may write everywhere")
+    with pytest.raises(OutputError, match=f"Cannot write to the output directory {closed}. Choose a directory"):
+        files.make_directory(closed)
+
+
+def test_listing_and_removing(tmp_path: Path) -> None:
+    assert files.list_names(str(tmp_path / "gone")) == []
+    for name in ("b", "a", ".c"):
+        (tmp_path / name).write_text("x")
+    assert files.list_names(str(tmp_path)) == [".c", "a", "b"]
+    files.remove(str(tmp_path / "a"))
+    files.remove(str(tmp_path / "a"))
+    files.remove(str(tmp_path / "b" / "below"))
+    assert files.list_names(str(tmp_path)) == [".c", "b"]
+    (tmp_path / "folder").mkdir()
+    files.remove(str(tmp_path / "folder"))
+    assert not files.exists(str(tmp_path / "folder"))
+
+
+def test_joining() -> None:
+    assert files.join("a/", "b", "c") == "a/b/c"
+    assert files.join("gs://bucket/", "b", "c") == "gs://bucket/b/c"
+    assert files.is_remote("gs://bucket/b")
+    assert not files.is_remote("/a/b")
+
+
+# === Object stores ===
+
+
+def test_object_store_reading_and_writing(object_store: dict[str, bytes]) -> None:
+    path = "teststore://bucket/x.gz"
+    assert not files.exists(path)
+    files.make_directory("teststore://bucket")
+    for data in (b"first", b"second"):
+        files.write_atomically(path, data)
+        assert object_store == {path: data}
+        assert files.read(path) == data
+    with files.open_read(path, 3) as stream:
+        assert stream.read() == b"ond"
+    assert files.exists(path)
+    files.remove(path)
+    files.remove(path)
+    assert object_store == {}
+
+
+def test_object_store_writer_that_fails_leaves_nothing(object_store: dict[str, bytes]) -> None:
+    with pytest.raises(RuntimeError), files.write_file("teststore://bucket/x") as writer:
+        writer.write(b"half")
+        raise RuntimeError
+    assert object_store == {}
+
+
+def test_object_store_listing(object_store: dict[str, bytes]) -> None:
+    for name in ("b.txt", "a.txt", "deep/er/d.txt", ".hidden", "_SUCCESS", ".blocks/run.json", "deep/_tmp/e.txt"):
+        object_store[f"teststore://bucket/in/{name}"] = name.encode()
+    below = "teststore://bucket/in/"
+    for folder in (below, below.rstrip("/")):
+        found = files.match([folder])
+        assert [info.path.removeprefix(below) for info in found] == ["a.txt", "b.txt", "deep/er/d.txt"]
+    assert files.match([below + "*.txt"]) == [FileInfo(below + "a.txt", 5), FileInfo(below + "b.txt", 5)]
+    assert files.match([below + "a.txt", below + "_SUCCESS"])[0] == FileInfo(below + "_SUCCESS", 8)
+    assert files.list_names(below) == [".hidden", "_SUCCESS", "a.txt", "b.txt"]
+    assert files.list_names("teststore://bucket/none") == []
+    with pytest.raises(InputError, match="at least one file"):
+        files.match(["teststore://bucket/none"])
+
+
+def test_object_store_missing_object(object_store: dict[str, bytes]) -> None:
+    with pytest.raises(InputError, match="Cannot read teststore://bucket/x"):
+        files.read("teststore://bucket/x")
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    path = "nonsense://bucket/x"
+    for use in (files.read, files.exists, files.remove, files.list_names, lambda p: files.match([p])):
+        with pytest.raises(ConfigError, match=r"needs a file system that Beam knows\. Received: nonsense://bucket/x"):
+            use(path)
+    with pytest.raises(ConfigError, match="file system that Beam knows"):
+        files.write_atomically(path, b"")
