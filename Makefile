@@ -25,7 +25,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format clean
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -82,6 +82,9 @@ lint: $(STAMP) ## check style, imports and types
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## write docs/options.md
+	$(BIN)/python docs/make_options.py
 
 clean: ## remove everything that was made, the environment too
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,34 @@
+"""Writes docs/options.md from the configurations themselves: `make docs`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from pipeline.beam.config import CorpusConfig, VocabConfig
+
+PAGE = Path(__file__).with_name("options.md")
+_HEAD = """# Options
+
+Every option of the Beam jobs, with its default and the paper or code that it follows. The names are those of YAML
+files; as flags they have dashes (`--max-seq-length`). Written by `make docs`.
+"""
+
+
+def page() -> str:
+    """The page's text."""
+    return "\n".join([_HEAD, *_table("corpus", CorpusConfig), *_table("vocab", VocabConfig)])
+
+
+def _table(verb: str, kind: Any) -> list[str]:
+    rows = [f"## {verb}\n", "| option | default | what it does | follows |", "| --- | --- | --- | --- |"]
+    for field in dataclasses.fields(kind):
+        default = "" if field.default in (None, "", ()) else f"`{field.default}`"
+        what = str(field.metadata["help"]).replace("|", "\\|")
+        rows.append(f"| `{field.name}` | {default} | {what} | {field.metadata['source']} |")
+    return [*rows, ""]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
