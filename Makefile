@@ -59,7 +59,7 @@ input: $(STAMP) $(if $(filter $(SAMPLE),$(INPUT)),sample-corpus)
 
 vocab: input ## learn the vocabulary VOCAB from INPUT
 	set -f; $(MLM) vocab --input $(INPUT) --format $(FORMAT) --output $(VOCAB) --vocab-size $(VOCAB_SIZE) $(COMMON)
-	$(if $(filter $(SAMPLE),$(INPUT)),cp $(SAMPLE).json vocab/sample-corpus.json)
+	$(if $(filter vocab/sample-%,$(VOCAB)),cp $(SAMPLE).json vocab/sample-corpus.json)
 
 corpus: input ## make the corpus OUT of TFRecords from INPUT
 	set -f; $(MLM) corpus --input $(INPUT) --format $(FORMAT) --output $(OUT) --vocab $(VOCAB) --max-seq-length $(SEQ_LENGTH) \

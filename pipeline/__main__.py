@@ -1,0 +1,7 @@
+"""`python -m pipeline`: the command line, where the command itself is not on the path."""
+
+import sys
+
+from pipeline.cli import main
+
+sys.exit(main())
