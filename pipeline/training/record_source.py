@@ -61,6 +61,7 @@ def open_source(config: DataConfig) -> RecordSource:
     else:
         patterns = [path] if isinstance(path, str) else list(path)
         paths = tuple(info.path for info in files.match(patterns))
+        compression(paths)
         source = RecordSource(paths, _first_record_spec(paths[0]))
     _check_expectations(source.spec, config)
     if config.use_next_sentence_label is False:
@@ -75,6 +76,11 @@ def _open_corpus(directory: str, split: str) -> RecordSource:
         raise CorpusError(
             f"The corpus in {directory} has no {split} examples",
             do="Make it again from more text or with another validation share",
+        )
+    if not manifest.spec.masked or len({manifest.shard_spec(shard) for shard in shards}) > 1:
+        raise CorpusError(
+            f"The corpus in {directory} has no mask in it, or examples of several lengths",
+            do="Make it with static masking and without bins",
         )
     for shard in shards:
         path = files.join(directory, shard.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,9 +39,8 @@ def make_examples(spec: RecordSpec, count: int, seed: int) -> dict[str, np.ndarr
     """Sentence pairs of one repeated word; a random next sentence repeats another one."""
     rng = generator(seed, "tiny-corpus")
     length, room = spec.max_seq_length, spec.max_predictions_per_seq
-    columns = {
-        feature.name: np.zeros((count, feature.length), feature.dtype) for feature in spec.features
-    }
+    features = dataclasses.replace(spec, feature_names="v2").features
+    columns = {feature.name: np.zeros((count, feature.length), feature.dtype) for feature in features}
     for row in range(count):
         tokens = int(rng.integers(8, length + 1))
         start = int(rng.integers(len(WORDS)))
@@ -64,7 +65,7 @@ def make_examples(spec: RecordSpec, count: int, seed: int) -> dict[str, np.ndarr
     return columns
 
 
-def write_corpus(
+def _write_corpus(
     directory: Path,
     *,
     spec: RecordSpec | None = None,
@@ -87,6 +88,8 @@ def write_corpus(
                 Shard(
                     name=name,
                     split=split,
+                    max_seq_length=spec.max_seq_length,
+                    max_predictions_per_seq=spec.max_predictions_per_seq,
                     examples=count,
                     tokens=int(columns["input_mask"].sum()),
                     predictions=int(columns["masked_lm_weights"].sum()),
@@ -111,5 +114,11 @@ def write_corpus(
 
 
 @pytest.fixture(scope="session")
+def write_corpus() -> Callable[..., TinyCorpus]:
+    """Writes a corpus into a directory; see `_write_corpus`."""
+    return _write_corpus
+
+
+@pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
-    return write_corpus(tmp_path_factory.mktemp("tiny") / "corpus")
+    return _write_corpus(tmp_path_factory.mktemp("tiny") / "corpus")

@@ -17,7 +17,6 @@ from pipeline.training import train_loop
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.predict import predict
 from pipeline.training.run import pretrain, resolve
-from tests.training.conftest import TinyCorpus, write_corpus
 
 
 def tiny_config(**trainer: Any) -> ExperimentConfig:
@@ -55,7 +54,7 @@ def tiny_config(**trainer: Any) -> ExperimentConfig:
 
 
 @pytest.fixture(scope="module")
-def finished(tiny_corpus: TinyCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tiny_corpus: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run."""
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
     pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
@@ -85,11 +84,9 @@ def test_run_folder_holds_everything(finished: Path) -> None:
     assert checkpoints == {"step-15.index", "step-20.index", "step-24.index"}
 
 
-def test_results_and_table(finished: Path, tiny_corpus: TinyCorpus, capsys: Any) -> None:
+def test_results_and_table(finished: Path, tiny_corpus: Any, capsys: Any) -> None:
     before = (finished / "results.json").read_bytes()
-    results = pretrain(
-        tiny_config(), str(tiny_corpus.directory), str(finished), show_progress=False
-    )
+    results = pretrain(tiny_config(), str(tiny_corpus.directory), str(finished), show_progress=False)
     shown = capsys.readouterr().out
     assert "finished already" in shown
     assert f"{results['validation']['loss']:.4f}" in shown
@@ -109,7 +106,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("kill_after", [3, 13])
 def test_resumed_run_has_the_same_losses(
     finished: Path,
-    tiny_corpus: TinyCorpus,
+    tiny_corpus: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kill_after: int,
@@ -124,9 +121,10 @@ def test_resumed_run_has_the_same_losses(
             raise Killed
         return next_batch(batches)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(train_loop, "_next_batch", next_batch_or_die)
-        pretrain(tiny_config(), corpus, str(run), show_progress=False)
+        with pytest.raises(Killed):
+            pretrain(tiny_config(), corpus, str(run), show_progress=False)
     assert not (run / "results.json").exists()
     resumed = pretrain(tiny_config(), corpus, str(run), show_progress=False)
     assert read_log(run) == read_log(finished)
@@ -136,10 +134,8 @@ def test_resumed_run_has_the_same_losses(
     assert resumed == expected
 
 
-def test_another_configuration_is_refused(finished: Path, tiny_corpus: TinyCorpus) -> None:
-    config = apply_overrides(
-        tiny_config(), ["trainer.optimizer.learning_rate=0.5", "trainer.train_steps=30"]
-    )
+def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any) -> None:
+    config = apply_overrides(tiny_config(), ["trainer.optimizer.learning_rate=0.5", "trainer.train_steps=30"])
     with pytest.raises(OutputError) as raised:
         pretrain(config, str(tiny_corpus.directory), str(finished), show_progress=False)
     message = str(raised.value)
@@ -147,13 +143,13 @@ def test_another_configuration_is_refused(finished: Path, tiny_corpus: TinyCorpu
     assert "trainer.train_steps is 24 there and 30 now" in message
 
 
-def test_another_corpus_is_refused(finished: Path, tmp_path: Path) -> None:
+def test_another_corpus_is_refused(finished: Path, tmp_path: Path, write_corpus: Any) -> None:
     other = write_corpus(tmp_path / "corpus", train=(32,))
     with pytest.raises(OutputError, match="the corpus is another one"):
         pretrain(tiny_config(), str(other.directory), str(finished), show_progress=False)
 
 
-def test_a_folder_of_other_files_is_refused(tiny_corpus: TinyCorpus, tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_refused(tiny_corpus: Any, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(OutputError, match="no run of this program"):
         pretrain(tiny_config(), str(tiny_corpus.directory), str(tmp_path), show_progress=False)
@@ -168,26 +164,22 @@ def test_a_folder_of_other_files_is_refused(tiny_corpus: TinyCorpus, tmp_path: P
         ("task.model.encoder.type_vocab_size=1", "type_vocab_size of at least 2"),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused(
-    tiny_corpus: TinyCorpus, override: str, message: str
-) -> None:
+def test_a_model_that_does_not_fit_is_refused(tiny_corpus: Any, override: str, message: str) -> None:
     directory = str(tiny_corpus.directory)
     config = apply_overrides(tiny_config(), [override])
     with pytest.raises(CorpusError, match=message):
         resolve(config, read_manifest(directory), directory)
 
 
-def test_a_head_without_labels_is_refused(tiny_corpus: TinyCorpus) -> None:
+def test_a_head_without_labels_is_refused(tiny_corpus: Any) -> None:
     directory = str(tiny_corpus.directory)
     manifest = read_manifest(directory)
-    manifest = dataclasses.replace(
-        manifest, spec=dataclasses.replace(manifest.spec, next_sentence=False)
-    )
+    manifest = dataclasses.replace(manifest, spec=dataclasses.replace(manifest.spec, next_sentence=False))
     with pytest.raises(CorpusError, match="no next-sentence labels"):
         resolve(tiny_config(), manifest, directory)
 
 
-def test_a_corpus_without_validation_trains(tmp_path: Path, capsys: Any) -> None:
+def test_a_corpus_without_validation_trains(tmp_path: Path, write_corpus: Any, capsys: Any) -> None:
     corpus = write_corpus(tmp_path / "corpus", train=(40,), validation=())
     config = tiny_config(train_steps=3, optimizer={"warmup_steps": 1})
     run = str(tmp_path / "run")
@@ -197,7 +189,7 @@ def test_a_corpus_without_validation_trains(tmp_path: Path, capsys: Any) -> None
     assert "training" in capsys.readouterr().out
 
 
-def test_training_learns_the_rule(tmp_path: Path) -> None:
+def test_training_learns_the_rule(tmp_path: Path, write_corpus: Any) -> None:
     """Sentences repeat one word: a model that sees the others beats token frequencies."""
     corpus = str(write_corpus(tmp_path / "corpus", train=(1000, 1000)).directory)
     config = tiny_config(train_steps=500, summary_interval=100, validation_interval=500)
