@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.training.baseline import count_predictions, unigram_cross_entropy
+from pipeline.training.configs import DataConfig
+from pipeline.training.record_source import open_source
+
+
+def predictions(columns: dict[str, np.ndarray]) -> list[int]:
+    return columns["masked_lm_ids"][columns["masked_lm_weights"] > 0].tolist()
+
+
+def test_cross_entropy_by_hand(tiny_corpus: Any) -> None:
+    path = str(tiny_corpus.directory)
+    train = open_source(DataConfig(input_path=path, is_training=True))
+    validation = open_source(DataConfig(input_path=path, is_training=False))
+    counts = Counter(predictions(tiny_corpus.split("train")))
+    total = sum(counts.values())
+    truth = predictions(tiny_corpus.split("validation"))
+    expected = -np.mean([np.log((counts[token] + 1) / (total + 50)) for token in truth])
+    assert unigram_cross_entropy(train, validation, 50) == pytest.approx(expected, rel=1e-9)
+
+
+def test_padding_is_not_counted(tiny_corpus: Any) -> None:
+    source = open_source(DataConfig(input_path=str(tiny_corpus.directory), is_training=True))
+    counts = count_predictions(source, 50)
+    assert counts[0] == 0
+    assert counts.sum() == len(predictions(tiny_corpus.split("train")))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.config import apply_overrides, from_dict, to_dict
+from pipeline.errors import ConfigError
+from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+from pipeline.training.configs import (
+    DataConfig,
+    ExperimentConfig,
+    MaskedLMConfig,
+    OptimizerConfig,
+    TrainerConfig,
+)
+from pipeline.training.encoders import EncoderConfig, build_encoder
+
+
+def test_defaults_are_bert_base() -> None:
+    config = ExperimentConfig()
+    encoder = config.task.model.encoder
+    assert (encoder.hidden_size, encoder.num_layers, encoder.intermediate_size) == (768, 12, 3072)
+    assert encoder.vocab_size == 30522
+    assert config.task.model.has_head("next_sentence")
+    assert from_dict(ExperimentConfig, to_dict(config)) == config
+
+
+def test_roles_decide_what_is_training() -> None:
+    config = MaskedLMConfig()
+    assert config.train_data.is_training is True
+    assert config.validation_data.is_training is False
+    explicit = MaskedLMConfig(validation_data=DataConfig(is_training=True))
+    assert explicit.validation_data.is_training is True
+
+
+def test_second_names() -> None:
+    config = EncoderConfig(num_hidden_layers=3)
+    assert config.num_layers == config.num_hidden_layers == 3
+    with pytest.raises(ConfigError, match="another name of num_layers"):
+        EncoderConfig(num_hidden_layers=3, num_layers=3)
+
+
+def test_overrides() -> None:
+    config = apply_overrides(
+        ExperimentConfig(), ["task.model.encoder.num_layers=2", "trainer.optimizer.learning_rate=1e-3"]
+    )
+    assert config.task.model.encoder.num_layers == 2
+    assert config.trainer.optimizer.learning_rate == 1e-3
+    with pytest.raises(ConfigError, match="num_layers"):
+        apply_overrides(ExperimentConfig(), ["task.model.encoder.num_layer=2"])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EncoderConfig(hidden_size=10, num_attention_heads=3), "multiple of num_attention"),
+        (lambda: EncoderConfig(dropout_rate=1.5), "dropout_rate"),
+        (lambda: EncoderConfig(type="xlnet"), "type must be one of bert"),
+        (lambda: DataConfig(global_batch_size=0), "global_batch_size"),
+        (lambda: OptimizerConfig(learning_rate=-1.0), "learning_rate"),
+        (lambda: TrainerConfig(train_steps=5, optimizer=OptimizerConfig(warmup_steps=5)), "less"),
+        (
+            lambda: PretrainerConfig(cls_heads=(ClsHeadConfig(name="a"), ClsHeadConfig(name="a"))),
+            "different names",
+        ),
+        (lambda: build_encoder(EncoderConfig(vocab_size=None)), "vocab_size"),
+    ],
+)
+def test_what_cannot_be_is_refused(make: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_configurations_come_without_tensorflow() -> None:
+    code = (
+        "import sys; from pipeline.training import DataConfig, EncoderConfig, PretrainerConfig;"
+        "from pipeline.training.configs import ExperimentConfig; ExperimentConfig();"
+        "import pipeline.training.run, pipeline.training.predict;"
+        "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["False", "False"]

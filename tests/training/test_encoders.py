@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pipeline.training.encoders import EncoderConfig, build_encoder
+from pipeline.training.modeling.activations import gelu
+
+
+def test_every_option_reaches_the_encoder() -> None:
+    config = EncoderConfig(
+        vocab_size=31,
+        hidden_size=12,
+        num_layers=2,
+        num_attention_heads=3,
+        intermediate_size=17,
+        dropout_rate=0.21,
+        attention_dropout_rate=0.22,
+        max_position_embeddings=19,
+        type_vocab_size=4,
+        initializer_range=0.5,
+        embedding_size=7,
+        norm_first=True,
+    )
+    encoder = build_encoder(config)
+    built = encoder.get_config()
+    initializer = built.pop("initializer")
+    assert initializer["config"]["stddev"] == 0.5
+    assert encoder.inner_activation is gelu
+    built.pop("inner_activation")
+    assert built == {
+        "name": "bert_encoder",
+        "vocab_size": 31,
+        "hidden_size": 12,
+        "num_layers": 2,
+        "num_attention_heads": 3,
+        "max_sequence_length": 19,
+        "type_vocab_size": 4,
+        "inner_dim": 17,
+        "output_dropout": 0.21,
+        "attention_dropout": 0.22,
+        "embedding_width": 7,
+        "norm_first": True,
+        "dict_outputs": True,
+        "return_all_encoder_outputs": False,
+    }
+
+
+def test_other_activations_by_name() -> None:
+    config = EncoderConfig(vocab_size=9, hidden_size=4, num_layers=1, num_attention_heads=1, hidden_activation="relu")
+    activation = build_encoder(dataclasses.replace(config, intermediate_size=4)).inner_activation
+    np.testing.assert_array_equal(activation(np.array([-1.0, 2.0])), [0.0, 2.0])
