@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import ConfigError
+from pipeline.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc
 
 # tensorflow/models' names with use_v2_feature_names=True, and google-research/bert's where they differ.
 _V1_NAMES = {"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}
-
-_HEADER_BYTES = 12  # uint64 length, then its masked CRC-32C.
-_FOOTER_BYTES = 4  # The data's masked CRC-32C.
 
 
 @dataclass(frozen=True)
@@ -129,8 +127,8 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
     for key, name in by_key:
         parts += _feature_entry(shapes[key], columns[name], examples)
     total = sum((part.lengths() for part in parts), np.zeros(examples, np.int64))
-    frame: list[_Part] = [_constant(b"\x00" * _HEADER_BYTES), _constant(b"\x0a"), _varint(total)]
-    frame += [*parts, _constant(b"\x00" * _FOOTER_BYTES)]
+    frame: list[_Part] = [_constant(b"\x00" * HEADER_BYTES), _constant(b"\x0a"), _varint(total)]
+    frame += [*parts, _constant(b"\x00" * FOOTER_BYTES)]
 
     width = sum(part.width for part in frame)
     layout = np.empty((examples, width), np.uint8)
@@ -212,23 +210,16 @@ def _fill_checksums(records: np.ndarray, row_splits: np.ndarray) -> None:
 
     The framing is that of tensorflow/core/lib/io/record_writer.h.
     """
-    import google_crc32c
-
     starts, ends = row_splits[:-1], row_splits[1:]
-    lengths = ends - starts - _HEADER_BYTES - _FOOTER_BYTES
+    lengths = ends - starts - HEADER_BYTES - FOOTER_BYTES
     sizes, size_of = np.unique(lengths, return_inverse=True)
-    headers = b"".join((raw := int(size).to_bytes(8, "little")) + _mask_crc(google_crc32c.value(raw)) for size in sizes)
-    header = np.frombuffer(headers, np.uint8).reshape(-1, _HEADER_BYTES)[size_of]
-    records[starts[:, np.newaxis] + np.arange(_HEADER_BYTES)] = header
+    headers = b"".join((raw := int(size).to_bytes(8, "little")) + masked_crc(raw) for size in sizes)
+    header = np.frombuffer(headers, np.uint8).reshape(-1, HEADER_BYTES)[size_of]
+    records[starts[:, np.newaxis] + np.arange(HEADER_BYTES)] = header
     data = records.tobytes()
     footers = b"".join(
-        _mask_crc(google_crc32c.value(data[start:end]))
-        for start, end in zip((starts + _HEADER_BYTES).tolist(), (ends - _FOOTER_BYTES).tolist(), strict=True)
+        masked_crc(data[start:end])
+        for start, end in zip((starts + HEADER_BYTES).tolist(), (ends - FOOTER_BYTES).tolist(), strict=True)
     )
-    footer = np.frombuffer(footers, np.uint8).reshape(-1, _FOOTER_BYTES)
-    records[ends[:, np.newaxis] - _FOOTER_BYTES + np.arange(_FOOTER_BYTES)] = footer
-
-
-def _mask_crc(crc: int) -> bytes:
-    """TFRecord's masking of a CRC-32C, little-endian."""
-    return ((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+    footer = np.frombuffer(footers, np.uint8).reshape(-1, FOOTER_BYTES)
+    records[ends[:, np.newaxis] - FOOTER_BYTES + np.arange(FOOTER_BYTES)] = footer
