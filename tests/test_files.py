@@ -112,11 +112,16 @@ def test_a_file_is_under_its_name_when_it_is_complete(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out.bin"]
 
 
+def write_half(path: str, error: BaseException) -> None:
+    with files.write_file(path) as writer:
+        writer.write(b"half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InputError])
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error), files.write_file(str(tmp_path / "out.bin")) as writer:
-        writer.write(b"half")
-        raise error("stop")
+    with pytest.raises(error):
+        write_half(str(tmp_path / "out.bin"), error("stop"))
     assert os.listdir(tmp_path) == []
 
 
@@ -158,7 +163,7 @@ def test_making_directories(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("x")
     for place in ("file", "file/below"):
-        with pytest.raises(OutputError, match="Cannot make the output directory .* Choose a directory"):
+        with pytest.raises(OutputError, match=r"Cannot make the output directory .* Choose a directory"):
             files.make_directory(str(tmp_path / place))
 
 
@@ -213,9 +218,8 @@ def test_object_store_reading_and_writing(object_store: dict[str, bytes]) -> Non
 
 
 def test_object_store_writer_that_fails_leaves_nothing(object_store: dict[str, bytes]) -> None:
-    with pytest.raises(RuntimeError), files.write_file("teststore://bucket/x") as writer:
-        writer.write(b"half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half("teststore://bucket/x", RuntimeError())
     assert object_store == {}
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipeline import files
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import InputError
 from pipeline.text.plan import Segment
 
 FORMATS = {
@@ -20,8 +20,10 @@ FORMATS = {
 }
 _CUT_WINDOW = 1 << 20  # How far past a nominal cut a boundary is looked for, in bytes.
 _SNIFF_BYTES = 1 << 16
-_BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n\s*")
-_LINE_END = re.compile(rb"\r?\n")
+_NEWLINE = rb"(?:\r\n|\r(?!\n)|\n)"
+_BLANK_LINE = re.compile(_NEWLINE + rb"[ \t]*" + _NEWLINE + rb"\s*")
+_LINE_END = re.compile(_NEWLINE)
+_SPACE = re.compile(rb"[ \t]")
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟:;\"”’'»)\]]$")
 _INNER_SENTENCE = re.compile(r"[.!?…][\"”’')\]]*\s+[\"“‘'(\[]*[A-ZÀ-Þ]|[。！？।؟].")
 
@@ -32,7 +34,7 @@ def read_documents(segment: Segment, text_format: str, counts: Counter[str]) -> 
     Args:
         segment: which bytes of which file.
         text_format: a key of `FORMATS`.
-        counts: gets "documents_cut" for a document cut in two because it is larger than a block, and
+        counts: gets "documents_cut" for a document cut in two because it goes on for more than a block, and
             "invalid_utf8_documents".
 
     Yields:
@@ -45,33 +47,36 @@ def read_documents(segment: Segment, text_format: str, counts: Counter[str]) -> 
     if segment.start == 0 and data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
     try:
-        text = data.decode("utf-8")
+        text, valid = data.decode("utf-8"), True
     except UnicodeDecodeError:
-        text = data.decode("utf-8", errors="replace")
+        text, valid = data.decode("utf-8", errors="replace"), False
     del data
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    for document in _split_documents(text, text_format):
-        if "\ufffd" in document:
+    for document in _split_documents(_with_line_feeds(text), text_format):
+        if not valid and "\ufffd" in document:
             counts["invalid_utf8_documents"] += 1
         yield document
 
 
+def _with_line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _split_documents(text: str, text_format: str) -> Iterator[str]:
+    parts = re.split(r"\n\s*\n", text)
     if text_format == "wrapped":
-        paragraphs = (" ".join(paragraph.split()) for paragraph in re.split(r"\n[ \t]*\n", text))
-        documents: list[str] | Iterator[str] = iter(["\n".join(filter(None, paragraphs))])
+        paragraphs = (" ".join(paragraph.split()) for paragraph in parts)
+        documents = iter(["\n".join(filter(None, paragraphs))])
     else:
-        documents = (
-            "\n".join(filter(None, map(str.strip, document.split("\n")))) for document in re.split(r"\n[ \t]*\n", text)
-        )
+        documents = ("\n".join(filter(None, map(str.strip, document.split("\n")))) for document in parts)
     return filter(None, documents)
 
 
 def _read_segment(segment: Segment, text_format: str, counts: Counter[str]) -> bytes:
     """The segment's bytes, both ends moved to boundaries."""
+    # What was appended to the file since it was planned does not count.
+    wanted = min(segment.end + _CUT_WINDOW, segment.file_bytes) - segment.start
     with files.open_read(segment.path, segment.start) as stream:
-        data = stream.read(segment.end - segment.start + _CUT_WINDOW)
-    wanted = segment.end - segment.start
+        data = stream.read(wanted)
     if len(data) < wanted:
         raise InputError(
             f"{segment.path} must hold {segment.file_bytes:,} bytes, as it did when the job was planned",
@@ -79,8 +84,11 @@ def _read_segment(segment: Segment, text_format: str, counts: Counter[str]) -> b
             do="Leave the inputs alone while the job runs, then run it again",
         )
     first = 0 if segment.start == 0 else _cut(data, 0)[0]
-    last, clean = (len(data), True) if segment.end == segment.file_bytes else _cut(data, wanted)
-    if not clean or (text_format == "wrapped" and segment.end < segment.file_bytes):
+    if segment.end == segment.file_bytes:
+        return data[first:]
+    last, between_documents = _cut(data, segment.end - segment.start)
+    at_end = segment.start + last == segment.file_bytes
+    if first < last and not at_end and (not between_documents or text_format == "wrapped"):
         counts["documents_cut"] += 1
     return data[first:last]
 
@@ -91,17 +99,20 @@ def _cut(data: bytes, nominal: int) -> tuple[int, bool]:
     So the two blocks that meet at a cut agree on it without a word.
 
     Returns:
-        Where to cut, and whether it is at a blank line; else it is at a line end, a space, or between characters.
+        Where to cut, and whether it is at a blank line or the file's end; else it is at a line end, a space, or between
+        characters.
     """
     window = data[nominal : nominal + _CUT_WINDOW]
-    for pattern in (_BLANK_LINE, _LINE_END, re.compile(rb"[ \t]")):
-        found = pattern.search(window)
-        # A run of blank lines that reaches the end of the window might go on: it counts all the same, because both
-        # sides see the same window.
-        if found:
-            return nominal + found.end(), pattern is _BLANK_LINE
+    # A run of blank lines that reaches the end of the window might go on: it counts all the same, because both sides
+    # see the same window.
+    if found := _BLANK_LINE.search(window):
+        return nominal + found.end(), True
+    if len(window) < _CUT_WINDOW:  # The file ends here, and with it the document.
+        return nominal + len(window), True
+    if found := _LINE_END.search(window) or _SPACE.search(window):
+        return nominal + found.end(), False
     inside = 0
-    while inside < min(4, len(window)) and window[inside] & 0xC0 == 0x80:  # UTF-8's continuation bytes.
+    while inside < 4 and window[inside] & 0xC0 == 0x80:  # UTF-8's continuation bytes.
         inside += 1
     return nominal + inside, False
 
@@ -113,9 +124,11 @@ def sniff_format(path: str) -> str:
     of lines that do are documents, of sentences or, where most lines hold several, of paragraphs.
     """
     with files.open_read(path) as stream:
-        text = stream.read(_SNIFF_BYTES).decode("utf-8", errors="replace").replace("\r\n", "\n")
-    lines = [line.strip() for line in text.split("\n")[:-1] or [text]]
-    full = [line for line in lines if line]
+        data = stream.read(_SNIFF_BYTES)
+    lines = _with_line_feeds(data.decode("utf-8", errors="replace")).split("\n")
+    if len(data) == _SNIFF_BYTES and len(lines) > 1:
+        lines.pop()  # Cut off.
+    full = [line for line in map(str.strip, lines) if line]
     if not full:
         return "wrapped"
     ended = sum(bool(_SENTENCE_END.search(line)) for line in full) / len(full)
@@ -123,13 +136,3 @@ def sniff_format(path: str) -> str:
         return "wrapped"
     several = sum(bool(_INNER_SENTENCE.search(line)) for line in full) / len(full)
     return "lines" if several > 0.3 else "bert"
-
-
-def check_format(text_format: str) -> None:
-    """Checks that `text_format` is one of `FORMATS`.
-
-    Raises:
-        ConfigError: if it is not.
-    """
-    if text_format not in FORMATS:
-        raise ConfigError(f"format must be one of {', '.join(FORMATS)}", received=repr(text_format))
