@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from pipeline.seeding import generator
 from pipeline.text.plan import Block
 from pipeline.text.readers import read_documents
 from pipeline.text.sentences import split_sentences
+from pipeline.text.split import is_set_apart
 from pipeline.tokenizers.base import Tokenizer
 
 SPLITS = ("train", "validation")
@@ -90,18 +90,9 @@ def _read_splits(block: Block, config: CorpusConfig, counts: Counter[str]) -> di
             counts["characters"] += len(document)
             sentences = document.split("\n") if config.format == "bert" else split_sentences(document)
             counts["sentences"] += len(sentences)
-            splits[_split_of(document, config)].append(sentences)
+            apart = is_set_apart(document, config.validation_fraction, config.seed)
+            splits[SPLITS[apart]].append(sentences)
     return splits
-
-
-def _split_of(document: str, config: CorpusConfig) -> str:
-    """A document's split, by its own hash: the same wherever and however often it stands."""
-    if not config.validation_fraction:
-        return "train"
-    digest = hashlib.blake2b(
-        document.encode("utf-8", "surrogatepass"), digest_size=8, key=str(config.seed).encode()
-    ).digest()
-    return "validation" if int.from_bytes(digest, "little") < config.validation_fraction * 2**64 else "train"
 
 
 def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[str]) -> TokenizedDocuments:

@@ -1,0 +1,29 @@
+import pytest
+
+from pipeline.text.split import is_set_apart
+
+DOCUMENTS = [f"Document {i} of some text." for i in range(4000)]
+
+
+@pytest.mark.parametrize("fraction", [0.02, 0.5])
+def test_sets_the_share_apart(fraction: float) -> None:
+    apart = sum(is_set_apart(document, fraction, 1) for document in DOCUMENTS)
+    deviation = (fraction * (1 - fraction) * len(DOCUMENTS)) ** 0.5
+    assert abs(apart - fraction * len(DOCUMENTS)) < 4 * deviation
+
+
+def test_a_larger_share_holds_a_smaller_one() -> None:
+    small, large = ({d for d in DOCUMENTS if is_set_apart(d, fraction, 1)} for fraction in (0.05, 0.2))
+    assert small < large
+
+
+def test_depends_on_the_seed_and_the_text_alone() -> None:
+    def chosen(seed: int) -> list[str]:
+        return [document for document in DOCUMENTS if is_set_apart(document, 0.1, seed)]
+
+    assert chosen(1) == chosen(1) != chosen(2)
+
+
+def test_nothing_and_text_that_is_not_unicode() -> None:
+    assert not any(is_set_apart(document, 0.0, 1) for document in DOCUMENTS)
+    assert is_set_apart("half a pair: \ud800", 0.999999, 1)
