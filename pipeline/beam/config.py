@@ -59,6 +59,11 @@ class CorpusConfig:
     bins: tuple[int, ...] = option(
         (), "lengths, ascending, up to max_seq_length: an example goes to the shards of the least that holds it"
     )
+    feature_names: str = option(
+        "v2",
+        "v2: tensorflow/models' names; v1: google-research/bert's, input_ids and segment_ids",
+        choices=("v1", "v2"),
+    )
     compression: str = option("none", "compression of the shards", choices=("none", "gzip"))
     block_bytes: int = option(
         0, "bytes of text in a block, which makes one shard; 0 chooses 4 to 32 MiB by the input's size", minimum=0
@@ -114,6 +119,7 @@ class CorpusConfig:
             self.max_predictions_per_seq,
             next_sentence=has_pairs(self.pairing),
             masked=self.masking == "static",
+            feature_names=self.feature_names,
         )
         shorter = np.array(self.bins[:-1], np.int64)
         predictions = prediction_counts(shorter, self.masking_policy())
