@@ -25,7 +25,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers interoperability
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -82,6 +82,18 @@ lint: $(STAMP) ## check style, imports and types
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+PEERS := out/peers
+
+peers: $(PEERS)/.installed ## make the environment of the projects that benchmarks compare with (3 GB)
+
+$(PEERS)/.installed: bench/peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/peers.txt
+	touch $@
+
+interoperability: $(STAMP) peers sample-corpus ## read our shards with tensorflow/models, and its with our loader
+	$(BIN)/python bench/interoperability.py $(SAMPLE)
 
 docs: $(STAMP) ## write docs/options.md
 	$(BIN)/python docs/make_options.py
