@@ -31,10 +31,13 @@ def is_whitespace(char: str) -> bool:
 
 
 def is_control(char: str) -> bool:
-    """Whether BERT removes `char`: NUL, U+FFFD, and control and format characters but tab and line ends."""
+    """Whether BERT removes `char`: NUL, U+FFFD, and control and format characters but tab and line ends.
+
+    Half a surrogate pair goes as well: it is not text, and no UTF-8 holds it.
+    """
     if char in "\t\n\r":
         return False
-    return char in "\x00\ufffd" or unicodedata.category(char) in ("Cc", "Cf")
+    return char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cf", "Cs")
 
 
 def is_punctuation(char: str) -> bool:
@@ -115,9 +118,6 @@ class _CharacterTable(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
-        if 0xD800 <= code <= 0xDFFF:  # Half a surrogate pair: not text, and no UTF-8 holds it.
-            self[code] = ""
-            return ""
         if self._lower_case and (char == "Σ" or _may_reorder(char)):
             self.contextual.add(char)
         # A lone character is cut into words as it would be anywhere, but whether it touches its neighbours shows only

@@ -13,7 +13,7 @@ from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
 from pipeline.quiet import start_tensorflow
 from pipeline.tokenizers.base import SPECIAL_NAMES, TokenBatch
-from pipeline.tokenizers.normalizer import BertNormalizer, basic_tokenize
+from pipeline.tokenizers.normalizer import BertNormalizer, basic_tokenize, is_control
 from pipeline.tokenizers.vocabulary import is_unused, parse_vocabulary, special_token
 
 # google-research/bert's max_input_chars_per_word: longer words become [UNK].
@@ -45,7 +45,8 @@ class WordPieceTokenizer:
         self.vocab_size = len(self.tokens)
         self.special_ids: Mapping[str, int] = {key: self._ids[special_token(key)] for key in SPECIAL_NAMES}
         special = set(self.special_ids.values())
-        ordinary = [i for i, token in enumerate(self.tokens) if i not in special and not is_unused(token)]
+        # An empty line takes its id, as in google-research/bert, and is no token.
+        ordinary = [i for i, token in enumerate(self.tokens) if token and i not in special and not is_unused(token)]
         if not ordinary:
             raise VocabularyError(f"{name} must hold more than special and unused tokens")
         self.ordinary_ids = np.array(ordinary, np.int32)
@@ -169,11 +170,16 @@ def _make_kernel(tokens: Sequence[str]) -> Any:
 
     # The kernel counts a word's bytes; UTF-8 takes at most four a character.
     return tf_text.FastWordpieceTokenizer(
-        list(tokens),
+        [token if _is_within_a_word(token) else f"[entry-{index}]" for index, token in enumerate(tokens)],
         token_out_type=tf.int32,
         unknown_token=special_token("unk"),
         max_bytes_per_word=4 * _MAX_WORD_CHARS,
     )
+
+
+def _is_within_a_word(token: str) -> bool:
+    """Whether a word may hold `token`; what none may, white space say, leads the kernel astray."""
+    return not any(char.isspace() or is_control(char) for char in token)
 
 
 def _replace_rows(batch: TokenBatch, rows: dict[int, np.ndarray]) -> TokenBatch:
