@@ -45,7 +45,7 @@ class MaskingPolicy:
             raise ConfigError("masked_lm_prob must be above 0 and at most 1", received=self.masked_lm_prob)
         if self.unit not in UNITS:
             raise ConfigError(f"The masking unit must be one of {', '.join(UNITS)}", received=repr(self.unit))
-        if self.mask_prob < 0 or self.random_prob < 0 or self.mask_prob + self.random_prob > 1 + 1e-9:
+        if not (self.mask_prob >= 0 and self.random_prob >= 0 and self.mask_prob + self.random_prob <= 1 + 1e-9):
             raise ConfigError(
                 "mask_prob and random_prob must be at least 0 and at most 1 together",
                 received=f"{self.mask_prob} and {self.random_prob}",
