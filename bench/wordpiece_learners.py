@@ -3,7 +3,7 @@
     python bench/wordpiece_learners.py out/sample.txt --vocab-size 4000 8000
 
 Of each ten documents of the text, the last is held out. tensorflow-text's learner comes with this project; Hugging
-Face's is compared if `tokenizers` is installed. All get the same words, normalised and split as BERT does it.
+Face's is compared if `tokenizers` is installed. All learn from the same words, normalised and split as BERT does it.
 """
 
 from __future__ import annotations
@@ -59,9 +59,12 @@ def main() -> None:
     seen: Counter[str] = Counter()
     held_out: Counter[str] = Counter()
     for index, document in enumerate(arguments.text.read_text(encoding="utf-8-sig").split("\n\n")):
-        (held_out if index % 10 == 9 else seen).update(normalizer.words(" ".join(document.split())))
+        if index % 10 == 9:
+            held_out.update(document.split())
+        else:
+            seen.update(normalizer.words(" ".join(document.split())))
     print(f"{len(seen):,} distinct of {seen.total():,} words; held out: {held_out.total():,} words")
-    print(f"{'asked for':>9}  {'learner':<16} {'entries':>8} {'seconds':>8} {'tokens/word':>12} {'[UNK] words':>12}")
+    print(f"{'asked for':>9}  {'learner':<16} {'entries':>8} {'seconds':>8} {'tokens/word':>12} {'[UNK] tokens':>12}")
     learners: list[Learner] = [this_project, tensorflow_text, hugging_face]
     for vocab_size in arguments.vocab_size:
         for learn in learners:

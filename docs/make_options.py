@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pipeline.beam.config import CorpusConfig, VocabConfig
+from pipeline.beam.config import CorpusConfig
+from pipeline.beam.vocab_config import VocabConfig
 
 PAGE = Path(__file__).with_name("options.md")
 _HEAD = """# Options

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.beam.config import CorpusConfig, VocabConfig
+from pipeline.beam.config import CorpusConfig
+from pipeline.beam.vocab_config import VocabConfig
 from pipeline.config import option
 from pipeline.errors import ConfigError
 from pipeline.options import add_flags, config_from

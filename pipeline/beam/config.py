@@ -130,25 +130,3 @@ class CorpusConfig:
             ),
             longest,
         ]
-
-
-@dataclass(frozen=True)
-class VocabConfig:
-    """Every option that decides the bytes of a learned vocabulary."""
-
-    input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
-    output: str = option("", "vocabulary file to write, a token a line")
-    format: str = option("auto", "format of the text; auto looks at the first file", choices=("auto", *FORMATS))
-    vocab_size: int = option(
-        30522, "entries of the vocabulary, special tokens included", minimum=100, maximum=1 << 20, source=_BERT
-    )
-    lower_case: bool = option(True, "lower-case and strip accents", source=_BERT)
-    min_count: int = option(2, "least count of a word to learn from", minimum=1)
-    unused_tokens: int = option(0, "place holders [unused0], [unused1] ... for tokens of later use", minimum=0)
-    block_bytes: int = option(0, "bytes of text counted at a time; 0 chooses 4 to 32 MiB", minimum=0)
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-        for name in ("input", "output"):
-            if not getattr(self, name):
-                raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline import files
-from pipeline.beam.config import VocabConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
+from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
-from pipeline.tokenizers.coverage import coverage
+from pipeline.errors import InputError
+from pipeline.tokenizers.coverage import CoverageReport, coverage
 from pipeline.tokenizers.wordpiece import WordPieceTokenizer
 from pipeline.tokenizers.wordpiece_learner import learn_wordpiece
 from pipeline.version import __version__
+
+_SHOWN_CHARACTERS = 20  # How many of the characters that a vocabulary cannot spell are listed.
 
 
 @dataclass(frozen=True)
@@ -24,19 +29,41 @@ class VocabularyJob:
     """What the workers of a vocabulary job need, fit for pickling.
 
     Attributes:
-        format: the format of the text.
-        lower_case: whether to lower-case it and strip accents.
+        config: the options, all decided.
         work: where the blocks leave their marks.
     """
 
-    format: str
-    lower_case: bool
+    config: VocabConfig
     work: WorkFolder
 
     @property
-    def counts_path(self) -> str:
-        """The file of the summed counts: a line a word, in the order of the words, behind a tab its count."""
-        return files.join(self.work.path, "counts.tsv")
+    def counts_paths(self) -> tuple[str, str]:
+        """The files of the summed counts, of text to learn from and held out: a line a word, behind a tab its count."""
+        return files.join(self.work.path, "counts.tsv"), files.join(self.work.path, "held-out.tsv")
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """What was counted of a text.
+
+    Attributes:
+        documents: number of documents.
+        words: number of words.
+        word_counts: how often each word occurs; without the rarest, if there are more than `max_words`.
+    """
+
+    documents: int
+    words: int
+    word_counts: Mapping[str, int]
+
+    def describe(self) -> dict[str, int]:
+        """The numbers, as the vocabulary's .json holds them."""
+        return {
+            "documents": self.documents,
+            "words": self.words,
+            "distinct_words": len(self.word_counts),
+            "words_dropped_by_max_words": self.words - sum(self.word_counts.values()),
+        }
 
 
 def make_vocabulary(
@@ -46,7 +73,7 @@ def make_vocabulary(
     workers: int = 1,
     show_progress: bool = True,
 ) -> str:
-    """Learns a vocabulary from text and writes it.
+    """Learns a vocabulary from text and writes it, with a .json beside it that says from what and how well it covers.
 
     Args:
         config: the options.
@@ -55,56 +82,111 @@ def make_vocabulary(
         show_progress: whether to draw a progress bar on standard error.
 
     Returns:
-        A line that says what was learned from what.
+        Lines that say what was learned from what, and how well it covers the documents that were held out.
 
     Raises:
         UserError: for whatever the user can put right.
     """
     plan = plan_inputs(config.input, config.format, config.block_bytes)
     print(plan, file=sys.stderr, flush=True)
-    # Beside the output: a place that is there for all workers, and where it can be seen whether writing is allowed.
-    job = VocabularyJob(plan.format, config.lower_case, WorkFolder(files.temporary_name(config.output) + ".d"))
-    job.work.make()
-    try:
-        counts = _count_words(job, plan, beam_args, workers, show_progress)
-    finally:
-        job.work.clear()
+    config = dataclasses.replace(config, format=plan.format)
+    learned, held_out = _count_words(config, plan, beam_args, workers, show_progress)
+    if not learned.words:
+        raise InputError(
+            "A vocabulary is learned from words",
+            received=f"none in {learned.documents:,} documents, with {held_out.documents:,} documents held out",
+            do="Check the input, its --format and --held-out-fraction",
+        )
     vocabulary = learn_wordpiece(
-        counts, vocab_size=config.vocab_size, unused_tokens=config.unused_tokens, min_count=config.min_count
+        learned.word_counts,
+        vocab_size=config.vocab_size,
+        unused_tokens=config.unused_tokens,
+        min_count=config.min_count,
     )
     data = "".join(f"{token}\n" for token in vocabulary).encode()
-    report = coverage(WordPieceTokenizer(data, name=config.output, lower_case=config.lower_case), counts)
+    tokenizer = WordPieceTokenizer(data, name=config.output, lower_case=config.lower_case)
+    report = coverage(tokenizer, held_out.word_counts) if held_out.words else None
     description = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "entries": len(vocabulary),
         "options": {name: value for name, value in to_dict(config).items() if name not in ("input", "output")},
         "inputs": [info._asdict() for info in plan.files],
-        "words": report.words,
-        "distinct_words": len(counts),
-        "unknown_words": report.unknown_words,
-        "tokens_per_word": round(report.tokens_per_word, 4),
+        "learned_from": learned.describe(),
+        "held_out": held_out.describe() | (_measures(report) if report else {}),
         "version": __version__,
     }
     files.write_atomically(config.output, data)
-    files.write_atomically(f"{config.output}.json", (json.dumps(description, indent=1) + "\n").encode())
-    return (
-        f"{config.output}: {len(vocabulary):,} entries from {report.words:,} words ({len(counts):,} distinct);"
-        f" {report.tokens_per_word:.3f} tokens a word, {report.unknown_share:.3%} of the words [UNK]"
-    )
+    text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
+    files.write_atomically(f"{config.output}.json", text.encode())
+    summary = f"{config.output}: {len(vocabulary):,} entries, learned from {_summary(learned)}"
+    return summary + "\n" + _readable(held_out, report)
 
 
 def _count_words(
-    job: VocabularyJob, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool
-) -> dict[str, int]:
-    from pipeline.beam.transforms import CountWords
+    config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool
+) -> tuple[TextCounts, TextCounts]:
+    """Counts the words to learn from and those of held-out text."""
+    from pipeline.beam.word_counts import CountWords
 
-    job.work.run(
-        plan.blocks,
-        lambda root: root | "CountWords" >> CountWords(job, plan.blocks),
-        beam_args=beam_args,
-        workers=workers,
-        description="words",
-        show_progress=show_progress,
-    )
-    lines = files.read(job.counts_path).decode().split("\n")[:-1]
+    # Beside the output: a place that is there for all workers, and where it can be seen whether writing is allowed.
+    job = VocabularyJob(config, WorkFolder(files.temporary_name(config.output) + ".d"))
+    job.work.make()
+    try:
+        job.work.run(
+            plan.blocks,
+            lambda root: root | "CountWords" >> CountWords(job, plan.blocks),
+            beam_args=beam_args,
+            workers=workers,
+            description="words",
+            show_progress=show_progress,
+        )
+        blocks = [job.work.result(block.index) for block in plan.blocks]
+        learned, held_out = (
+            TextCounts(
+                documents=sum(block["documents"][part] for block in blocks),
+                words=sum(block["words"][part] for block in blocks),
+                word_counts=_read_counts(path),
+            )
+            for part, path in enumerate(job.counts_paths)
+        )
+        return learned, held_out
+    finally:
+        job.work.clear()
+
+
+def _read_counts(path: str) -> dict[str, int]:
+    lines = files.read(path).decode().split("\n")[:-1]
     return {word: int(count) for word, _, count in (line.partition("\t") for line in lines)}
+
+
+def _measures(report: CoverageReport) -> dict[str, Any]:
+    """A report as the vocabulary's .json holds it."""
+    return {
+        "tokens_per_word": round(report.tokens_per_word, 4),
+        "unknown_share": round(report.unknown_share, 8),
+        "lost_characters_share": round(report.lost_share, 8),
+        "lost_characters": dict(list(report.unknown_characters.items())[:_SHOWN_CHARACTERS]),
+    }
+
+
+def _summary(text: TextCounts) -> str:
+    dropped = text.describe()["words_dropped_by_max_words"]
+    return (
+        f"{text.words:,} words ({len(text.word_counts):,} distinct"
+        f"{f'; {dropped:,} rare ones dropped by --max-words' * bool(dropped)}) of {text.documents:,} documents"
+    )
+
+
+def _readable(held_out: TextCounts, report: CoverageReport | None) -> str:
+    """What is printed of the coverage of held-out text."""
+    if report is None:
+        return "No text was held out to judge it on; --held-out-fraction sets how much is."
+    lost = "  ".join(f"{char} {count:,}" for char, count in list(report.unknown_characters.items())[:_SHOWN_CHARACTERS])
+    return "\n".join(
+        [
+            f"On held-out text, {_summary(held_out)}:",
+            f"  tokens per word  {report.tokens_per_word:.4f}",
+            f"  [UNK] tokens     {report.unknown_share:.4%}",
+            f"  characters lost  {report.lost_share:.4%}{': ' * bool(lost)}{lost}",
+        ]
+    )

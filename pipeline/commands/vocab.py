@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.beam.config import VocabConfig
+from pipeline.beam.vocab_config import VocabConfig
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_job_flags, check_beam_args, workers
 from pipeline.options import add_flags, config_from
 

@@ -18,26 +18,33 @@ class CoverageReport:
 
     Attributes:
         words: number of words.
-        tokens: number of tokens; one for a word that cannot be spelled.
-        unknown_words: number of words with an [UNK].
-        unknown_characters: the characters of those words that no token holds, with the number of their occurrences,
-            the most frequent first.
+        characters: number of their characters.
+        tokens: number of tokens.
+        unknown_tokens: number of [UNK] among them.
+        unknown_characters: the characters that the vocabulary cannot spell, with the number of their occurrences, the
+            most frequent first.
     """
 
     words: int
+    characters: int
     tokens: int
-    unknown_words: int
+    unknown_tokens: int
     unknown_characters: Mapping[str, int]
 
     @property
     def tokens_per_word(self) -> float:
-        """Also called fertility; 1.0 if every word is in the vocabulary."""
+        """Also called fertility (Rust et al., 2021, "How good is your tokenizer?"); 1.0 if every word is a token."""
         return self.tokens / self.words
 
     @property
     def unknown_share(self) -> float:
-        """Share of the words with an [UNK], in [0, 1]."""
-        return self.unknown_words / self.words
+        """Share of [UNK] among the tokens, in [0, 1]."""
+        return self.unknown_tokens / self.tokens if self.tokens else 0.0
+
+    @property
+    def lost_share(self) -> float:
+        """Share of the characters that cannot be spelled, in [0, 1]."""
+        return sum(self.unknown_characters.values()) / self.characters
 
 
 def coverage(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> CoverageReport:
@@ -45,27 +52,34 @@ def coverage(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> CoverageRe
 
     Args:
         tokenizer: any tokenizer.
-        word_counts: how often each word occurs; words normalised and split as BERT does it.
+        word_counts: how often each word occurs. Words that white space separates make different tokenizers comparable.
 
     Raises:
         InputError: if there are no words.
     """
-    words = [word for word, count in word_counts.items() if count > 0]
+    words = [word for word, count in word_counts.items() if word and count > 0]
     if not words:
         raise InputError("Coverage is measured on words", received="none", do="Check that the input holds text")
     counts = np.array([word_counts[word] for word in words], np.int64)
     ids, row_splits = tokenizer.encode(words)
     word_of_token = np.repeat(np.arange(len(words)), np.diff(row_splits))
-    unknown = np.unique(word_of_token[ids == tokenizer.special_ids["unk"]])
-    known_characters = set().union(*tokenizer.tokens)
-    unknown_characters: Counter[str] = Counter()
-    for word, count in zip((words[i] for i in unknown), counts[unknown].tolist(), strict=True):
-        for character in word:
-            if character not in known_characters:
-                unknown_characters[character] += count
+    unknown = word_of_token[ids == tokenizer.special_ids["unk"]]
     return CoverageReport(
         words=int(counts.sum()),
+        characters=int(counts @ np.array([len(word) for word in words], np.int64)),
         tokens=int(counts[word_of_token].sum()),
-        unknown_words=int(counts[unknown].sum()),
-        unknown_characters=dict(sorted(unknown_characters.items(), key=lambda item: (-item[1], item[0]))),
+        unknown_tokens=int(counts[unknown].sum()),
+        unknown_characters=_unknown_characters(tokenizer, {words[i]: int(counts[i]) for i in np.unique(unknown)}),
     )
+
+
+def _unknown_characters(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> dict[str, int]:
+    """The characters of some words that are [UNK] also on their own, with how often they occur."""
+    occurrences: Counter[str] = Counter()
+    for word, count in word_counts.items():
+        for character in word:
+            occurrences[character] += count
+    characters = sorted(occurrences, key=lambda character: (-occurrences[character], character))
+    ids, row_splits = tokenizer.encode(characters)
+    unknown = np.repeat(np.arange(len(characters)), np.diff(row_splits))[ids == tokenizer.special_ids["unk"]]
+    return {characters[i]: occurrences[characters[i]] for i in np.unique(unknown)}

@@ -86,6 +86,7 @@ class WordPieceTokenizer:
         return TokenBatch(np.concatenate([part.ids for part in parts]), row_splits)
 
     def _encode_batch(self, sentences: Sequence[str]) -> TokenBatch:
+        start_tensorflow()
         import tensorflow as tf
 
         normalized = self._normalizer.normalize(sentences)

@@ -12,22 +12,25 @@ def tokenizer(tokens: list[str]) -> WordPieceTokenizer:
 
 def test_counts_words_tokens_and_what_is_lost() -> None:
     report = coverage(
-        tokenizer(["a", "b", "##b", "ab"]), {"ab": 5, "abb": 3, "b": 2, "ba": 4, "anb": 1, "ψψ": 2, "x": 0}
+        tokenizer(["a", "b", "##b", "ab", ","]),
+        {"ab": 5, "abb": 3, "b": 2, "ba": 4, "Anb,": 1, "ψψ": 2, "x": 0, "": 1, "Á": 1},
     )
-    # "ba" has no "##a", though "a" is there.
-    assert report.words == 17
-    assert report.unknown_words == 4 + 1 + 2
-    assert report.tokens == 5 + 3 * 2 + 2 + 4 + 1 + 2
+    # "ba" has no "##a", though "a" is there; "Á" is an "a" when lower-cased and without accents.
+    assert report.words == 18
+    assert report.characters == 5 * 2 + 3 * 3 + 2 + 4 * 2 + 4 + 2 * 2 + 1
+    assert report.unknown_tokens == 4 + 1 + 2
+    assert report.tokens == 5 + 3 * 2 + 2 + 4 + 2 + 2 + 1
     assert report.unknown_characters == {"ψ": 4, "n": 1}
-    assert report.tokens_per_word == pytest.approx(20 / 17)
-    assert report.unknown_share == pytest.approx(7 / 17)
+    assert report.tokens_per_word == pytest.approx(22 / 18)
+    assert report.unknown_share == pytest.approx(7 / 22)
+    assert report.lost_share == pytest.approx(5 / 38)
 
 
 def test_a_learned_vocabulary_covers_what_it_was_learned_from() -> None:
     counts = {"walk": 20, "walking": 12, "talk": 9, "talking": 7, "walked": 6}
     vocabulary = learn_wordpiece(counts, vocab_size=40)
     report = coverage(WordPieceTokenizer("\n".join(vocabulary).encode(), lower_case=True), counts)
-    assert report.unknown_words == 0
+    assert report.unknown_tokens == 0
     assert report.tokens_per_word < 1.5
 
 

@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.beam.vocab_config import VocabConfig
+from pipeline.beam.vocabulary import make_vocabulary
+from pipeline.errors import InputError
+from pipeline.text.split import is_set_apart
+from pipeline.tokenizers.normalizer import BertNormalizer
+
+
+TEXT = "\n\n".join(
+    f"The old captain number {i} follows the narrow river, and the river follows the sea." for i in range(40)
+)
+
+
+def make(path: Path, **options: Any) -> tuple[list[str], dict[str, Any], str]:
+    output = path / "vocab.txt"
+    workers = options.pop("workers", 1)
+    printed = make_vocabulary(
+        VocabConfig(**{"input": (str(path / "*.text"),), "output": str(output), "vocab_size": 100} | options),
+        workers=workers,
+        show_progress=False,
+    )
+    description = json.loads(Path(f"{output}.json").read_text())
+    return output.read_text().split("\n")[:-1], description, printed
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    (tmp_path / "a.text").write_text(TEXT)
+    return tmp_path
+
+
+def test_learns_from_what_is_not_held_out_and_is_judged_on_the_rest(text: Path) -> None:
+    tokens, description, printed = make(text, held_out_fraction=0.3, format="lines")
+    documents = TEXT.split("\n\n")
+    held_out = [document for document in documents if is_set_apart(document, 0.3, 12345)]
+    learned = [document for document in documents if document not in held_out]
+    assert 4 < len(held_out) < 25
+    words = [word for document in learned for word in BertNormalizer(lower_case=True).words(document)]
+    assert description["learned_from"] == {
+        "documents": len(learned),
+        "words": len(words),
+        "distinct_words": len(set(words)),
+        "words_dropped_by_max_words": 0,
+    }
+    assert description["entries"] == len(tokens)
+    assert description["held_out"]["documents"] == len(held_out)
+    assert description["held_out"]["words"] == sum(len(document.split()) for document in held_out)
+    assert description["held_out"]["tokens_per_word"] > 1.1  # The comma and the full stop, at least.
+    assert f"of {len(held_out)} documents" in printed
+    assert not list(text.glob("*.d"))
+
+
+def test_what_cannot_be_spelled_is_listed(text: Path) -> None:
+    lost = next(d for d in (f"The river of number {i} is wide, ψ." for i in range(999)) if is_set_apart(d, 0.3, 12345))
+    (text / "b.text").write_text(lost)
+    _, description, printed = make(text, held_out_fraction=0.3, format="lines")
+    assert description["held_out"]["lost_characters"]["ψ"] == 1
+    assert "ψ 1" in printed
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_is_the_same_for_any_cut_order_and_number_of_workers(text: Path, fraction: float) -> None:
+    one = make(text, held_out_fraction=fraction, format="lines")
+    documents = TEXT.split("\n\n")
+    (text / "a.text").write_text("\n\n".join(documents[:7]))
+    (text / "b.text").write_text("\n\n".join(documents[:6:-1]))
+    two = make(text, held_out_fraction=fraction, format="lines", block_bytes=1024, workers=2)
+    assert one[0] == two[0]
+    for name in ("learned_from", "held_out"):
+        assert one[1][name] == two[1][name]
+
+
+def test_nothing_held_out(text: Path) -> None:
+    _, description, printed = make(text, held_out_fraction=0.0, format="lines")
+    assert description["held_out"]["documents"] == 0
+    assert "tokens_per_word" not in description["held_out"]
+    assert "--held-out-fraction" in printed
+
+
+def test_nothing_to_learn_from(text: Path) -> None:
+    document = next(d for d in (f"Lonely text {i}." for i in range(999)) if is_set_apart(d, 0.5, 12345))
+    (text / "a.text").write_text(document)
+    with pytest.raises(InputError, match=r"none in 0 documents, with 1 documents held out.*--held-out-fraction"):
+        make(text, held_out_fraction=0.5, format="lines")
+    assert [path.name for path in text.iterdir()] == ["a.text"]
+
+
+def test_rare_words_beyond_the_limit_are_dropped_and_counted(tmp_path: Path) -> None:
+    frequent = " ".join(f"a{i}" for i in range(900))
+    rare = " ".join(f"b{i}" for i in range(300))
+    (tmp_path / "a.text").write_text(f"{frequent} {frequent} {rare}")
+    _, description, printed = make(tmp_path, held_out_fraction=0.0, format="lines", max_words=1000)
+    assert description["learned_from"]["distinct_words"] == 1000
+    assert description["learned_from"]["words_dropped_by_max_words"] == 200
+    assert "200 rare ones dropped by --max-words" in printed
