@@ -22,8 +22,51 @@ from pipeline.text.sentences import split_sentences
         ["यह एक वाक्य है।", "यह दूसरा है॥", "अंत"],
         ["هل هذا سؤال؟", "نعم۔", "لا"],
         ["No stop at all"],
+        ["Words and stops apart .", "The next one !", "And ( the ' last ' .", "One . . . two ."],
         ["Version 2.0 of file.txt is at example.org now."],
         ["He went to New York City.", "I stayed."],
+        # Abbreviations that may end a sentence: the next word tells.
+        ["He lives in the U.S. Army's barracks at 5 p.m. Monday."],
+        [
+            "He lives in the U.S.",
+            "The house is old.",
+            "It was built by Acme Inc.",
+            "They sold it to Bell Labs Inc. Boston.",
+        ],
+        ["She is John Smith Jr. Smith's wife, Ph.D. Miller said.", "He is a Ph.D.", "She is not."],
+        ["Apples, pears etc.", "Plums are blue."],
+        # Numbers, ordinals, items, references.
+        ["Is it?", "No.", "The answer is on p. 12 of vol. XV, No. 7.", "I said no.", "I am sure."],
+        ["It was two days ago.", "I went home in 1990.", "The next year I left."],
+        ["1. The first item.", "2. The second one.", "IV. A Roman number.", "A. A letter.", "The end."],
+        ["Pi is 3.14159 or so.", "10.5 is more."],
+        ["It is known.[12]", "It was proved later.[3][4]", "See [5]. for more."],
+        # Initials and what looks like them.
+        ["J. R. R. Tolkien and C. S. Lewis met.", "Take vitamin C.", "It helps.", "So said I.", "They laughed."],
+        [
+            "Call tf.function.",
+            "Then read file.txt.",
+            "Or see https://example.org/a?b=c!d for more.",
+            "Mail me@example.org.",
+        ],
+        # Quotations, emphasis, ellipses, dashes.
+        ["“Stop!” cried she.", "“Why?”", "_Because._", "He _knew._ and left."],
+        ["Well. . . I think so... but no.", "Wait...", "Then he came…", "Yes?!", "No!!!", "’Twas so."],
+        ["'Is it?'", "'It is.'", "(He left.)", "[He came back.]", "**Bold.**", "— Said he.", "$5 is not much."],
+        ["Oh! _that_ man!", "`__call__()` is called.", "__init__ is not."],
+        # Other languages.
+        ["Am 3. Oktober kam Hr. Dr. Müller, d. h. der Arzt, z. B. mit dem Zug.", "Er blieb bis zum 19. Jahrhundert."],
+        ["Das kostet ca. 5 Mio. Euro bzw. mehr.", "„Wirklich?“", "„Ja!“ sagte er.", "Es waren 20.", "Übrigens nicht."],
+        ["M. Dupont et Mme. Curie sont là.", "« Vraiment ? »", "« Oui ! » dit-il.", "À demain."],
+        ["El Sr. García llegó.", "¿Qué dijo?", "¡Nada!", "Véase pág. 5."],
+        ["Это г. Москва, ул. Ленина.", "А. С. Пушкин родился в 1799 г.", "Он умер.", "— Да?", "«Нет!»"],
+        ["Τι είναι αυτό;", "Δεν ξέρω.", "Ο κόσμος: μεγάλος."],
+        ["وصل د. محمد أمس.", "أين هو؟", "لا أعرف!", "ذهب."],
+        ["שלום לך.", "מה שלומך?", "טוב."],
+        ["Ես գալիս եմ։", "Դու՞։"],
+        ["안녕하세요.", "저는 학생입니다.", "네.", "그렇습니다."],
+        ["มนุษย์ทั้งหลาย ไม่มีจุด"],
+        ["ሰላም ነው።", "እንዴት ነህ፧", "ደህና።"],
     ],
 )
 def test_sentences_are_found(sentences: list[str]) -> None:
@@ -37,6 +80,20 @@ def test_scripts_without_spaces() -> None:
         "本当？",
         "はい。",
     ]
+    assert split_sentences("他说：“好。”然后走了。真的吗？！是的……对。") == [
+        "他说：“好。”",
+        "然后走了。",
+        "真的吗？！",
+        "是的……对。",
+    ]
+    # Speech is part of the sentence that goes on behind it.
+    assert split_sentences("「行く。」と彼は言った。「そう。」彼女は笑った。") == [
+        "「行く。」と彼は言った。",
+        "「そう。」",
+        "彼女は笑った。",
+    ]
+    assert split_sentences("式は次である．値は３．１４である．") == ["式は次である．", "値は３．１４である．"]
+    assert split_sentences("राम आया।सीता गई॥") == ["राम आया।", "सीता गई॥"]
 
 
 def test_no_sentence_spans_two_paragraphs() -> None:
