@@ -33,8 +33,9 @@ def make_next_sentence_pairs(
         room: tokens of the longest pair, special tokens not included.
         short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1].
         rng: the generator of this block and copy.
-        counts: gets "tokens_truncated", tokens that truncation removed, and "pairs_within_document", random B's from
-            the same document because the block holds no other.
+        counts: gets "tokens_truncated", tokens that truncation removed, "pairs_forced_random", random B's because no
+            sentence follows A, and "pairs_within_document", random B's from the same document because the block holds
+            no other.
 
     Returns:
         Instances whose lengths sum to at most `room`; label 0 where B follows A, 1 where B is random.
@@ -42,13 +43,15 @@ def make_next_sentence_pairs(
     if documents.documents == 0:
         return Instances.none()
     chunks = _Chunks.draw(documents, room, short_seq_prob, rng)
-    is_random = (chunks.end - chunks.begin == 1) | (rng.random(len(chunks.begin)) < 0.5)
+    is_forced = chunks.end - chunks.begin == 1
+    is_random = is_forced | (rng.random(len(chunks.begin)) < 0.5)
     first = follow(documents.document_splits, np.where(is_random, chunks.a_end, chunks.end))
 
     chunks, is_random = chunks.take(first), is_random[first]
     splits, begins = documents.sentence_splits, documents.sentence_splits[:-1]
     a_start, a_length = begins[chunks.begin], splits[chunks.a_end] - begins[chunks.begin]
     random_first, random_end = _random_next(documents, chunks.document, chunks.target - a_length, rng)
+    counts["pairs_forced_random"] += int(is_forced[first].sum())
     if documents.documents == 1:
         counts["pairs_within_document"] += int(is_random.sum())
     # An A at the very end has no next sentence: its B is random, and any place in range serves until then.
