@@ -5,7 +5,6 @@ The writer, the loader, the manifest and the validator all derive names, dtypes 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc
+from pipeline.wire import Part, assemble, constant, total_lengths, varints
 
 # tensorflow/models' names with use_v2_feature_names=True, and google-research/bert's where they differ.
 _V1_NAMES = {"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}
@@ -103,10 +103,7 @@ class RecordSpec:
 
 
 def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Encodes a block of examples as TFRecords, in numpy passes over the whole block.
-
-    All examples are laid out in one matrix in which everything of varying width (varints, lengths) has its widest
-    form, beside a matrix that says which bytes count; selecting those gives the records, one after the other.
+    """Encodes a block of examples as TFRecords.
 
     Args:
         spec: the examples' shape.
@@ -118,7 +115,7 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
         `tf.train.Example(...).SerializeToString(deterministic=True)`.
     """
     examples = len(columns["input_word_ids"])
-    parts: list[_Part] = []
+    parts: list[Part] = []
     # Deterministic serialisation writes a map's entries in the order of their keys.
     by_key = sorted((spec.stored_name(name), name) for name in columns)
     shapes = {feature.name: feature for feature in spec.features}
@@ -126,83 +123,27 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
         raise ValueError(f"Columns {sorted(columns)} are not the features {sorted(shapes)}.")
     for key, name in by_key:
         parts += _feature_entry(shapes[key], columns[name], examples)
-    total = sum((part.lengths() for part in parts), np.zeros(examples, np.int64))
-    frame: list[_Part] = [_constant(b"\x00" * HEADER_BYTES), _constant(b"\x0a"), _varint(total)]
-    frame += [*parts, _constant(b"\x00" * FOOTER_BYTES)]
-
-    width = sum(part.width for part in frame)
-    layout = np.empty((examples, width), np.uint8)
-    keep = np.ones((examples, width), bool)
-    start = 0
-    for part in frame:
-        layout[:, start : start + part.width] = part.data
-        if part.keep is not None:
-            keep[:, start : start + part.width] = part.keep
-        start += part.width
-    row_splits = np.zeros(examples + 1, np.int64)
-    np.cumsum(sum((part.lengths() for part in frame), np.zeros(examples, np.int64)), out=row_splits[1:])
-    records = layout[keep]
+    frame = [constant(b"\x00" * HEADER_BYTES), constant(b"\x0a"), varints(total_lengths(parts))]
+    frame += [*parts, constant(b"\x00" * FOOTER_BYTES)]
+    records, row_splits = assemble(frame, examples)
     _fill_checksums(records, row_splits)
     return records, row_splits
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Columns of the layout: `data` [examples or 1, width]; `keep`, the same shape, or None where all bytes count."""
-
-    data: np.ndarray
-    keep: np.ndarray | None = None
-
-    @property
-    def width(self) -> int:
-        return int(self.data.shape[1])
-
-    def lengths(self) -> np.ndarray:
-        """Bytes that count of each example: int64 [examples], or [1] where all are alike."""
-        if self.keep is None:
-            return np.array([self.width], np.int64)
-        lengths: np.ndarray = self.keep.sum(axis=1, dtype=np.int64)
-        return lengths
-
-
-def _constant(data: bytes) -> _Part:
-    return _Part(np.frombuffer(data, np.uint8)[np.newaxis])
-
-
-def _varint(values: np.ndarray) -> _Part:
-    """Varints of `values` [examples] or [examples, n], side by side."""
-    values = values.reshape(len(values), math.prod(values.shape[1:]))
-    largest = int(values.max(initial=0))
-    width = max(1, -(-largest.bit_length() // 7))
-    if width == 1:
-        return _Part(values.astype(np.uint8))
-    # [examples, n, width]: a byte holds seven bits; all but a value's last have the top bit set.
-    shifted = values[:, :, np.newaxis] >> np.arange(0, 7 * width, 7, dtype=values.dtype)
-    data = (shifted & 0x7F).astype(np.uint8)
-    data[:, :, :-1] |= (shifted[:, :, 1:] > 0).astype(np.uint8) << 7
-    keep = shifted > 0
-    keep[:, :, 0] = True
-    shape = (len(values), values.shape[1] * width)
-    return _Part(data.reshape(shape), keep.reshape(shape))
-
-
-def _feature_entry(feature: Feature, values: np.ndarray, examples: int) -> list[_Part]:
+def _feature_entry(feature: Feature, values: np.ndarray, examples: int) -> list[Part]:
     """The parts of one entry of the map `Features.feature`."""
     if values.shape != (examples, feature.length):
         raise ValueError(f"{feature.name} must have shape {(examples, feature.length)}, not {values.shape}.")
     if feature.dtype == "float32":
-        floats = np.ascontiguousarray(values, "<f4")
-        packed, tag = _Part(floats.view(np.uint8)), b"\x12"  # float_list
+        packed, tag = Part(np.ascontiguousarray(values, "<f4").view(np.uint8)), b"\x12"  # float_list
     else:
-        packed, tag = _varint(values), b"\x1a"  # int64_list
+        packed, tag = varints(values), b"\x1a"  # int64_list
     key = feature.name.encode()
     parts = [packed]
     # From the inside out: the packed values, the list, the Feature, the map's entry.
     for prefix in (b"\x0a", tag, b"\x0a" + bytes([len(key)]) + key + b"\x12"):
-        length = sum((part.lengths() for part in parts), np.zeros(1, np.int64))
-        parts = [_constant(prefix), _varint(length), *parts]
-    length = sum((part.lengths() for part in parts), np.zeros(1, np.int64))
-    return [_constant(b"\x0a"), _varint(length), *parts]
+        parts = [constant(prefix), varints(total_lengths(parts)), *parts]
+    return [constant(b"\x0a"), varints(total_lengths(parts)), *parts]
 
 
 def _fill_checksums(records: np.ndarray, row_splits: np.ndarray) -> None:

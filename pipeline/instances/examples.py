@@ -43,17 +43,19 @@ def make_examples(
     counts["examples"] += len(instances)
     counts["tokens"] += int(lengths.sum())
     counts["unknown_tokens"] += int((ids[ordinary] == special["unk"]).sum())
-    starts_word = tokenizer.starts_word[ids]
     columns = {"input_type_ids": type_ids}
     if spec.next_sentence:
         counts["label_1"] += int(instances.label.sum())
         columns["next_sentence_labels"] = instances.label[:, np.newaxis]
     if not spec.masked:
-        return columns | {"input_word_ids": ids, "word_starts": (starts_word & ordinary).astype(np.uint8)}
+        return columns | {
+            "input_word_ids": ids,
+            "word_starts": (tokenizer.starts_word[ids] & ordinary).astype(np.uint8),
+        }
     masked = mask_examples(
         ids,
         ordinary,
-        starts_word,
+        ordinary if policy.unit == "token" else tokenizer.starts_word[ids],
         lengths,
         policy=policy,
         mask_id=special["mask"],
@@ -81,27 +83,44 @@ def _lay_out(
         Ids, int32 `[n, S]`; type ids, uint8 `[n, S]`; where neither a special token nor padding is, bool `[n, S]`; and
         how many tokens there are, specials included, int64 `[n]`.
     """
+    from pipeline import kernels
+
+    shape = (len(instances), spec.max_seq_length)
+    ids, type_ids = np.full(shape, special["pad"], np.int32), np.zeros(shape, np.uint8)
+    ordinary = np.zeros(shape, bool)
+    ranges = (instances.a_start, instances.a_length, instances.b_start, instances.b_length)
+    kernels.lay_out(token_ids, *ranges, spec.next_sentence, special["cls"], special["sep"], ids, type_ids, ordinary)
+    return ids, type_ids, ordinary, _example_lengths(instances, spec)
+
+
+def _lay_out_in_numpy(
+    token_ids: np.ndarray, instances: Instances, spec: RecordSpec, special: Mapping[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `_lay_out` does, in numpy passes alone: what it is tested against."""
     place = np.arange(spec.max_seq_length)
     rows = np.arange(len(instances))
     a_length = instances.a_length[:, np.newaxis]
     ordinary = (place >= 1) & (place <= a_length)
     source = instances.a_start[:, np.newaxis] + (place - 1)
-    lengths = instances.a_length + 2
+    lengths = _example_lengths(instances, spec)
     in_b = np.zeros_like(ordinary)
     if spec.next_sentence:
         in_b = (place >= a_length + 2) & (place < a_length + 2 + instances.b_length[:, np.newaxis])
         source = np.where(in_b, instances.b_start[:, np.newaxis] + (place - a_length - 2), source)
         ordinary = ordinary | in_b
-        lengths = lengths + instances.b_length + 1
     ids = np.full(ordinary.shape, special["pad"], np.int32)
     ids[ordinary] = token_ids[source[ordinary]]
+    ordinary &= ids != special["sep"]
     ids[:, 0] = special["cls"]
     ids[rows, instances.a_length + 1] = special["sep"]
     type_ids = in_b.astype(np.uint8)
     if spec.next_sentence:
         ids[rows, lengths - 1] = special["sep"]
         type_ids[rows, lengths - 1] = 1
-    else:
-        # Separators between packed documents; text itself never gives a special id.
-        ordinary &= ids != special["sep"]
     return ids, type_ids, ordinary, lengths
+
+
+def _example_lengths(instances: Instances, spec: RecordSpec) -> np.ndarray:
+    """Tokens of each example, specials included: int64 `[n]`."""
+    lengths: np.ndarray = instances.a_length + instances.b_length + (3 if spec.next_sentence else 2)
+    return lengths

@@ -49,7 +49,7 @@ def mask_examples(
     Args:
         input_word_ids: int32 `[batch, S]`.
         maskable: bool `[batch, S]`: where a token may be predicted; never at special tokens or padding.
-        starts_word: bool `[batch, S]`: where a token begins a word.
+        starts_word: bool `[batch, S]`: where a token begins a word; not looked at if the unit is the token.
         lengths: integers `[batch]`, tokens of the examples, specials included.
         policy: the rates and the unit.
         mask_id: the id of [MASK].
@@ -61,22 +61,16 @@ def mask_examples(
         selection = select_tokens(maskable, wanted, rng)
     else:
         selection = select_words(maskable, starts_word, wanted, policy.unit_lengths(), rng)
-    rows, places = np.nonzero(selection.selected)
-    originals = input_word_ids[rows, places]
-
     drawn = rng.random(selection.units)[selection.unit]
     by_mask = drawn < policy.mask_prob
     at_random = ~by_mask & (drawn < policy.mask_prob + policy.random_prob)
-    random_ids = ordinary_ids[(rng.random(len(rows)) * len(ordinary_ids)).astype(np.int64)]
-    masked = input_word_ids.copy()
-    masked[rows, places] = np.where(by_mask, mask_id, np.where(at_random, random_ids, originals))
+    random_ids = ordinary_ids[(rng.random(len(drawn)) * len(ordinary_ids)).astype(np.int64)]
+    replacements = np.where(by_mask, mask_id, np.where(at_random, random_ids, -1)).astype(np.int32)
+
+    from pipeline import kernels
 
     shape = (len(input_word_ids), policy.max_predictions_per_seq)
-    counts = selection.selected.sum(axis=1)
-    # Places come row by row and ascending: the k-th of a row is its k-th prediction.
-    column = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    positions, ids, weights = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    positions[rows, column] = places
-    ids[rows, column] = originals
-    weights[rows, column] = 1.0
+    masked, positions, ids = input_word_ids.copy(), np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    weights = np.zeros(shape, np.float32)
+    kernels.put_predictions(selection.selected, replacements, masked, positions, ids, weights)
     return Masked(masked, positions, ids, weights, int(by_mask.sum()), int(at_random.sum()))

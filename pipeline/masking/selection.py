@@ -30,22 +30,28 @@ def select_tokens(maskable: np.ndarray, wanted: np.ndarray, rng: np.random.Gener
         wanted: integers `[batch]`, how many to choose; where fewer may be, all are.
         rng: the generator of this batch.
     """
-    seq_length = maskable.shape[1]
+    from pipeline import kernels
+
     wanted = np.minimum(wanted, maskable.sum(axis=1))
-    most = int(wanted.max(initial=0))
+    drawn = rng.random((len(maskable), int(wanted.max(initial=0))))
     selected = np.zeros(maskable.shape, bool)
-    if most:
-        # The places of the `wanted` least of random numbers are a uniform choice without repetition. A place stands
-        # in the low bits of its number, so that sorting carries it along and no two are alike.
-        keys = rng.integers(0, 1 << 48, maskable.shape, np.int64) << 15
-        keys |= np.arange(seq_length)
-        keys[~maskable] = np.iinfo(np.int64).max
-        least = np.partition(keys, most - 1, axis=1)[:, :most]
-        least.sort(axis=1)
-        rows, order = np.nonzero(np.arange(most) < wanted[:, np.newaxis])
-        selected[rows, least[rows, order] & 0x7FFF] = True
+    kernels.choose_tokens(maskable, wanted, drawn, selected)
     units = int(wanted.sum())
     return Selection(selected, np.arange(units), units)
+
+
+def choose_tokens_in_numpy(maskable: np.ndarray, wanted: np.ndarray, drawn: np.ndarray, selected: np.ndarray) -> None:
+    """What `pipeline.kernels.choose_tokens` does, in numpy passes alone: what it is tested against.
+
+    The first steps of a Fisher-Yates shuffle of each row's candidates, all rows a step at a time.
+    """
+    candidates = np.argsort(~maskable, axis=1, kind="stable")
+    number = maskable.sum(axis=1)
+    for draw in range(int(wanted.max(initial=0))):
+        rows = np.flatnonzero(wanted > draw)
+        other = draw + (drawn[rows, draw] * (number[rows] - draw)).astype(np.int64)
+        selected[rows, candidates[rows, other]] = True
+        candidates[rows, other] = candidates[rows, draw]
 
 
 def select_words(
