@@ -130,7 +130,7 @@ def read_manifest(corpus_dir: str) -> Manifest:
             raise CorpusError(
                 f"{path} must have format version {FORMAT_VERSION}",
                 received=data["format_version"],
-                do="Make the corpus again, or read it with the version of this package that made it",
+                do="Make the corpus again elsewhere, or read it with the version of this package that made it",
             )
         return Manifest(
             key=data["key"],
@@ -143,4 +143,7 @@ def read_manifest(corpus_dir: str) -> Manifest:
             versions=data["versions"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{path} is damaged ({type(error).__name__}: {error})", do="Make the corpus again") from error
+        raise CorpusError(
+            f"{path} is damaged ({type(error).__name__}: {error})",
+            do=f"Remove {corpus_dir} and make the corpus again",
+        ) from error

@@ -33,7 +33,7 @@ def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stderr.close()
+        sys.stderr.flush()  # Left open: a logger that was made meanwhile may hold on to it.
         sys.stderr = python_stderr
         os.dup2(terminal, descriptor)
         os.close(terminal)

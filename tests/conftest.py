@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,15 +66,24 @@ def bert_text(documents: list[list[str]]) -> str:
     return "\n\n".join("\n".join(document) for document in documents) + "\n"
 
 
+@pytest.fixture(scope="session")
+def write_texts(bert_text: str) -> Callable[[Path], str]:
+    """Writes the documents into a directory, in two files of BERT's format."""
+
+    def write(folder: Path) -> str:
+        folder.mkdir()
+        half = bert_text.index("\n\n", len(bert_text) // 3)
+        (folder / "one.txt").write_text(bert_text[:half] + "\n")
+        (folder / "two.txt").write_text(bert_text[half:].lstrip())
+        return str(folder)
+
+    return write
+
+
 @pytest.fixture
-def text_files(tmp_path: Path, bert_text: str) -> str:
-    """The documents in two files of BERT's format, in a directory of their own."""
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    half = bert_text.index("\n\n", len(bert_text) // 3)
-    (folder / "one.txt").write_text(bert_text[:half] + "\n")
-    (folder / "two.txt").write_text(bert_text[half:].lstrip())
-    return str(folder)
+def text_files(tmp_path: Path, write_texts: Callable[[Path], str]) -> str:
+    """A directory of text of this test's own."""
+    return write_texts(tmp_path / "texts")
 
 
 @pytest.fixture(scope="session")

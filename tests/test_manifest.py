@@ -98,7 +98,7 @@ def test_damage_is_reported(tmp_path: Path, damage: Callable[[str], str]) -> Non
     write_manifest(MANIFEST, str(tmp_path))
     path = tmp_path / MANIFEST_NAME
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
-    with pytest.raises(CorpusError, match=r"is damaged.*Make the corpus again"):
+    with pytest.raises(CorpusError, match=r"is damaged.*Remove .* and make the corpus again"):
         read_manifest(str(tmp_path))
 
 

@@ -126,36 +126,50 @@ def _prepare_output(job: CorpusJob, key: str, *, overwrite: bool) -> Manifest | 
     """Makes the output directory ready; returns the manifest if the corpus is there, finished, as it is to be."""
     output = job.config.output
     files.make_directory(output)
-    if files.exists(files.join(output, MANIFEST_NAME)):
+    manifest_path = files.join(output, MANIFEST_NAME)
+    if files.exists(manifest_path):
         manifest = read_manifest(output)
         if manifest.key == key:
-            return manifest
-        if not overwrite:
+            if _is_complete(manifest, output):
+                job.work.clear()  # Should the run that finished it have been stopped right then.
+                return manifest
+            _say(f"{output} has lost shards since it was finished: making them again.")
+        elif not overwrite:
             raise OutputError(
                 f"{output} holds a finished corpus that was made with other options, inputs or vocabulary",
                 do="Choose another output directory, or replace the corpus with --overwrite",
             )
-        # The manifest goes first: without it, what is left is no corpus.
-        files.remove(files.join(output, MANIFEST_NAME))
-        _remove_shards(output, [shard.name for shard in manifest.shards])
-    job.work.make()
+        # What is there becomes an unfinished corpus: should this run be stopped, the next one knows what is to go.
+        _write_run(job, manifest.key, [shard.name for shard in manifest.shards])
+        files.remove(manifest_path)
     run_path = files.join(job.work.path, _RUN_NAME)
     if files.exists(run_path):
         begun = json.loads(files.read(run_path))
         if begun["key"] == key:
             return None
-        _say(f"{output} holds an unfinished corpus of other options or inputs: starting over.")
+        _say(f"{output} holds a corpus of other options or inputs: starting over.")
         _remove_shards(output, begun["shards"])
         job.work.clear()
-        job.work.make()
     names = [
         shard_name(split, block, job.blocks, job.config, bin_index)
         for split in SPLITS
         for block in range(job.blocks)
         for bin_index in range(len(job.config.specs()))
     ]
-    files.write_atomically(run_path, json.dumps({"key": key, "shards": names}).encode())
+    _write_run(job, key, names)
     return None
+
+
+def _is_complete(manifest: Manifest, output: str) -> bool:
+    """Whether the shards are there as the manifest says, by their sizes."""
+    sizes = {info.path: info.bytes for info in files.match([output])}
+    return all(sizes.get(files.join(output, shard.name)) == shard.bytes for shard in manifest.shards)
+
+
+def _write_run(job: CorpusJob, key: str, shards: Sequence[str]) -> None:
+    """Notes in the work folder which corpus the output directory holds until there is a manifest."""
+    job.work.make()
+    files.write_atomically(files.join(job.work.path, _RUN_NAME), json.dumps({"key": key, "shards": shards}).encode())
 
 
 def _remove_shards(output: str, names: Iterable[str]) -> None:
@@ -187,6 +201,8 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
     shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
     statistics = summarize(shards, results)
     if not statistics["train"]["examples"]:
+        _remove_shards(job.config.output, [shard.name for shard in shards])
+        job.work.clear()
         raise InputError(
             f"The corpus would hold no training example: {_where_it_went(statistics)}",
             do="Check the input, its --format, the vocabulary and --validation-fraction",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.errors import ConfigError
+
+_LOCAL_RUNNER = "FnApiRunner"
 
 
 def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()) -> None:
@@ -17,26 +20,39 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
         own_options: the command's own options, to suggest what was meant.
 
     Raises:
-        ConfigError: naming the first unknown option.
+        ConfigError: naming the first unknown option, a wrong value or an unknown runner.
     """
     if not beam_args:
         return
-    import argparse
-
     from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.runner import create_runner
 
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = _QuietParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for kind in _subclasses(PipelineOptions):
         kind._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(beam_args))
+    known, unknown = parser.parse_known_args(list(beam_args))
     if unknown:
         name = unknown[0].partition("=")[0]
-        near = difflib.get_close_matches(name, own_options, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, [*own_options, *parser._option_string_actions], n=1, cutoff=0.7)
         raise ConfigError(
             "Neither this command nor Beam has such an option",
             received=name,
             do=f"Did you mean {near[0]}?" if near else "See --help",
         )
+    if known.runner:
+        try:
+            create_runner(known.runner)
+        except (ValueError, ImportError, AttributeError) as error:
+            raise ConfigError(
+                "--runner must name a runner that Beam has", received=known.runner, do=str(error)
+            ) from error
+
+
+class _QuietParser(argparse.ArgumentParser):
+    """Raises what the base class would print behind the usage of all of Beam's options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError("One of Beam's options has a value that it cannot have", received=message)
 
 
 def _subclasses(kind: Any) -> list[Any]:
@@ -58,14 +74,16 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], workers: int) 
         None, or the reason for which the runner failed, in a line.
     """
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-    arguments = list(beam_args)
-    if not any(argument.split("=")[0] == "--runner" for argument in arguments):
+    chosen = PipelineOptions(list(beam_args)).view_as(StandardOptions).runner
+    arguments = []
+    if chosen in (None, _LOCAL_RUNNER):
         # Named outright: Beam's DirectRunner would first try to download another runner.
-        arguments += ["--runner=FnApiRunner"]
+        arguments += [f"--runner={_LOCAL_RUNNER}"]
         if workers > 1:
             arguments += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    arguments += beam_args  # Last, so that what the user says of the above stands.
     try:
         with beam.Pipeline(options=PipelineOptions(arguments)) as root:
             build(root)

@@ -15,6 +15,8 @@ from pipeline.errors import CorpusError, UserError
 from pipeline.quiet import native_stderr_to
 from pipeline.text.plan import Block
 
+_MOST_SHOWN = 5  # Failed blocks in a message.
+
 
 @dataclass(frozen=True)
 class WorkFolder:
@@ -38,12 +40,13 @@ class WorkFolder:
         """File name of the sidecar of a finished block."""
         return f"block-{index:05d}.json"
 
-    def _failed(self, index: int) -> str:
-        return files.join(self.path, f"block-{index:05d}.failed.json")
+    def failed_name(self, index: int) -> str:
+        """File name of the note of a block that failed."""
+        return f"block-{index:05d}.failed.json"
 
     def mark_done(self, index: int, result: Any) -> None:
         """Says that a block is finished, with `result`, plain values."""
-        self.forget_failure(index)
+        files.remove(files.join(self.path, self.failed_name(index)))
         files.write_atomically(files.join(self.path, self.done_name(index)), json.dumps(result).encode())
 
     def result(self, index: int) -> Any:
@@ -55,15 +58,11 @@ class WorkFolder:
         """Leaves the reason for which a block failed; to be called where the error is handled."""
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         note = {"message": message, "traceback": traceback.format_exc()}
-        files.write_atomically(self._failed(index), json.dumps(note).encode())
-
-    def forget_failure(self, index: int) -> None:
-        """Removes the note of a block that failed."""
-        files.remove(self._failed(index))
+        files.write_atomically(files.join(self.path, self.failed_name(index)), json.dumps(note).encode())
 
     def failure(self, index: int) -> str | None:
         """The reason for which a block failed, if it left one."""
-        path = self._failed(index)
+        path = files.join(self.path, self.failed_name(index))
         return str(json.loads(files.read(path))["message"]) if files.exists(path) else None
 
     def clear(self) -> None:
@@ -95,8 +94,10 @@ class WorkFolder:
         Raises:
             CorpusError: naming the blocks that failed, and why.
         """
-        for block in blocks:
-            self.forget_failure(block.index)
+        # What an earlier run left says nothing of this one.
+        ours = {name for block in blocks for name in (self.done_name(block.index), self.failed_name(block.index))}
+        for name in ours.intersection(files.list_names(self.path)):
+            files.remove(files.join(self.path, name))
         sizes = {self.done_name(block.index): block.bytes for block in blocks}
         with (
             tempfile.TemporaryFile() as log,
@@ -109,14 +110,22 @@ class WorkFolder:
         present = set(files.list_names(self.path))
         missing = [block.index for block in blocks if self.done_name(block.index) not in present]
         if missing:
-            shown = [f"block {i}: {(self.failure(i) or failure or 'no result').rstrip('.')}" for i in missing[:5]]
-            more = f"; and {len(missing) - 5:,} more" if len(missing) > 5 else ""
             raise CorpusError(
-                f"{len(missing):,} of {len(blocks):,} blocks failed: {'; '.join(shown)}{more}",
+                f"{len(missing):,} of {len(blocks):,} blocks failed: {self._reasons(missing, failure)}",
                 do="What is finished is kept: put it right and run the same command again",
             )
         if failure:
             raise CorpusError(f"The runner failed behind the last block: {failure}", do="Run the same command again")
+
+    def _reasons(self, missing: Sequence[int], failure: str | None) -> str:
+        """Why blocks are missing: the notes of the first, then the runner's own reason."""
+        noted = {index: note for index in missing if (note := self.failure(index))}
+        reasons = [f"block {index}: {note.rstrip('.')}" for index, note in list(noted.items())[:_MOST_SHOWN]]
+        if len(noted) > _MOST_SHOWN:
+            reasons.append(f"and {len(noted) - _MOST_SHOWN:,} more")
+        if failure or not noted:
+            reasons.append(f"the runner: {failure or 'it left these blocks out'}")
+        return "; ".join(reasons)
 
 
 def _with_last_lines(failure: str, log: IO[bytes]) -> str:

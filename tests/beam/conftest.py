@@ -1,0 +1,74 @@
+"""Corpora, made by the real job on Beam's local runner."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus import make_corpus
+from pipeline.manifest import Manifest
+
+Options = Callable[..., CorpusConfig]
+
+
+def _options(**values: Any) -> CorpusConfig:
+    defaults: dict[str, Any] = {
+        "max_seq_length": 48,
+        "max_predictions_per_seq": 8,
+        "dupe_factor": 2,
+        "validation_fraction": 0.2,
+        "block_bytes": 6000,
+    }
+    return CorpusConfig(**defaults | values)
+
+
+@pytest.fixture
+def options(text_files: str, vocabulary_path: str, tmp_path: Path) -> Options:
+    """Makes the options of a small corpus of several blocks."""
+
+    def make(**values: Any) -> CorpusConfig:
+        places = {"input": (text_files,), "output": str(tmp_path / "corpus"), "vocab": vocabulary_path}
+        return _options(**places | values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def clean(
+    tmp_path_factory: pytest.TempPathFactory, write_texts: Callable[[Path], str], vocabulary_path: str
+) -> tuple[Path, Manifest]:
+    """That corpus, made without a disturbance, to compare with; to be left as it is."""
+    folder = tmp_path_factory.mktemp("clean")
+    texts = write_texts(folder / "texts")
+    config = _options(input=(texts,), output=str(folder / "corpus"), vocab=vocabulary_path)
+    return folder / "corpus", make_corpus(config, show_progress=False)
+
+
+@pytest.fixture
+def make(options: Options) -> Callable[..., Manifest]:
+    """Makes a small corpus with other options than those by default."""
+
+    def run(**values: Any) -> Manifest:
+        job = {name: values.pop(name) for name in ("workers", "overwrite", "beam_args") if name in values}
+        return make_corpus(options(**values), show_progress=False, **job)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[str | Path], dict[str, str]]:
+    """Tells a directory's files, hidden ones too, and the SHA-256 of each."""
+
+    def read(directory: str | Path) -> dict[str, str]:
+        return {
+            str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(Path(directory).rglob("*"))
+            if path.is_file()
+        }
+
+    return read
