@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ConfigError, CorpusError
+from pipeline.quiet import start_tensorflow
 from pipeline.records import RecordSpec
 from pipeline.tfrecord import open_records, read_records
 
@@ -37,6 +38,7 @@ def decode_examples(spec: RecordSpec, records: Sequence[bytes]) -> dict[str, np.
     Raises:
         ValueError: if one of them is not of this shape.
     """
+    start_tensorflow()
     import tensorflow as tf
 
     try:
@@ -82,6 +84,7 @@ def infer_spec(record: bytes, name: str) -> RecordSpec:
     Raises:
         CorpusError: if it is not an example of masked-LM pre-training.
     """
+    start_tensorflow()
     import tensorflow as tf
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 

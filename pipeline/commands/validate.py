@@ -1,0 +1,37 @@
+"""`validate`: whether a corpus is what it says it is."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.common import EXIT_FAILED, EXIT_OK, Commands, add_command, add_job_flags, workers
+
+
+def add(commands: Commands) -> None:
+    """Adds the verb."""
+    summary = "Read every shard of a corpus again and check all that can be checked; exit with 1 if anything is wrong."
+    parser = add_command(commands, "validate", _run, summary)
+    parser.add_argument("corpus", metavar="OUT", help="directory of a finished corpus")
+    parser.add_argument(
+        "--max-repeats",
+        type=float,
+        default=0.001,
+        metavar="SHARE",
+        help="share of examples whose text may be there more often than dupe_factor explains, and of the validation"
+        " split's passages that may stand in training text (default: 0.001)",
+    )
+    add_job_flags(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pipeline.inspection.validation.report import render_validation
+    from pipeline.inspection.validation.validate import validate_corpus
+
+    result = validate_corpus(
+        arguments.corpus,
+        workers=workers(arguments),
+        max_repeats=arguments.max_repeats,
+        show_progress=not arguments.no_progress,
+    )
+    print(f"{arguments.corpus}: {render_validation(result)}")
+    return EXIT_FAILED if result.problems else EXIT_OK

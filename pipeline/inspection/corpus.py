@@ -1,0 +1,62 @@
+"""A finished corpus, opened."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import files
+from pipeline.beam.config import CorpusConfig
+from pipeline.config import from_dict
+from pipeline.errors import ConfigError, CorpusError
+from pipeline.manifest import Manifest, Shard, read_manifest
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus and what made it.
+
+    Attributes:
+        directory: where it lies.
+        manifest: its manifest.
+        config: the manifest's options.
+    """
+
+    directory: str
+    manifest: Manifest
+    config: CorpusConfig
+
+    def path(self, shard: Shard) -> str:
+        """Where a shard lies."""
+        return files.join(self.directory, shard.name)
+
+
+def open_corpus(directory: str) -> Corpus:
+    """Opens a corpus.
+
+    Raises:
+        CorpusError: if it is unfinished, or its manifest's options are not this version's.
+    """
+    manifest = read_manifest(directory)
+    try:
+        return Corpus(directory, manifest, from_dict(CorpusConfig, manifest.options))
+    except ConfigError as error:
+        raise CorpusError(
+            f"The manifest of {directory} must hold the options of this version of the corpus job",
+            received=str(error),
+            do="Use the version of this package that made the corpus, or make it again",
+        ) from error
+
+
+def changed_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that are not as they are by default, in the order of the config; what is unknown to it comes last."""
+    defaults = {field.name: field.default for field in dataclasses.fields(CorpusConfig)}
+    known = {name: options[name] for name in defaults if name in options}
+    unknown = {name: value for name, value in options.items() if name not in defaults}
+    return {
+        name: value
+        for name, value in (known | unknown).items()
+        if name not in defaults or (tuple(value) if isinstance(value, list) else value) != defaults[name]
+    }

@@ -1,0 +1,103 @@
+"""Some examples of a shard, with whatever is needed to read them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline import files
+from pipeline.errors import ConfigError, CorpusError, InputError
+from pipeline.inspection.examples import Examples
+from pipeline.inspection.marked_text import render_example
+from pipeline.manifest import MANIFEST_NAME, read_manifest
+from pipeline.record_columns import decode_examples, infer_spec, read_serialized
+from pipeline.records import RecordSpec
+from pipeline.tokenizers import load_tokenizer, make_tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.vocabulary import read_vocabulary
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How to read a shard: the tokenizer, the pairing ("" if not known), the shape (None: as the record tells)."""
+
+    tokenizer: Tokenizer
+    pairing: str
+    spec: RecordSpec | None
+
+
+def show_examples(
+    path: str, *, start: int = 0, examples: int = 3, vocab: str = "", color: bool = False
+) -> Iterator[str]:
+    """Shows examples of a shard as text.
+
+    The manifest beside the shard tells its shape and its vocabulary; a shard without one, of whatever made it, needs
+    `vocab` and shows its shape itself.
+
+    Args:
+        path: the shard.
+        start: the number of the first record to show, from 0.
+        examples: how many to show, at most.
+        vocab: a WordPiece vocabulary to use instead of the corpus's own.
+        color: whether to mark with a terminal's colours.
+
+    Yields:
+        Examples, as text of some lines each.
+
+    Raises:
+        UserError: for whatever the user can put right.
+    """
+    if start < 0 or examples < 1:
+        raise ConfigError("--start must be at least 0 and --examples at least 1", received=f"{start} and {examples}")
+    if not files.exists(path):
+        raise InputError(f"There must be a shard at {path}", do="Check the path")
+    reading = _find_reading(path, vocab)
+    number = -1
+    for number, record in enumerate(itertools.islice(read_serialized(path), start + examples)):
+        if number < start:
+            continue
+        name = f"Record {number:,} of {path}"
+        spec = reading.spec or infer_spec(record, name)
+        try:
+            columns = decode_examples(spec, [record])
+            _check_ids(columns, reading.tokenizer.vocab_size)
+            batch = Examples.from_columns(columns, reading.tokenizer.special_ids)
+            text = render_example(batch, 0, reading.tokenizer, pairing=reading.pairing, color=color)
+        except (ValueError, IndexError) as error:
+            raise CorpusError(
+                f"{name} must be an example of {spec.max_seq_length} tokens of this vocabulary",
+                received=str(error),
+                do="The validate command says what is wrong with a corpus",
+            ) from error
+        yield f"{number:,}: {text}"
+    if number < start:
+        raise ConfigError(f"{path} has no record {start:,}", received=f"a shard of {number + 1:,} examples")
+
+
+def _check_ids(columns: Mapping[str, np.ndarray], vocab_size: int) -> None:
+    for name in ("input_word_ids", "masked_lm_ids"):
+        largest = int(columns[name].max()) if name in columns else 0
+        if largest >= vocab_size:
+            raise ValueError(f"{name} {largest:,}, and a vocabulary of {vocab_size:,}")
+
+
+def _find_reading(path: str, vocab: str) -> _Reading:
+    directory, _, name = path.rpartition("/")
+    directory = directory or ("/" if path.startswith("/") else os.curdir)
+    tokenizer: Tokenizer | None = make_tokenizer(read_vocabulary(vocab), name=vocab) if vocab else None
+    pairing, spec = "", None
+    if files.exists(files.join(directory, MANIFEST_NAME)):
+        manifest = read_manifest(directory)
+        tokenizer = tokenizer or load_tokenizer(manifest.tokenizer, directory)
+        pairing = str(manifest.options.get("pairing", ""))
+        spec = next((manifest.shard_spec(shard) for shard in manifest.shards if shard.name == name), None)
+    if tokenizer is None:
+        raise ConfigError(
+            f"There is no {MANIFEST_NAME} beside {path} that tells its vocabulary",
+            do="Name the vocabulary with --vocab",
+        )
+    return _Reading(tokenizer, pairing, spec)

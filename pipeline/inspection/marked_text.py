@@ -1,0 +1,111 @@
+"""Examples as text, with the masks marked."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pipeline.inspection.examples import Examples
+from pipeline.tokenizers.base import Tokenizer
+
+LEGEND = "[MASK:word] predicted, masked; word->other predicted, random; word(kept) predicted, left as it is"
+_COLORS = {"mask": "33", "random": "31", "kept": "32", "special": "2"}  # ANSI: yellow, red, green, faint.
+_WIDTH = 100
+_LABELS = {
+    "next-sentence": ("B follows A", "B is random"),
+    "sentence-order": ("in order", "swapped"),
+}
+
+
+def render_example(
+    examples: Examples, row: int, tokenizer: Tokenizer, *, pairing: str = "", color: bool = False
+) -> str:
+    """One example as text.
+
+    Args:
+        examples: a batch.
+        row: which of the batch.
+        tokenizer: whose ids they are.
+        pairing: a key of `pipeline.instances.pairings.PAIRINGS`, to say what the label means; "" if not known.
+        color: whether to mark with a terminal's colours too.
+
+    Returns:
+        Lines: how long it is and its label, its segments, its predictions with their positions.
+    """
+    paint = _painter(color)
+    length = int(examples.lengths[row])
+    predicted = np.flatnonzero(examples.predicted[row]).tolist()
+    facts = [f"{length} of {examples.ids.shape[1]} tokens"]
+    if examples.labels is not None:
+        label = int(examples.labels[row])
+        meaning = _LABELS[pairing][label] if pairing in _LABELS and label in (0, 1) else ""
+        facts.append(f"label {label}" + f" ({meaning})" * bool(meaning))
+    facts.append(f"{len(predicted)} predictions" if len(predicted) else "no mask: drawn when it is read")
+    lines = [", ".join(facts)]
+    in_b = examples.type_ids[row, :length] == 1
+    for name, places in (("A", np.flatnonzero(~in_b)), ("B", np.flatnonzero(in_b))):
+        if len(places):
+            text = " ".join(_pieces(examples, row, places.tolist(), tokenizer, paint))
+            lines += _wrap(f"{name}: ", text)
+    if len(predicted):
+        shown = " ".join(f"{place}:{_prediction(examples, row, place, tokenizer, paint)}" for place in predicted)
+        lines += _wrap("predictions: ", shown)
+    return "\n".join(lines)
+
+
+def _wrap(name: str, text: str) -> list[str]:
+    # Colours take no room on a terminal, but few lines have many; what is wrapped a little early reads as well.
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"  {name}",
+        subsequent_indent="     ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _pieces(
+    examples: Examples, row: int, places: Sequence[int], tokenizer: Tokenizer, paint: Callable[[str, str], str]
+) -> list[str]:
+    """The text of a segment: runs of tokens that are not predicted, decoded, between predictions."""
+    pieces: list[str] = []
+    run: list[int] = []
+
+    def close() -> None:
+        if run:
+            pieces.append(tokenizer.decode(run))
+            run.clear()
+
+    for place in places:
+        if examples.predicted[row, place]:
+            close()
+            pieces.append(_prediction(examples, row, place, tokenizer, paint))
+        elif examples.ordinary[row, place]:
+            run.append(int(examples.ids[row, place]))
+        else:
+            close()
+            pieces.append(paint("special", tokenizer.tokens[examples.ids[row, place]]))
+    close()
+    return pieces
+
+
+def _prediction(
+    examples: Examples, row: int, place: int, tokenizer: Tokenizer, paint: Callable[[str, str], str]
+) -> str:
+    original, stored = int(examples.ids[row, place]), int(examples.stored_ids[row, place])
+    token = tokenizer.tokens[original]
+    if stored == tokenizer.special_ids["mask"]:
+        return paint("mask", f"[MASK:{token}]")
+    if stored == original:
+        return paint("kept", f"{token}(kept)")
+    return paint("random", f"{token}->{tokenizer.tokens[stored]}")
+
+
+def _painter(color: bool) -> Callable[[str, str], str]:
+    def paint(kind: str, text: str) -> str:
+        return f"\x1b[{_COLORS[kind]}m{text}\x1b[0m" if color else text
+
+    return paint

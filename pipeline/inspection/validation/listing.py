@@ -1,0 +1,95 @@
+"""Whether the files of a corpus are those of its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from pipeline import files
+from pipeline.beam.block import SPLITS, shard_name
+from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.validation.problems import Problem
+from pipeline.inspection.validation.shard import ShardFindings
+from pipeline.manifest import Shard
+
+_SHARD_LIKE = re.compile(r"\.tfrecord(\.gz)?(\.tmp)?$")
+_PLACE = re.compile(r"-(\d+)-of-(\d+)\.tfrecord")
+
+
+def block_of(shard: Shard) -> int:
+    """The block that made a shard, which its name tells; -1 if it does not."""
+    found = _PLACE.search(shard.name)
+    return int(found[1]) if found else -1
+
+
+def check_names(corpus: Corpus) -> Iterator[Problem]:
+    """Checks the manifest's shards: each that the options call for once, in the shape that they call for."""
+    shards, config = corpus.manifest.shards, corpus.config
+    specs = config.specs()
+    if corpus.manifest.spec != specs[-1]:
+        yield Problem("files", "the manifest's spec is not that of its options")
+    totals = {int(found[2]) for shard in shards if (found := _PLACE.search(shard.name))}
+    expected = {
+        shard_name(split, block, total, config, bin_index): (split, spec)
+        for total in totals
+        for block in range(total)
+        for split in (SPLITS if config.validation_fraction else SPLITS[:1])
+        for bin_index, spec in enumerate(specs)
+    }
+    if len(totals) > 1:
+        yield Problem("files", f"the manifest's shards are of different plans: of {sorted(totals)} blocks")
+    for name, number in Counter(shard.name for shard in shards).items():
+        if number > 1:
+            yield Problem("files", f"the manifest has it {number} times", name)
+    for name in sorted(expected.keys() - {shard.name for shard in shards}):
+        yield Problem("files", "the manifest lacks it, though the options call for it", name)
+    for shard in shards:
+        if shard.name not in expected:
+            yield Problem("files", "the options call for no shard of that name", shard.name)
+        elif (shard.split, corpus.manifest.shard_spec(shard)) != expected[shard.name]:
+            yield Problem("files", "its split or its lengths are not those that the options call for", shard.name)
+
+
+def check_presence(corpus: Corpus, present: Sequence[str]) -> Iterator[Problem]:
+    """Checks the names that are in the corpus's directory against the manifest."""
+    listed = {shard.name: shard for shard in corpus.manifest.shards}
+    extra = sorted({name for name in present if _SHARD_LIKE.search(name)} - listed.keys())
+    missing = [shard for name, shard in listed.items() if name not in set(present)]
+    # Hashed only where something is missing that it may be.
+    contents = {_sha256(corpus, name): name for name in extra} if missing else {}
+    for shard in missing:
+        renamed = contents.get(shard.sha256)
+        yield Problem("files", f"it is missing{f'; {renamed} holds its bytes' if renamed else ''}", shard.name)
+    for name in extra:
+        yield Problem("files", "the manifest knows no such shard", name)
+
+
+def check_contents(corpus: Corpus, findings: Sequence[ShardFindings]) -> Iterator[Problem]:
+    """Checks sizes and checksums, and that no two shards are the same."""
+    owners: dict[str, str] = {}
+    for shard in corpus.manifest.shards:
+        if shard.examples and owners.setdefault(shard.sha256, shard.name) != shard.name:
+            yield Problem("files", f"the manifest has the same SHA-256 for {owners[shard.sha256]}", shard.name)
+    for found in findings:
+        shard = found.shard
+        if not found.sha256 or found.sha256 == shard.sha256:
+            continue
+        other = owners.get(found.sha256, "")
+        what = (
+            f"it holds the bytes of {other}"
+            if other
+            else f"it must hold {shard.bytes:,} bytes and holds {found.bytes:,}"
+            if found.bytes != shard.bytes
+            else f"its SHA-256 must be {shard.sha256[:16]}... and is {found.sha256[:16]}..."
+        )
+        yield Problem("files", what, shard.name)
+
+
+def _sha256(corpus: Corpus, name: str) -> str:
+    digest = hashlib.sha256()
+    with files.open_read(files.join(corpus.directory, name)) as stream:
+        while data := stream.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()

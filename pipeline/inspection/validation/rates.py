@@ -1,0 +1,95 @@
+"""Statistical tests of masks and labels, with a bound on false alarms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.validation.problems import Problem
+from pipeline.inspection.validation.tally import Tally
+
+FALSE_ALARM = 1e-6  # The probability, at most, with which a test rejects a corpus that is right.
+
+
+def largest_deviation(variance: float, largest: float = 1.0, false_alarm: float = FALSE_ALARM) -> float:
+    """How far a sum of independent draws may stray from its mean.
+
+    Bernstein's inequality (Boucheron, Lugosi and Massart, 2013, "Concentration Inequalities", section 2.8): a sum of
+    variance v of independent draws, none further than m from its mean, is t or more from the sum's mean with
+    probability at most 2 exp(-t^2 / (2 (v + m t / 3))). Sharp for many draws, true for few, for weighted ones (whole
+    words are replaced together), and for draws that are made or not as earlier ones came out (Freedman, 1975).
+
+    Args:
+        variance: v, or more.
+        largest: m, or more.
+        false_alarm: the probability.
+
+    Returns:
+        The least such t; 0 where there is no variance.
+    """
+    if variance <= 0:
+        return 0.0
+    logarithm = math.log(2 / false_alarm)
+    linear = largest * logarithm / 3
+    return linear + math.sqrt(linear**2 + 2 * variance * logarithm)
+
+
+def check_rates(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
+    """Tests how predictions were replaced and, where single tokens are masked, where they stand."""
+    config, counts = corpus.config, tally.counts
+    predictions = counts["predictions"]
+    by_mask, at_random = counts["replaced_by_mask"], counts["replaced_at_random"]
+    single = config.masking_unit == "token"
+    squares, longest = (predictions, 1) if single else (tally.squares, tally.longest_run)
+    hidden = config.random_prob * tally.coincidence
+    kept_prob = 1 - config.mask_prob - config.random_prob
+    for what, observed, prob, mean in (
+        ("became [MASK]", by_mask, config.mask_prob, config.mask_prob * predictions),
+        ("became a random token", at_random, config.random_prob, config.random_prob * predictions - hidden),
+        ("stayed", predictions - by_mask - at_random, kept_prob, kept_prob * predictions + hidden),
+    ):
+        # What looks kept may be a random token that is the original: no more than its mean in variance.
+        variance = prob * (1 - prob) * squares + hidden
+        allowed = largest_deviation(variance if variance > 1e-9 else 0.0, longest)
+        if abs(observed - mean) > allowed + 0.5:
+            yield Problem(
+                "rates",
+                f"{split}: {observed:,} of {predictions:,} predictions {what}, {observed / predictions:.2%};"
+                f" to be expected are {mean / predictions:.2%}, give or take {allowed / predictions:.2%}",
+            )
+    if single:
+        yield from _check_positions(split, tally)
+
+
+def _check_positions(split: str, tally: Tally) -> Iterator[Problem]:
+    tests = int((tally.variance_at > 0).sum())
+    allowed = np.array([largest_deviation(v, 1.0, FALSE_ALARM / max(tests, 1)) for v in tally.variance_at.tolist()])
+    off = np.flatnonzero(np.abs(tally.predicted_at - tally.expected_at) > allowed + 0.5)
+    if len(off):
+        worst = int(off[np.argmax(np.abs(tally.predicted_at - tally.expected_at)[off])])
+        yield Problem(
+            "rates",
+            f"{split}: {len(off):,} positions are predicted too often or too seldom; position {worst}"
+            f" {tally.predicted_at[worst]:,} times, to be expected are {tally.expected_at[worst]:,.0f},"
+            f" give or take {allowed[worst]:,.0f}",
+        )
+
+
+def check_pairs(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
+    """Tests the balance of `next_sentence_labels`.
+
+    Half of the pairs are to have label 1, beside those that have no next sentence, whose label is 1 by need: the
+    manifest counts these.
+    """
+    forced = corpus.manifest.statistics.get(split, {}).get("pairs_forced_random", 0)
+    drawn, ones = tally.counts["examples"] - forced, tally.counts["label_1"] - forced
+    allowed = largest_deviation(drawn / 4)
+    if abs(ones - drawn / 2) > allowed:
+        yield Problem(
+            "pairs",
+            f"{split}: of {drawn:,} pairs with a choice {ones:,} have label 1; to be expected are {drawn / 2:,.0f},"
+            f" give or take {allowed:,.0f}",
+        )

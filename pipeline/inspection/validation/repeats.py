@@ -1,0 +1,133 @@
+"""Examples that are there more often than they should be, and validation text that is training text too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.inspection.validation.listing import block_of
+from pipeline.inspection.validation.problems import Problem
+from pipeline.inspection.validation.rates import FALSE_ALARM
+from pipeline.inspection.validation.shard import ShardFindings
+
+_SHOWN = 5
+_FEWEST_WINDOWS = 4  # A passage of fewer windows is too short to tell.
+_COVERED = 0.9  # The share of a passage's windows that must stand in training text.
+
+
+class Repeats(NamedTuple):
+    """What was found to be repeated.
+
+    Attributes:
+        found: how much.
+        total: of how much.
+        problems: some of it, as problems to show.
+    """
+
+    found: int
+    total: int
+    problems: list[Problem]
+
+
+def find_copies(findings: Sequence[ShardFindings]) -> Repeats:
+    """Finds examples that are there twice with the same mask: masks are drawn anew for every example.
+
+    Those whose masks have so few possibilities that one may well be drawn twice are passed over.
+    """
+    hashes, bits = _column(findings, "masked"), _column(findings, "mask_bits")
+    hashes[bits < np.log2(max(len(hashes), 1) / FALSE_ALARM)] = 0
+    problems: list[Problem] = []
+    count = 0
+    for first, *others in _groups(hashes, more_than=1):
+        count += len(others)
+        for other in others[: _SHOWN - len(problems)]:
+            (shard, number), (of_shard, of_number) = _place(findings, other), _place(findings, first)
+            message = f"it is record {of_number} of {of_shard} again, with the same mask"
+            problems.append(Problem("duplicates", message, shard, (number,), 1))
+    return Repeats(count, len(hashes), problems)
+
+
+def find_excess(findings: Sequence[ShardFindings], copies: int) -> Repeats:
+    """Finds examples whose text is there more than `copies` times, whatever the mask."""
+    hashes = _column(findings, "texts")
+    problems: list[Problem] = []
+    count = 0
+    for group in _groups(hashes, more_than=copies):
+        count += len(group) - copies
+        if len(problems) < _SHOWN:
+            (shard, number), (of_shard, of_number) = _place(findings, group[-1]), _place(findings, group[0])
+            message = f"its text is there {len(group)} times, of which dupe_factor explains {copies};"
+            message += f" also in record {of_number} of {of_shard}"
+            problems.append(Problem("duplicates", message, shard, (number,), 1))
+    return Repeats(count, len(hashes), problems)
+
+
+def _column(findings: Sequence[ShardFindings], name: str) -> np.ndarray:
+    return np.concatenate([getattr(found, name) for found in findings] or [np.zeros(0)])
+
+
+def _groups(hashes: np.ndarray, more_than: int) -> Iterator[list[int]]:
+    """Indices of equal hashes that are there more than so many times, ascending; 0 is no hash."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+    ends = np.append(begins[1:], len(ordered))
+    for index in np.flatnonzero((ends - begins > more_than) & (ordered[begins] != 0)):
+        yield order[begins[index] : ends[index]].tolist()
+
+
+def _place(findings: Sequence[ShardFindings], index: int) -> tuple[str, int]:
+    """The shard and the record number of an example, by its index over all shards."""
+    for found in findings:
+        if index < len(found.numbers):
+            return found.shard.name, int(found.numbers[index])
+        index -= len(found.numbers)
+    raise IndexError(index)
+
+
+def find_shared_passages(
+    validation: Sequence[ShardFindings], train: Sequence[ShardFindings], known: np.ndarray
+) -> Repeats:
+    """Finds passages of the validation split that stand in training text too.
+
+    Text that stands in several blocks of the training text is passed over: licences, headings, set phrases. A document
+    belongs to one block.
+
+    Args:
+        validation: the validation shards, with all their windows.
+        train: the training shards, searched for the windows `known`.
+        known: uint64, ascending, the validation split's windows.
+    """
+    block_of_window = np.full(len(known), -1, np.int64)
+    several = np.zeros(len(known), bool)
+    place_of_window = np.zeros((len(known), 2), np.int64)  # The training shard's index and the record.
+    for index, found in enumerate(train):
+        hits = found.windows.windows
+        earlier = block_of_window[hits]
+        block = block_of(found.shard)
+        several[hits[(earlier >= 0) & (earlier != block)]] = True
+        fresh = hits[earlier < 0]
+        block_of_window[fresh] = block
+        place_of_window[fresh] = np.stack([np.full(len(fresh), index), found.windows.records[earlier < 0]], axis=1)
+    in_train = (block_of_window >= 0) & ~several
+
+    problems: list[Problem] = []
+    count = total = 0
+    for found in validation:
+        window = np.searchsorted(known, found.windows.windows)
+        _, first, passage = np.unique(found.windows.passages, return_index=True, return_inverse=True)
+        windows = np.bincount(passage, minlength=len(first))
+        shared = np.bincount(passage, weights=in_train[window], minlength=len(first))
+        told = windows >= _FEWEST_WINDOWS
+        covered = told & (shared >= _COVERED * windows)
+        total += int(told.sum())
+        count += int(covered.sum())
+        for index in np.flatnonzero(covered)[: _SHOWN - len(problems)].tolist():
+            hit = window[(passage == index) & in_train[window]][0]
+            shard, record = place_of_window[hit].tolist()
+            message = f"its text stands in training text too: record {record} of {train[shard].shard.name}"
+            number = int(found.windows.records[first[index]])
+            problems.append(Problem("split", message, found.shard.name, (number,), 1))
+    return Repeats(count, total, problems)

@@ -1,0 +1,157 @@
+"""Validating one shard: everything that can be told from it alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.beam.config import CorpusConfig
+from pipeline.errors import InputError
+from pipeline.inspection.examples import Examples
+from pipeline.inspection.validation.fingerprints import Fingerprinter
+from pipeline.inspection.validation.masks import check_masks, check_predictions
+from pipeline.inspection.validation.problems import Problem, RecordProblems
+from pipeline.inspection.validation.reading import Batch, ShardReader
+from pipeline.inspection.validation.structure import Check, check_structure
+from pipeline.inspection.validation.tally import Tally
+from pipeline.inspection.validation.vocabulary import VocabularyFacts
+from pipeline.inspection.validation.windows import FoundWindows, WindowSearch
+from pipeline.manifest import Shard
+from pipeline.records import RecordSpec
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What it takes to validate a shard, fit for pickling.
+
+    Attributes:
+        path: where it lies.
+        shard: what the manifest says of it.
+        spec: the shape of its examples.
+        config: the options of the corpus.
+        vocabulary: its vocabulary's facts.
+        longer_than: the length of the next shorter bin; 0 if there is none.
+        search: what windows to look for.
+    """
+
+    path: str
+    shard: Shard
+    spec: RecordSpec
+    config: CorpusConfig
+    vocabulary: VocabularyFacts
+    longer_than: int
+    search: WindowSearch
+
+
+@dataclass
+class ShardFindings:
+    """What a shard holds.
+
+    Attributes:
+        shard: what the manifest says of it.
+        problems: what is wrong with it.
+        bytes: the size of the file.
+        sha256: its SHA-256, hexadecimal; "" if it cannot be read.
+        tally: what was counted of the examples that are right.
+        numbers: int64 `[examples]`, the record numbers of these.
+        texts: uint64 `[examples]`, their hashes before masking; 0 for short ones.
+        masked: uint64 `[examples]`, their hashes with masks.
+        mask_bits: float32 `[examples]`, how surprising the same mask would be; see `Fingerprinter.mask_bits`.
+        windows: windows of their text that were looked for.
+    """
+
+    shard: Shard
+    problems: list[Problem]
+    bytes: int
+    sha256: str
+    tally: Tally
+    numbers: np.ndarray
+    texts: np.ndarray
+    masked: np.ndarray
+    mask_bits: np.ndarray
+    windows: FoundWindows
+
+
+def validate_shard(task: ShardTask) -> ShardFindings:
+    """Reads a shard and checks it in every respect that needs no other."""
+    found = RecordProblems(task.shard.name)
+    reader = ShardReader(task.path, task.spec, task.vocabulary.size, found)
+    fingerprinter = Fingerprinter(task.vocabulary.size, task.config.max_seq_length)
+    tally = Tally(task.config.max_seq_length)
+    # A part for each batch, of columns of the same names as the findings'.
+    numbers, texts, masked = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    mask_bits = [np.zeros(0, np.float32)]
+    windows: list[FoundWindows] = []
+    problems: list[Problem] = []
+    try:
+        for batch in reader.batches():
+            examples, right = _check(batch, task, found)
+            tally.count(examples, task.vocabulary, masked=task.spec.masked)
+            numbers.append(right)
+            long = examples.lengths >= task.search.fewest_tokens
+            texts.append(np.where(long, fingerprinter.texts(examples), np.uint64(0)))
+            masked.append(fingerprinter.masked(examples))
+            mask_bits.append(fingerprinter.mask_bits(examples, task.vocabulary.special_ids["mask"]))
+            windows.append(task.search.find(fingerprinter, examples, right))
+    except InputError as error:
+        problems.append(Problem("files", str(error), task.shard.name))
+    findings = ShardFindings(
+        shard=task.shard,
+        problems=[*problems, *found.problems()],
+        bytes=reader.bytes,
+        sha256=reader.sha256,
+        tally=tally,
+        numbers=np.concatenate(numbers),
+        texts=np.concatenate(texts),
+        masked=np.concatenate(masked),
+        mask_bits=np.concatenate(mask_bits),
+        windows=task.search.join(windows),
+    )
+    if not problems:
+        findings.problems += _count_problems(findings, reader.records)
+    return findings
+
+
+def _check(batch: Batch, task: ShardTask, found: RecordProblems) -> tuple[Examples, np.ndarray]:
+    """Checks a batch; returns the examples that are right in every respect, and their record numbers."""
+    policy = dataclasses.replace(
+        task.config.masking_policy(), max_predictions_per_seq=task.spec.max_predictions_per_seq
+    )
+
+    def wrong(check: str, results: Iterable[Check], numbers: np.ndarray) -> np.ndarray:
+        bad = np.zeros(len(numbers), bool)
+        for message, rows in results:
+            found.add(check, message, numbers[rows])
+            bad |= rows
+        return bad
+
+    if task.spec.masked:
+        # Without knowing what is predicted, nothing else can be told.
+        batch = batch.take(~wrong("masks", check_predictions(batch.columns), batch.numbers))
+    examples = Examples.from_columns(batch.columns, task.vocabulary.special_ids)
+    packed = task.config.pairing == "full-sentences"
+    structure = check_structure(
+        batch.columns, examples, task.spec, task.vocabulary, packed=packed, longer_than=task.longer_than
+    )
+    bad = wrong("structure", structure, batch.numbers)
+    if task.spec.masked:
+        bad |= wrong("masks", check_masks(examples, task.vocabulary, policy), batch.numbers)
+    if bad.any():
+        batch = batch.take(~bad)
+        examples = Examples.from_columns(batch.columns, task.vocabulary.special_ids)
+    return examples, batch.numbers
+
+
+def _count_problems(findings: ShardFindings, records: int) -> Iterator[Problem]:
+    shard = findings.shard
+    counted = {"examples": records}
+    if len(findings.numbers) == records:
+        # Tokens and predictions are those of the examples that are right.
+        counted |= {name: findings.tally.counts[name] for name in ("tokens", "predictions")}
+    for name, number in counted.items():
+        said = getattr(shard, name)
+        if said != number:
+            yield Problem("totals", f"the manifest says {said:,} {name}; there are {number:,}", shard.name)

@@ -1,0 +1,53 @@
+"""What the checks need to know of a vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.validation.problems import Problem
+from pipeline.tokenizers import WordBoundaries, load_tokenizer
+
+
+@dataclass(frozen=True)
+class VocabularyFacts:
+    """A vocabulary's facts, fit for pickling.
+
+    Attributes:
+        size: how many entries it has.
+        special_ids: ids of the special tokens, by name.
+        is_ordinary: bool `[size]`: whether an id may be a random replacement.
+        word_boundaries: tells where words begin.
+        known: whether the last two come from the vocabulary; else the file is not the right one, they are made up of
+            what the manifest says, and what depends on them cannot be checked.
+    """
+
+    size: int
+    special_ids: Mapping[str, int]
+    is_ordinary: np.ndarray
+    word_boundaries: WordBoundaries
+    known: bool
+
+
+def read_vocabulary_facts(corpus: Corpus) -> tuple[VocabularyFacts, list[Problem]]:
+    """The facts of a corpus's vocabulary, and what is wrong with its file."""
+    description = corpus.manifest.tokenizer
+    size = description.vocab_size
+    is_ordinary, boundaries = np.ones(size, bool), WordBoundaries(np.ones(size, bool))
+    try:
+        tokenizer = load_tokenizer(description, corpus.directory)
+        told, held = (size, dict(description.special_ids)), (tokenizer.vocab_size, dict(tokenizer.special_ids))
+        if told != held:
+            problem = Problem("files", f"The manifest tells a vocabulary of {told}; {description.vocab_file} is {held}")
+            return VocabularyFacts(size, description.special_ids, is_ordinary, boundaries, False), [problem]
+    except UserError as error:
+        is_ordinary[list(description.special_ids.values())] = False
+        facts = VocabularyFacts(size, description.special_ids, is_ordinary, boundaries, False)
+        return facts, [Problem("files", str(error))]
+    is_ordinary[:] = False
+    is_ordinary[tokenizer.ordinary_ids] = True
+    return VocabularyFacts(size, description.special_ids, is_ordinary, tokenizer.word_boundaries, True), []

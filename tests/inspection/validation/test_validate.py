@@ -1,0 +1,588 @@
+"""Faults planted into corpora, each with counts and checksums put right so that the check that is meant is reached."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.cli import main
+from pipeline.errors import ConfigError, CorpusError
+from pipeline.inspection.validation.problems import CHECKS, Problem
+from pipeline.inspection.validation.validate import validate_corpus
+
+PAD, UNK, CLS, SEP, MASK, UNUSED = range(6)
+Make = Callable[..., Path]
+Bench = Callable[..., Any]
+Columns = dict[str, np.ndarray]
+
+KINDS: dict[str, dict[str, Any]] = {
+    "pairs": {},
+    "order": {"pairing": "sentence-order", "masking_unit": "ngram", "bins": (24, 40, 64)},
+    "packed": {"pairing": "full-sentences", "masking_unit": "span", "compression": "gzip"},
+    "documents": {"pairing": "doc-sentences", "masking_unit": "word", "mask_prob": 1.0, "random_prob": 0.0},
+    "sentences": {"pairing": "single-sentences", "masked_lm_prob": 0.4, "max_predictions_per_seq": 30},
+    "dynamic": {"masking": "dynamic"},
+    "dynamic packed": {"masking": "dynamic", "pairing": "full-sentences", "bins": (32, 64)},
+    "all training": {"validation_fraction": 0.0, "dupe_factor": 1},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_job_makes_is_right(make: Make, kind: str) -> None:
+    result = validate_corpus(str(make(**KINDS[kind])))
+    assert result.problems == []
+    assert result.examples > 300
+    static = KINDS[kind].get("masking") != "dynamic"
+    assert ("masks" in result.skipped, "rates" in result.skipped) == (not static, not static)
+    assert ("pairs" in result.skipped) == (kind in ("packed", "documents", "sentences", "dynamic packed"))
+    assert ("split" in result.skipped) == (kind in ("sentences", "all training"))
+
+
+def problems(bench: Any, check: str, **options: Any) -> list[Problem]:
+    """What is found, all of it by one check."""
+    result = validate_corpus(str(bench.directory), **options)
+    assert {problem.check for problem in result.problems} == {check}
+    return result.problems
+
+
+# === Files ===
+
+
+def test_a_flipped_byte(workbench: Bench) -> None:
+    bench = workbench()
+    name = bench.shard()
+    path = bench.directory / name
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[:8], "little") + 16
+    data[size + 100] ^= 1  # In the second record: the first ends at `size`.
+    path.write_bytes(data)
+    result = validate_corpus(str(bench.directory))
+    found = {problem.check: problem for problem in result.problems}
+    assert set(found) == {"files", "framing"}
+    assert "SHA-256" in found["files"].message
+    assert (found["framing"].shard, found["framing"].records, found["framing"].count) == (name, (1,), 1)
+    assert "totals" in result.skipped
+
+
+def test_a_shard_cut_short(workbench: Bench) -> None:
+    bench = workbench()
+    path = bench.directory / bench.shard()
+    path.write_bytes(path.read_bytes()[:-5])
+    found = {problem.check: problem.message for problem in validate_corpus(str(bench.directory)).problems}
+    assert "bytes and holds" in found["files"]
+    assert "cut short" in found["framing"]
+
+
+def test_a_missing_shard(workbench: Bench) -> None:
+    bench = workbench()
+    name = bench.shard()
+    (bench.directory / name).unlink()
+    assert problems(bench, "files") == [Problem("files", "it is missing", name)]
+
+
+def test_a_renamed_shard(workbench: Bench) -> None:
+    bench = workbench()
+    name = bench.shard()
+    (bench.directory / name).rename(bench.directory / "train-00009-of-00010.tfrecord")
+    missing, extra = problems(bench, "files")
+    assert (missing.shard, missing.message) == (name, "it is missing; train-00009-of-00010.tfrecord holds its bytes")
+    assert (extra.shard, extra.message) == ("train-00009-of-00010.tfrecord", "the manifest knows no such shard")
+
+
+def test_a_shard_copied_over_another(workbench: Bench) -> None:
+    bench = workbench(block_bytes=40_000)
+    first, second = bench.shard(index=0), bench.shard(index=1)
+    shutil.copy(bench.directory / first, bench.directory / second)
+    result = validate_corpus(str(bench.directory))
+    assert Problem("files", f"it holds the bytes of {first}", second) in result.problems
+    assert any(problem.check == "duplicates" and problem.shard == second for problem in result.problems)
+
+
+def test_a_shard_copied_over_another_and_into_the_manifest(workbench: Bench) -> None:
+    bench = workbench(block_bytes=40_000)
+    first, second = bench.shard(index=0), bench.shard(index=1)
+    bench.write(second, bench.read(first))
+    result = validate_corpus(str(bench.directory))
+    assert Problem("files", f"the manifest has the same SHA-256 for {first}", second) in result.problems
+    assert any(problem.check == "duplicates" and problem.shard == second for problem in result.problems)
+
+
+def test_a_wrong_vocabulary(workbench: Bench) -> None:
+    bench = workbench()
+    path = bench.directory / "vocab.txt"
+    tokens = path.read_text().split("\n")
+    tokens[50], tokens[51] = tokens[51], tokens[50]
+    path.write_text("\n".join(tokens))
+    [problem] = problems(bench, "files")
+    assert "must be the vocabulary that made the corpus" in problem.message
+    path.unlink()
+    [problem] = problems(bench, "files")
+    assert "There must be a vocabulary" in problem.message
+
+
+def test_a_manifest_that_tells_another_vocabulary_than_the_right_file(workbench: Bench) -> None:
+    import dataclasses
+
+    bench = workbench()
+    tokenizer = bench.manifest.tokenizer
+    bench.rewrite(tokenizer=dataclasses.replace(tokenizer, special_ids={**tokenizer.special_ids, "unk": UNUSED}))
+    [problem] = problems(bench, "files")
+    assert "The manifest tells a vocabulary of" in problem.message
+
+
+def test_a_manifest_that_lacks_a_shard(workbench: Bench) -> None:
+    bench = workbench(block_bytes=40_000)
+    shards = bench.manifest.shards
+    bench.rewrite(shards=shards[1:])
+    messages = [(problem.shard, problem.message) for problem in problems(bench, "files")]
+    assert (shards[0].name, "the manifest lacks it, though the options call for it") in messages
+    bench.rewrite(shards=(*shards, shards[0]))
+    assert (shards[0].name, "the manifest has it 2 times") in {
+        (problem.shard, problem.message) for problem in validate_corpus(str(bench.directory)).problems
+    }
+
+
+# === Records ===
+
+
+def replace_record(bench: Any, name: str, number: int, change: Callable[[Any], None]) -> None:
+    """Changes one serialised example, whatever its shape becomes."""
+    import dataclasses
+    import hashlib
+
+    import tensorflow as tf
+
+    from pipeline.record_columns import read_serialized
+
+    path = bench.directory / name
+    records = list(read_serialized(str(path)))
+    example = tf.train.Example.FromString(records[number])
+    change(example)
+    records[number] = example.SerializeToString(deterministic=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    data = path.read_bytes()
+    fresh = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    shards = (dataclasses.replace(s, **fresh) if s.name == name else s for s in bench.manifest.shards)
+    bench.rewrite(shards=tuple(shards))
+
+
+def test_an_example_of_another_length(workbench: Bench) -> None:
+    bench = workbench()
+    name = bench.shard()
+    replace_record(bench, name, 3, lambda e: e.features.feature["input_mask"].int64_list.value.append(0))
+    [problem] = problems(bench, "format")
+    assert (problem.shard, problem.records) == (name, (3,))
+    assert "input_mask" in problem.message
+
+
+def test_a_feature_too_many(workbench: Bench) -> None:
+    bench = workbench()
+    name = bench.shard()
+    replace_record(bench, name, 4, lambda e: e.features.feature["more"].int64_list.value.append(0))
+    [problem] = problems(bench, "format")
+    assert (problem.shard, problem.records) == (name, (4,))
+    assert "canonical" in problem.message
+
+
+def with_cell(name: str, row: int, column: int, value: float) -> Callable[[Columns], None]:
+    def change(columns: Columns) -> None:
+        columns[name][row, column] = value
+
+    return change
+
+
+def mask_first_separator(columns: Columns) -> None:
+    """[SEP] of record 5 becomes a prediction."""
+    ids = columns["input_word_ids"][5]
+    place = int(np.flatnonzero(ids == SEP)[0])
+    positions = columns["masked_lm_positions"][5]
+    real = int(columns["masked_lm_weights"][5].sum())
+    ids[positions[0]] = columns["masked_lm_ids"][5, 0]  # What was predicted first is so no longer.
+    kept = [(int(p), int(i)) for p, i in zip(positions[1:real], columns["masked_lm_ids"][5, 1:real], strict=True)]
+    for index, (position, original) in enumerate(sorted([*kept, (place, SEP)])):
+        columns["masked_lm_positions"][5, index] = position
+        columns["masked_lm_ids"][5, index] = original
+    ids[place] = MASK
+
+
+def replace_separator(columns: Columns) -> None:
+    """[SEP] of record 5 becomes [MASK], and nobody is to predict it."""
+    ids = columns["input_word_ids"][5]
+    ids[np.flatnonzero(ids == SEP)[0]] = MASK
+
+
+def predict_nothing_last(columns: Columns) -> None:
+    """Record 5 loses its last prediction."""
+    last = int(columns["masked_lm_weights"][5].sum()) - 1
+    place = columns["masked_lm_positions"][5, last]
+    columns["input_word_ids"][5, place] = columns["masked_lm_ids"][5, last]
+    for name in ("positions", "ids", "weights"):
+        columns[f"masked_lm_{name}"][5, last] = 0
+
+
+def swap_first_positions(columns: Columns) -> None:
+    for name in ("positions", "ids"):
+        columns[f"masked_lm_{name}"][5, :2] = columns[f"masked_lm_{name}"][5, 1::-1]
+
+
+def random_token(token: int) -> Callable[[Columns], None]:
+    """The first prediction of record 5 is replaced by a token."""
+
+    def change(columns: Columns) -> None:
+        columns["input_word_ids"][5, columns["masked_lm_positions"][5, 0]] = token
+
+    return change
+
+
+def hole_in_mask(columns: Columns) -> None:
+    columns["input_mask"][5, 7] = 0
+
+
+def text_of_another(columns: Columns) -> None:
+    """Segment B of record 5 is said to be of segment A."""
+    columns["input_type_ids"][5] = 0
+
+
+def empty_first_segment(columns: Columns) -> None:
+    """[SEP] of record 5 stands behind [CLS]."""
+    ids, types = columns["input_word_ids"][5], columns["input_type_ids"][5]
+    place = int(np.flatnonzero(ids == SEP)[0])
+    ids[place], ids[1] = ids[1], SEP
+    length = int(columns["input_mask"][5].sum())
+    types[2:length] = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "message"),
+    [
+        (mask_first_separator, "masks", "a special token must not be predicted"),
+        (replace_separator, "structure", "there must be two [SEP]"),
+        (with_cell("input_word_ids", 5, 0, 60), "structure", "[CLS] must stand first"),
+        (with_cell("input_word_ids", 5, 2, PAD), "structure", "[PAD] must stand behind the last token"),
+        (with_cell("input_word_ids", 5, 3, 4000), "format", "input_word_ids must be in [0, "),
+        (with_cell("next_sentence_labels", 5, 0, 2), "format", "next_sentence_labels must be in [0, 2)"),
+        (with_cell("masked_lm_weights", 5, 0, 0.5), "format", "masked_lm_weights must be 0.0 or 1.0"),
+        (with_cell("masked_lm_weights", 5, 0, 0), "masks", "masked_lm_weights must be ones, then zeros"),
+        (with_cell("masked_lm_positions", 5, 0, 70), "format", "masked_lm_positions must be in [0, 64)"),
+        (swap_first_positions, "masks", "masked_lm_positions must ascend strictly"),
+        (predict_nothing_last, "masks", "the number of predictions must be min(P, max(1, round(n * masked_lm_prob)))"),
+        (random_token(UNUSED), "masks", "a random token must be neither special nor unused"),
+        (random_token(CLS), "masks", "a random token must be neither special nor unused"),
+        (hole_in_mask, "structure", "input_mask must be ones, then zeros"),
+        (text_of_another, "structure", "input_type_ids must be 1 behind the first [SEP]"),
+        (empty_first_segment, "structure", "a segment must hold a token"),
+    ],
+)
+def test_a_wrong_example(workbench: Bench, change: Callable[[Columns], None], check: str, message: str) -> None:
+    bench = workbench()
+    name = bench.shard()
+    bench.change(name, change)
+    found = [p for p in validate_corpus(str(bench.directory)).problems if p.message.startswith(message)]
+    assert [(p.check, p.shard, p.records, p.count) for p in found] == [(check, name, (5,), 1)]
+
+
+def test_padding_behind_predictions(workbench: Bench) -> None:
+    bench = workbench()
+    name = bench.shard()
+    short = int(np.argmin(bench.read(name)["masked_lm_weights"].sum(axis=1)))
+    bench.change(name, with_cell("masked_lm_ids", short, -1, 7))
+    assert problems(bench, "masks")[0].records == (short,)
+
+
+def test_words_masked_in_part(workbench: Bench) -> None:
+    bench = workbench(**KINDS["documents"])
+    name = bench.shard()
+    columns = bench.read(name)
+    # An example with two predictions side by side: a word of two tokens. The second is predicted no longer.
+    ascending = np.diff(columns["masked_lm_positions"], axis=1) == 1
+    tokens = [token.strip() for token in (bench.directory / "vocab.txt").read_text().split("\n")]
+    goes_on = np.array([token.startswith("##") for token in tokens])[columns["masked_lm_ids"]]
+    row, first = np.argwhere(ascending & goes_on[:, 1:] & (columns["masked_lm_weights"][:, 1:] > 0))[0].tolist()
+
+    def split(columns: Columns) -> None:
+        place = columns["masked_lm_positions"][row, first + 1]
+        columns["input_word_ids"][row, place] = columns["masked_lm_ids"][row, first + 1]
+        for name in ("positions", "ids", "weights"):
+            values = columns[f"masked_lm_{name}"][row]
+            values[first + 1 : -1] = values[first + 2 :].copy()
+            values[-1] = 0
+
+    bench.change(name, split)
+    found = problems(bench, "masks")
+    assert "a word must be predicted whole or not at all" in {problem.message for problem in found}
+    assert {problem.records for problem in found} == {(row,)}
+
+
+def test_an_example_in_the_wrong_bin(workbench: Bench) -> None:
+    bench = workbench(**KINDS["order"])
+    long, short = bench.shard(index=-1), bench.shard(index=0)
+    assert "-len64-" in long
+    assert "-len24-" in short
+    few = bench.read(short)
+    many = bench.read(long)
+    for name, values in many.items():
+        values[2] = 0
+        values[2, : few[name].shape[1]] = few[name][0]
+    bench.write(long, many)
+    assert "an example of up to 40 tokens belongs to a shorter bin" in {
+        problem.message for problem in validate_corpus(str(bench.directory)).problems if problem.records == (2,)
+    }
+
+
+def test_words_that_begin_elsewhere(workbench: Bench) -> None:
+    bench = workbench(**KINDS["dynamic"])
+    name = bench.shard()
+    bench.change(name, lambda columns: with_cell("word_starts", 5, 1, 1 - columns["word_starts"][5, 1])(columns))
+    [problem] = problems(bench, "structure")
+    assert (problem.message, problem.records) == ("word_starts must be 1 where a word begins, else 0", (5,))
+    bench.change(name, with_cell("word_starts", 5, 0, 1))
+    assert "word_starts must be 0 at special tokens and padding" in {p.message for p in problems(bench, "structure")}
+
+
+# === Statistics ===
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("examples", 7), ("tokens", 7), ("replaced_by_mask", 7), ("label_1_share", 0.7), ("bytes", 1)]
+)
+def test_a_doctored_statistic(workbench: Bench, name: str, value: float) -> None:
+    bench = workbench()
+    bench.doctor("train", **{name: value})
+    assert [p.message.split(";")[0] for p in problems(bench, "totals")] == [f"train: the manifest says {name} {value}"]
+
+
+def test_a_doctored_count_of_random_tokens(workbench: Bench) -> None:
+    bench = workbench()
+    said = bench.manifest.statistics["train"]["replaced_at_random"]
+    bench.doctor("train", replaced_at_random=said + 50)
+    assert f"replaced_at_random {said + 50:,}" in problems(bench, "totals")[0].message
+
+
+@pytest.mark.parametrize("name", ["examples", "tokens", "predictions"])
+def test_a_doctored_count_of_a_shard(workbench: Bench, name: str) -> None:
+    import dataclasses
+
+    bench = workbench()
+    first, *others = bench.manifest.shards
+    bench.rewrite(shards=(dataclasses.replace(first, **{name: getattr(first, name) + 1}), *others))
+    [problem] = problems(bench, "totals")
+    assert problem.shard == first.name
+    assert f"{name}; there are" in problem.message
+
+
+def each_prediction(share: float, replacement: int | None) -> Callable[[Columns], None]:
+    """Puts something else in the place of a share of the predictions: a token, or (None) the original."""
+
+    def change(columns: Columns) -> None:
+        rows, places = np.nonzero(columns["masked_lm_weights"])
+        chosen = np.random.default_rng(3).random(len(rows)) < share
+        rows, places = rows[chosen], places[chosen]
+        originals = columns["masked_lm_ids"][rows, places]
+        columns["input_word_ids"][rows, columns["masked_lm_positions"][rows, places]] = (
+            originals if replacement is None else replacement
+        )
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "replacement", "wrong"),
+    [
+        ("pairs", 1.0, MASK, {"became [MASK]", "became a random token", "stayed"}),
+        ("pairs", 1.0, None, {"became [MASK]", "became a random token", "stayed"}),
+        ("pairs", 0.3, 60, {"became [MASK]", "became a random token", "stayed"}),
+        ("order", 1.0, MASK, {"became [MASK]", "became a random token", "stayed"}),
+        ("documents", 0.5, None, {"became [MASK]", "stayed"}),
+    ],
+)
+def test_predictions_replaced_in_other_shares(
+    workbench: Bench, kind: str, share: float, replacement: int | None, wrong: set[str]
+) -> None:
+    bench = workbench(**KINDS[kind])
+    for shard in bench.manifest.split("train"):
+        if shard.examples:
+            bench.change(shard.name, each_prediction(share, replacement))
+    rates = [p.message for p in validate_corpus(str(bench.directory)).problems if p.check == "rates"]
+    assert {what for what in ("became [MASK]", "became a random token", "stayed") if what in " ".join(rates)} == wrong
+    assert all(message.startswith("train: ") for message in rates)
+
+
+def test_predictions_that_stand_in_front(workbench: Bench) -> None:
+    bench = workbench()
+
+    def move_to_front(columns: Columns) -> None:
+        ids = columns["input_word_ids"]
+        rows, places = np.nonzero(columns["masked_lm_weights"])
+        ids[rows, columns["masked_lm_positions"][rows, places]] = columns["masked_lm_ids"][rows, places]
+        for row in range(len(ids)):
+            number = int(columns["masked_lm_weights"][row].sum())
+            front = np.flatnonzero((ids[row] != CLS) & (ids[row] != SEP))[:number]
+            columns["masked_lm_positions"][row, :number] = front
+            columns["masked_lm_ids"][row, :number] = ids[row, front]
+        rng = np.random.default_rng(3)
+        drawn = rng.random(columns["masked_lm_ids"].shape)
+        replaced = np.where(drawn < 0.8, MASK, np.where(drawn < 0.9, 100, columns["masked_lm_ids"]))
+        ids[rows, columns["masked_lm_positions"][rows, places]] = replaced[rows, places]
+
+    for shard in bench.manifest.split("train"):
+        bench.change(shard.name, move_to_front)
+    rates = [p.message for p in validate_corpus(str(bench.directory)).problems if p.check == "rates"]
+    assert len(rates) == 1
+    assert "positions are predicted too often or too seldom" in rates[0]
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("kind", ["pairs", "order"])
+def test_labels_out_of_balance(workbench: Bench, kind: str, label: int) -> None:
+    bench = workbench(**KINDS[kind])
+    for shard in bench.manifest.split("train"):
+        if shard.examples:
+            bench.change(shard.name, lambda columns: columns["next_sentence_labels"].fill(label))
+    found = [p.message for p in validate_corpus(str(bench.directory)).problems if p.check == "pairs"]
+    assert len(found) == 1
+    assert found[0].startswith("train: of ")
+
+
+# === Repeated text ===
+
+
+def test_an_example_twice(workbench: Bench) -> None:
+    bench = workbench(block_bytes=40_000)
+    source, target = bench.shard(index=0), bench.shard(index=2)
+    columns = bench.read(source)
+    row = int(np.argmax(columns["masked_lm_weights"].sum(axis=1)))
+
+    def copy(into: Columns) -> None:
+        for name, values in into.items():
+            values[9] = columns[name][row]
+
+    bench.change(target, copy)
+    found = [p for p in validate_corpus(str(bench.directory)).problems if p.check == "duplicates"]
+    message = f"it is record {row} of {source} again, with the same mask"
+    assert found == [Problem("duplicates", message, target, (9,), 1)]
+
+
+def test_unmasked_examples_more_often_than_they_were_to_be_made(workbench: Bench) -> None:
+    bench = workbench(**KINDS["dynamic"])
+    name = bench.shard()
+    long = np.flatnonzero((bench.read(name)["input_word_ids"] != PAD).all(axis=1))[:10]
+
+    def copy(columns: Columns) -> Columns:
+        return {key: np.concatenate([values, values[long], values[long]]) for key, values in columns.items()}
+
+    bench.change(name, copy)
+    found = [p for p in validate_corpus(str(bench.directory)).problems if p.check == "duplicates"]
+    # Two copies were to be made; there are three of each of ten examples.
+    assert "train: 10 of " in found[-1].message
+    assert all("is there 3 times, of which dupe_factor explains 2" in p.message for p in found[:-1])
+    assert {p.shard for p in found[:-1]} == {name}
+    assert not [p for p in validate_corpus(str(bench.directory), max_repeats=0.5).problems if p.check == "duplicates"]
+
+
+@pytest.mark.parametrize("kind", ["pairs", "dynamic", "packed"])
+def test_a_document_on_both_sides_of_the_split(workbench: Bench, make: Make, kind: str) -> None:
+    """Validation text that was made again, with other pairs, copies and masks, is put into a training shard."""
+    options = KINDS[kind]
+    bench = workbench(**options)
+    # With another seed other documents are of the validation split: some were in this one's training text.
+    other = validate_corpus(str(bench.directory))
+    assert not [p for p in other.problems if p.check == "split"]
+    donor = make(**(options | {"seed": 3}))
+    import json
+
+    manifest = json.loads((donor / "manifest.json").read_text())
+    name = next(shard["name"] for shard in manifest["shards"] if shard["split"] == "validation")
+    target = bench.shard("validation")
+    shutil.copy(donor / name, bench.directory / target)
+    found = [p for p in validate_corpus(str(bench.directory)).problems if p.check == "split"]
+    assert "passages stand in training text too" in found[-1].message
+    assert all(p.shard == target for p in found[:-1])
+    # What is pointed out is so: the two records have text in common.
+    record = found[0].records[0]
+    message = found[0].message.split(": record ")[1]
+    train_record, train_shard = int(message.split(" of ")[0]), message.split(" of ")[1]
+    assert shared_run(bench.read(target), record, bench.read(train_shard), train_record) >= 8
+
+
+def shared_run(a: Columns, a_row: int, b: Columns, b_row: int) -> int:
+    """Tokens of the longest run that two examples have in common, masks undone."""
+
+    def original(columns: Columns, row: int) -> list[int]:
+        ids = columns["input_word_ids"][row].copy()
+        if "masked_lm_ids" in columns:
+            real = columns["masked_lm_weights"][row] > 0
+            ids[columns["masked_lm_positions"][row][real]] = columns["masked_lm_ids"][row][real]
+        return ids[ids > SEP].tolist()
+
+    first, second = original(a, a_row), original(b, b_row)
+    longest = 0
+    for i in range(len(first)):
+        for j in range(len(second)):
+            run = 0
+            while i + run < len(first) and j + run < len(second) and first[i + run] == second[j + run]:
+                run += 1
+            longest = max(longest, run)
+    return longest
+
+
+def test_text_that_stands_everywhere_is_no_document(workbench: Bench) -> None:
+    """A licence in every block's training text and in the validation text."""
+    bench = workbench(block_bytes=40_000, masking="dynamic")
+    licence = np.arange(100, 161)
+
+    def add(columns: Columns) -> Columns:
+        ids = np.concatenate([[CLS], licence[:30], [SEP], licence[30:], [SEP]])[np.newaxis]
+        fresh = {"input_word_ids": ids, "input_type_ids": (np.arange(64) > 31).astype(np.int64)[np.newaxis]}
+        fresh |= {"word_starts": (ids > SEP).astype(np.int64), "next_sentence_labels": np.zeros((1, 1), np.int64)}
+        return {name: np.concatenate([values, fresh[name]]) for name, values in columns.items()}
+
+    bench.change(bench.shard("validation"), add)
+    bench.change(bench.shard("train", 0), add)
+    found = [p for p in validate_corpus(str(bench.directory)).problems if p.check == "split"]
+    assert len(found) == 2
+    bench.change(bench.shard("train", 1), add)
+    assert not [p for p in validate_corpus(str(bench.directory)).problems if p.check == "split"]
+
+
+# === The whole ===
+
+
+def test_several_processes_find_the_same(workbench: Bench) -> None:
+    bench = workbench(block_bytes=40_000)
+    bench.change(bench.shard(index=1), mask_first_separator)
+    assert validate_corpus(str(bench.directory), workers=2) == validate_corpus(str(bench.directory))
+
+
+def test_the_command(workbench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = workbench()
+    assert main(["validate", str(bench.directory), "--workers", "1", "--no-progress"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [["ok", check] for check in CHECKS]
+    bench.change(bench.shard(), mask_first_separator)
+    assert main(["validate", str(bench.directory), "--workers", "1", "--no-progress"]) == 1
+    out = capsys.readouterr().out
+    assert "FAILED  masks" in out
+    assert f"{bench.shard()}, record 5: a special token must not be predicted" in out
+
+
+def test_what_is_no_corpus_and_what_is_no_share(tmp_path: Path, make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CorpusError, match="not a finished corpus"):
+        validate_corpus(str(tmp_path))
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        validate_corpus(str(make()), max_repeats=2)
+    assert main(["validate", str(tmp_path)]) == 2
+    assert "manifest.json" in capsys.readouterr().err
+
+
+def test_options_of_another_version_are_refused(workbench: Bench) -> None:
+    bench = workbench()
+    bench.rewrite(options={**bench.manifest.options, "pairing": "something else"})
+    with pytest.raises(CorpusError, match="options of this version"):
+        validate_corpus(str(bench.directory))
