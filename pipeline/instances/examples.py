@@ -50,12 +50,12 @@ def make_examples(
     if not spec.masked:
         return columns | {
             "input_word_ids": ids,
-            "word_starts": (tokenizer.starts_word[ids] & ordinary).astype(np.uint8),
+            "word_starts": (tokenizer.word_boundaries.find(ids) & ordinary).astype(np.uint8),
         }
     masked = mask_examples(
         ids,
         ordinary,
-        ordinary if policy.unit == "token" else tokenizer.starts_word[ids],
+        ordinary if policy.unit == "token" else tokenizer.word_boundaries.find(ids),
         lengths,
         policy=policy,
         mask_id=special["mask"],

@@ -8,10 +8,36 @@ from pipeline import files
 from pipeline.errors import CorpusError
 from pipeline.manifest import TokenizerDescription
 from pipeline.tokenizers.base import TokenBatch, Tokenizer
+from pipeline.tokenizers.sentencepiece import SentencePieceTokenizer
+from pipeline.tokenizers.sentencepiece_model import is_model
 from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.tokenizers.word_boundaries import WordBoundaries
 from pipeline.tokenizers.wordpiece import WordPieceTokenizer
 
-__all__ = ["TokenBatch", "Tokenizer", "WordPieceTokenizer", "load_tokenizer"]
+__all__ = [
+    "SentencePieceTokenizer",
+    "TokenBatch",
+    "Tokenizer",
+    "WordBoundaries",
+    "WordPieceTokenizer",
+    "load_tokenizer",
+    "make_tokenizer",
+]
+
+
+def make_tokenizer(vocabulary: bytes, *, name: str = "the vocabulary", lower_case: bool | None = None) -> Tokenizer:
+    """Makes the tokenizer of a vocabulary, whose bytes tell its kind.
+
+    Args:
+        vocabulary: the bytes of a WordPiece vocabulary or a SentencePiece model.
+        name: what to call that file in messages.
+        lower_case: as with `WordPieceTokenizer` and `SentencePieceTokenizer`.
+
+    Raises:
+        VocabularyError: if it is malformed.
+    """
+    kind = SentencePieceTokenizer if is_model(vocabulary) else WordPieceTokenizer
+    return kind(vocabulary, name=name, lower_case=lower_case)
 
 
 def load_tokenizer(description: TokenizerDescription, directory: str) -> Tokenizer:
@@ -34,4 +60,4 @@ def load_tokenizer(description: TokenizerDescription, directory: str) -> Tokeniz
             received=f"one with SHA-256 {sha256}",
             do="Put the right file there, or make the corpus again",
         )
-    return WordPieceTokenizer(data, name=path, lower_case=description.lower_case)
+    return make_tokenizer(data, name=path, lower_case=description.lower_case)

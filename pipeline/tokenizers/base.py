@@ -8,8 +8,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pipeline.manifest import TokenizerDescription
+from pipeline.tokenizers.word_boundaries import WordBoundaries
 
 SPECIAL_NAMES = ("pad", "unk", "cls", "sep", "mask")
+MASK = "[MASK]"  # What a mask is called in texts to fill, whatever the vocabulary calls it.
 
 
 class TokenBatch(NamedTuple):
@@ -31,21 +33,24 @@ class Tokenizer(Protocol):
         vocab_size: entries of the vocabulary.
         special_ids: ids of the special tokens, by the names of `SPECIAL_NAMES`.
         ordinary_ids: int32, ascending: the ids that a random replacement may be; never a special or unused token's.
-        starts_word: bool `[vocab_size]`: whether a token begins a word rather than going on with one.
+        word_boundaries: tells where words begin among tokens.
         tokens: the vocabulary's entries, by id.
     """
 
     vocab_size: int
     special_ids: Mapping[str, int]
     ordinary_ids: np.ndarray
-    starts_word: np.ndarray
+    word_boundaries: WordBoundaries
     tokens: Sequence[str]
 
     def encode(self, sentences: Sequence[str]) -> TokenBatch:
         """Tokenizes sentences; no special token is added, and none comes of text that spells one."""
 
-    def describe(self, vocab_file: str) -> TokenizerDescription:
-        """What a manifest says of this tokenizer, whose vocabulary lies in `vocab_file`."""
+    def encode_with_masks(self, text: str) -> list[int]:
+        """Tokenizes a text in which `MASK` stands for the special token; else as `encode`."""
+
+    def describe(self) -> TokenizerDescription:
+        """What a manifest says of this tokenizer; the name of the vocabulary file is the one for a corpus's copy."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text that reads like what was encoded; special tokens are spelled out."""

@@ -9,7 +9,7 @@ from pipeline import files
 from pipeline.errors import InputError, VocabularyError
 from pipeline.tokenizers.base import SPECIAL_NAMES
 
-_UNUSED = re.compile(r"\[unused\d+\]")
+_RESERVED = re.compile(r"\[[^\[\]\s]+\]")
 
 
 def special_token(name: str) -> str:
@@ -17,9 +17,12 @@ def special_token(name: str) -> str:
     return f"[{name.upper()}]"
 
 
-def is_unused(token: str) -> bool:
-    """Whether `token` is one of BERT's place holders, "[unused0]" and so on."""
-    return _UNUSED.fullmatch(token) is not None
+SPECIAL_TOKENS = tuple(map(special_token, SPECIAL_NAMES))
+
+
+def is_reserved(token: str) -> bool:
+    """Whether `token` is a special one or a place holder, "[MASK]" or "[unused0]": BERT cuts text at brackets."""
+    return _RESERVED.fullmatch(token) is not None
 
 
 def read_vocabulary(path: str) -> bytes:
@@ -51,7 +54,9 @@ def parse_vocabulary(data: bytes, *, name: str) -> list[str]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise VocabularyError(f"{name} must be UTF-8 text, a token a line", received=str(error)) from error
+        raise VocabularyError(
+            f"{name} must be UTF-8 text, a token a line, or a SentencePiece model", received=str(error)
+        ) from error
     tokens = [line.strip() for line in text.split("\n")]
     while tokens and not tokens[-1]:
         tokens.pop()

@@ -12,9 +12,10 @@ import numpy as np
 from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
 from pipeline.quiet import start_tensorflow
-from pipeline.tokenizers.base import SPECIAL_NAMES, TokenBatch
+from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
 from pipeline.tokenizers.normalizer import BertNormalizer, basic_tokenize, is_control
-from pipeline.tokenizers.vocabulary import is_unused, parse_vocabulary, special_token
+from pipeline.tokenizers.vocabulary import is_reserved, parse_vocabulary, special_token
+from pipeline.tokenizers.word_boundaries import WordBoundaries
 
 # google-research/bert's max_input_chars_per_word: longer words become [UNK].
 _MAX_WORD_CHARS = 200
@@ -44,13 +45,12 @@ class WordPieceTokenizer:
         self._ids = {token: index for index, token in enumerate(self.tokens)}
         self.vocab_size = len(self.tokens)
         self.special_ids: Mapping[str, int] = {key: self._ids[special_token(key)] for key in SPECIAL_NAMES}
-        special = set(self.special_ids.values())
         # An empty line takes its id, as in google-research/bert, and is no token.
-        ordinary = [i for i, token in enumerate(self.tokens) if token and i not in special and not is_unused(token)]
+        ordinary = [i for i, token in enumerate(self.tokens) if token and not is_reserved(token)]
         if not ordinary:
             raise VocabularyError(f"{name} must hold more than special and unused tokens")
         self.ordinary_ids = np.array(ordinary, np.int32)
-        self.starts_word = np.array([not token.startswith("##") for token in self.tokens])
+        self.word_boundaries = WordBoundaries(np.array([not token.startswith("##") for token in self.tokens]))
         if lower_case is None:
             lower_case = not any(self.tokens[i] != self.tokens[i].lower() for i in ordinary)
         self.lower_case = lower_case
@@ -84,6 +84,12 @@ class WordPieceTokenizer:
         lengths = np.concatenate([np.diff(part.row_splits) for part in parts])
         row_splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         return TokenBatch(np.concatenate([part.ids for part in parts]), row_splits)
+
+    def encode_with_masks(self, text: str) -> list[int]:
+        """Tokenizes a text in which [MASK] stands for the special token."""
+        ids, row_splits = self.encode(text.split(MASK))
+        with_masks: list[int] = np.insert(ids, row_splits[1:-1], self.special_ids["mask"]).tolist()
+        return with_masks
 
     def _encode_batch(self, sentences: Sequence[str]) -> TokenBatch:
         start_tensorflow()
@@ -147,7 +153,7 @@ class WordPieceTokenizer:
             start = end
         return pieces
 
-    def describe(self, vocab_file: str) -> TokenizerDescription:
+    def describe(self, vocab_file: str = "vocab.txt") -> TokenizerDescription:
         """What a manifest says of this tokenizer, whose vocabulary lies in `vocab_file`."""
         return TokenizerDescription(
             kind="wordpiece",

@@ -24,12 +24,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pipeline.errors import VocabularyError
-from pipeline.tokenizers.base import SPECIAL_NAMES
 from pipeline.tokenizers.normalizer import is_cjk, is_punctuation
 from pipeline.tokenizers.substring_trie import SubstringTrie, Words, build_trie
-from pipeline.tokenizers.vocabulary import special_token
-
-SPECIAL_TOKENS = tuple(special_token(name) for name in SPECIAL_NAMES)
+from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 
 _ITERATIONS = 4  # As in Google's; more of them gain nothing on held-out text.
 _MAX_PIECE_CHARS = 50  # As in Google's; BERT's own vocabulary has none of more than 18.

@@ -11,9 +11,8 @@ import numpy as np
 from pipeline import files
 from pipeline.errors import ConfigError, InputError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
+from pipeline.tokenizers.base import MASK
 from pipeline.training.run_folder import RunFolder
-
-MASK = "[MASK]"
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,8 @@ def encode_with_masks(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[
     Raises:
         InputError: if there is no mask.
     """
-    pieces = text.split(MASK)
-    if len(pieces) < 2:
+    if MASK not in text:
         raise InputError(f"A text to fill must hold at least one {MASK}", received=repr(text))
     special = tokenizer.special_ids
-    tokens, splits = tokenizer.encode(pieces)
-    ids, positions = [special["cls"]], []
-    for index in range(len(pieces)):
-        if index:
-            positions.append(len(ids))
-            ids.append(special["mask"])
-        ids += tokens[splits[index] : splits[index + 1]].tolist()
-    return [*ids, special["sep"]], positions
+    ids = [special["cls"], *tokenizer.encode_with_masks(text), special["sep"]]
+    return ids, [position for position, token_id in enumerate(ids) if token_id == special["mask"]]

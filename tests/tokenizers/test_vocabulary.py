@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import VocabularyError
-from pipeline.tokenizers.vocabulary import check_tokens, is_unused, parse_vocabulary, read_vocabulary, special_token
+from pipeline.tokenizers.vocabulary import check_tokens, is_reserved, parse_vocabulary, read_vocabulary, special_token
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FILE = "".join(f"{token}\n" for token in [*SPECIAL, "a", "##b"])
@@ -53,7 +53,7 @@ def test_no_token_twice() -> None:
 
 
 def test_must_be_utf8() -> None:
-    with pytest.raises(VocabularyError, match=r"v must be UTF-8 text, a token a line\. Received: .*0xe9"):
+    with pytest.raises(VocabularyError, match=r"v must be UTF-8 text, .* SentencePiece model\. Received: .*0xe9"):
         parse_vocabulary(FILE.encode() + b"caf\xe9\n", name="v")
 
 
@@ -68,5 +68,5 @@ def test_reading(tmp_path: Path) -> None:
 
 def test_names() -> None:
     assert [special_token(name) for name in ("pad", "unk", "cls", "sep", "mask")] == SPECIAL
-    assert all(map(is_unused, ["[unused0]", "[unused993]"]))
-    assert not any(map(is_unused, ["[unused]", "unused0", "[unused0] ", "[UNUSED0]", "[MASK]", "x[unused0]"]))
+    assert all(map(is_reserved, ["[unused0]", "[unused993]", "[MASK]", "[URL]"]))
+    assert not any(map(is_reserved, ["[", "]", "[]", "unused0", "[unused0] ", "x[unused0]", "[[a]]"]))

@@ -199,7 +199,7 @@ def test_what_is_known_of_the_vocabulary() -> None:
     assert tokenizer.special_ids == {"mask": 3, "pad": 4, "unk": 5, "sep": 6, "cls": 7}
     assert tokenizer.ordinary_ids.tolist() == [0, 2, 8, 10]
     assert tokenizer.ordinary_ids.dtype == np.int32
-    assert tokenizer.starts_word.tolist() == [True, True, False, *[True] * 8]
+    assert tokenizer.word_boundaries.find(np.arange(tokenizer.vocab_size)).tolist() == [True, True, False, *[True] * 8]
 
 
 def test_an_empty_entry_is_no_random_replacement() -> None:
@@ -234,14 +234,14 @@ def test_described_and_made_again(
     small: WordPieceTokenizer, vocabulary: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     directory = tmp_path_factory.mktemp("corpus")
-    description = small.describe("vocab.txt")
+    description = small.describe()
     assert description.sha256 == hashlib.sha256(vocabulary).hexdigest()
     assert (description.kind, description.vocab_size, description.lower_case) == ("wordpiece", small.vocab_size, True)
     with pytest.raises(VocabularyError, match="There must be a vocabulary"):
         load_tokenizer(description, str(directory))
     write_atomically(str(directory / "vocab.txt"), vocabulary)
     again = load_tokenizer(description, str(directory))
-    assert again.describe("vocab.txt") == description
+    assert again.describe() == description
     assert rows(again.encode(["The river."])) == rows(small.encode(["The river."]))
     write_atomically(str(directory / "vocab.txt"), vocabulary + b"more\n")
     with pytest.raises(CorpusError, match="must be the vocabulary that made the corpus"):
@@ -252,6 +252,6 @@ def test_a_forced_case_is_kept(vocabulary: bytes, tmp_path_factory: pytest.TempP
     directory = tmp_path_factory.mktemp("corpus")
     write_atomically(str(directory / "vocab.txt"), vocabulary)
     cased = WordPieceTokenizer(vocabulary, lower_case=False)
-    again = load_tokenizer(cased.describe("vocab.txt"), str(directory))
+    again = load_tokenizer(cased.describe(), str(directory))
     assert rows(again.encode(["The river"])) == rows(cased.encode(["The river"]))
     assert rows(again.encode(["The river"]))[0][0] == 1  # "The" has a capital that the vocabulary has not.

@@ -103,7 +103,7 @@ def _write_corpus(
         key="",
         options={},
         spec=spec,
-        tokenizer=WordPieceTokenizer(vocabulary).describe("vocab.txt"),
+        tokenizer=WordPieceTokenizer(vocabulary).describe(),
         inputs=(),
         shards=tuple(shards),
         statistics={},
