@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.config import apply_overrides, from_dict
+from pipeline.config import apply_overrides, dump_yaml, from_dict
 from pipeline.errors import CorpusError, OutputError
 from pipeline.manifest import read_manifest
 from pipeline.training import train_loop
@@ -132,6 +136,27 @@ def test_resumed_run_has_the_same_losses(
     for results in (resumed, expected):
         results.pop("tokens_per_second")
     assert resumed == expected
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_resumed(finished: Path, tiny_corpus: Any, tmp_path: Path) -> None:
+    run, corpus = tmp_path / "run", str(tiny_corpus.directory)
+    config = tmp_path / "config.yaml"
+    config.write_text(dump_yaml(tiny_config()))
+    code = (
+        "from pipeline.config import load_yaml; from pipeline.training.run import pretrain;"
+        "from pipeline.training.configs import ExperimentConfig;"
+        f"pretrain(load_yaml(ExperimentConfig, {str(config)!r}), {corpus!r}, {str(run)!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    log = run / "log.jsonl"
+    while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= 9):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    resumed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "going on from step" in resumed.stdout
+    assert read_log(run) == read_log(finished)
 
 
 def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any) -> None:
