@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+_STDERR = 2  # What native code and child processes write to, wherever `sys.stderr` leads.
+
 
 @contextlib.contextmanager
 def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
@@ -21,22 +23,30 @@ def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
         log: an open file with a descriptor.
     """
     try:
-        descriptor = sys.stderr.fileno()
-    except (OSError, ValueError, AttributeError):  # Standard error is no file here, in a notebook say.
+        before = os.dup(_STDERR)
+    except OSError:  # It is closed: nobody reads what is written there.
         yield
         return
-    sys.stderr.flush()
-    terminal = os.dup(descriptor)
     python_stderr = sys.stderr
-    sys.stderr = os.fdopen(os.dup(terminal), "w", encoding=python_stderr.encoding, buffering=1)
-    os.dup2(log.fileno(), descriptor)
+    if _descriptor(python_stderr) == _STDERR:
+        python_stderr.flush()
+        sys.stderr = os.fdopen(os.dup(before), "w", encoding=python_stderr.encoding, buffering=1)
+    os.dup2(log.fileno(), _STDERR)
     try:
         yield
     finally:
-        sys.stderr.flush()  # Left open: a logger that was made meanwhile may hold on to it.
+        sys.stderr.flush()  # Not closed: a logger that was made meanwhile may hold on to it.
         sys.stderr = python_stderr
-        os.dup2(terminal, descriptor)
-        os.close(terminal)
+        os.dup2(before, _STDERR)
+        os.close(before)
+
+
+def _descriptor(stream: IO[str]) -> int | None:
+    """A stream's file descriptor; None if it has none, in a notebook say."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def start_tensorflow() -> None:

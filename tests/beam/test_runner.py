@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, StandardOptions
+
+from pipeline.beam.runner import check_beam_args, run
+from pipeline.errors import ConfigError
+
+OWN = ["--max-seq-length", "--workers", "--input", "--vocab"]
+
+
+@pytest.mark.parametrize(
+    "beam_args",
+    [
+        [],
+        ["--runner=DataflowRunner", "--project=p", "--region=europe-west1", "--temp_location=gs://b/t"],
+        ["--runner", "FnApiRunner", "--direct_num_workers", "2"],
+        ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"],
+        ["--flink_master=localhost:8081", "--streaming"],
+        ["--experiments=a", "--experiments=b"],
+    ],
+)
+def test_beams_options_are_known(beam_args: list[str]) -> None:
+    check_beam_args(beam_args, own_options=OWN)
+
+
+@pytest.mark.parametrize(
+    ("beam_args", "message"),
+    [
+        (["--max_seq_length=5"], r"Received: --max_seq_length\. Did you mean --max-seq-length\?"),
+        (["--max-seq-lenght", "5"], r"Received: --max-seq-lenght\. Did you mean --max-seq-length\?"),
+        (["--runer=DataflowRunner"], r"Received: --runer\. Did you mean --runner\?"),
+        (["--zzz"], r"Received: --zzz\. See --help"),
+        (["--runner=FnApiRunner", "texts.txt"], r"Received: texts\.txt\. See --help"),
+        (["--direct_num_workers=many"], "One of Beam's options .* --direct_num_workers: invalid int value: 'many'"),
+        (["--direct_running_mode=fast"], "One of Beam's options .* invalid choice: 'fast'"),
+        (["--runner"], "One of Beam's options .* --runner: expected one argument"),
+        (["--runner=NoSuchRunner"], r"--runner must name a runner .* Received: NoSuchRunner\. .*FnApiRunner"),
+        (["--runner=no.such.Runner"], r"--runner must name a runner .* Received: no\.such\.Runner\."),
+    ],
+)
+def test_what_neither_knows_is_refused(beam_args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_beam_args(beam_args, own_options=OWN)
+    assert capsys.readouterr().err == ""  # Beam has hundreds of lines of usage.
+
+
+def test_a_pipeline_runs(tmp_path: Path) -> None:
+    def build(root: Any) -> Any:
+        return root | beam.Create([1, 2, 3]) | beam.Map(lambda x: (tmp_path / str(x)).write_text("here"))
+
+    assert run(build, beam_args=[], workers=1) is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3"]
+
+
+def test_an_error_is_a_line() -> None:
+    def build(root: Any) -> Any:
+        return root | beam.Create([0]) | beam.Map(lambda x: 1 // x)
+
+    failure = run(build, beam_args=[], workers=1)
+    assert failure is not None
+    assert "ZeroDivisionError" in failure or "division" in failure
+    assert "\n" not in failure
+
+
+def settings(beam_args: Sequence[str], workers: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
+    """With which options a pipeline would run."""
+    found: list[beam.Pipeline] = []
+    monkeypatch.setattr(beam.Pipeline, "run", lambda self, *_, **__: pytest.fail("not to be run"))
+    monkeypatch.setattr(beam.Pipeline, "__exit__", lambda *_: None)
+    assert run(found.append, beam_args=beam_args, workers=workers) is None
+    options = found[0].options
+    direct = options.view_as(DirectOptions)
+    return type(found[0].runner).__name__, direct.direct_running_mode, direct.direct_num_workers, options
+
+
+def test_this_machine_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings([], 1, monkeypatch)[:3] == ("FnApiRunner", "in_memory", 1)
+    assert settings([], 3, monkeypatch)[:3] == ("FnApiRunner", "multi_processing", 3)
+    assert settings(["--runner=FnApiRunner"], 3, monkeypatch)[:3] == ("FnApiRunner", "multi_processing", 3)
+
+
+def test_what_the_user_says_of_beam_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = ["--direct_running_mode=multi_threading"]
+    assert settings(threads, 3, monkeypatch)[:3] == ("FnApiRunner", "multi_threading", 3)
+    assert settings(["--direct_num_workers", "5"], 3, monkeypatch)[:3] == ("FnApiRunner", "multi_processing", 5)
+    name, mode, number, options = settings(
+        ["--runner=apache_beam.runners.portability.portable_runner.PortableRunner", "--project=p"], 3, monkeypatch
+    )
+    assert (name, mode, number) == ("PortableRunner", "in_memory", 1)  # --workers is of this machine.
+    assert options.view_as(GoogleCloudOptions).project == "p"
+    assert options.view_as(StandardOptions).runner.endswith("PortableRunner")
