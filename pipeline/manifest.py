@@ -48,11 +48,11 @@ class TokenizerDescription:
     """The tokenizer that made a corpus, enough to make it again.
 
     Attributes:
-        kind: "wordpiece".
+        kind: "wordpiece" or "sentencepiece".
         vocab_file: file name of the vocabulary, within the corpus's directory.
         sha256: SHA-256 of that file, hexadecimal.
         vocab_size: entries.
-        lower_case: whether text was lower-cased and stripped of accents.
+        lower_case: whether text was lower-cased and stripped of accents; a SentencePiece model may fold case besides.
         special_ids: ids of the special tokens, by "pad", "unk", "cls", "sep", "mask".
     """
 

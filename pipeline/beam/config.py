@@ -23,10 +23,12 @@ class CorpusConfig:
 
     input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
-    vocab: str = option("", "vocabulary, a WordPiece token a line")
+    vocab: str = option("", "vocabulary: a WordPiece token a line, or a SentencePiece model")
     format: str = option("auto", "format of the text; auto looks at the first file", choices=("auto", *FORMATS))
     lower_case: bool | None = option(
-        None, "lower-case and strip accents; by default, if the vocabulary has no capital letter", source=_BERT
+        None,
+        "lower-case and strip accents; by default, if the vocabulary has no capital letter and does not fold case",
+        source=_BERT,
     )
     max_seq_length: int = option(128, "tokens of an example, specials and padding included", source=_BERT)
     max_predictions_per_seq: int = option(20, "room for predictions in an example", source=_BERT)

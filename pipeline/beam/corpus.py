@@ -19,12 +19,11 @@ from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
+from pipeline.tokenizers import Tokenizer, make_tokenizer
 from pipeline.tokenizers.vocabulary import read_vocabulary
-from pipeline.tokenizers.wordpiece import WordPieceTokenizer
 from pipeline.version import __version__
 
 WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
-VOCAB_NAME = "vocab.txt"
 _RUN_NAME = "run.json"
 # What does not change a byte of the output: where it goes, and where the vocabulary lay (its contents count).
 _NOT_IN_KEY = ("output", "vocab", "input")
@@ -49,9 +48,9 @@ class CorpusJob:
         """Where the blocks leave their results."""
         return WorkFolder(files.join(self.config.output, WORK_FOLDER))
 
-    def tokenizer(self) -> WordPieceTokenizer:
+    def tokenizer(self) -> Tokenizer:
         """Makes the job's tokenizer."""
-        return WordPieceTokenizer(self.vocabulary, name=self.config.vocab, lower_case=self.config.lower_case)
+        return make_tokenizer(self.vocabulary, name=self.config.vocab, lower_case=self.config.lower_case)
 
 
 def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
@@ -65,7 +64,7 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
         VocabularyError: if the vocabulary is missing or malformed.
     """
     vocabulary = read_vocabulary(config.vocab)
-    tokenizer = WordPieceTokenizer(vocabulary, name=config.vocab, lower_case=config.lower_case)
+    tokenizer = make_tokenizer(vocabulary, name=config.vocab, lower_case=config.lower_case)
     plan = plan_inputs(config.input, config.format, config.block_bytes)
     config = dataclasses.replace(
         config, format=plan.format, block_bytes=plan.block_bytes, lower_case=tokenizer.lower_case
@@ -207,17 +206,18 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
             f"The corpus would hold no training example: {_where_it_went(statistics)}",
             do="Check the input, its --format, the vocabulary and --validation-fraction",
         )
+    tokenizer = job.tokenizer().describe()
     manifest = Manifest(
         key=key,
         options=to_dict(job.config),
         spec=job.config.specs()[-1],
-        tokenizer=job.tokenizer().describe(VOCAB_NAME),
+        tokenizer=tokenizer,
         inputs=tuple(info._asdict() for info in plan.files),
         shards=tuple(shards),
         statistics=statistics,
         versions=_versions(),
     )
-    files.write_atomically(files.join(job.config.output, VOCAB_NAME), job.vocabulary)
+    files.write_atomically(files.join(job.config.output, tokenizer.vocab_file), job.vocabulary)
     write_manifest(manifest, job.config.output)
     job.work.clear()
     if job.config.validation_fraction and not statistics["validation"]["examples"]:
@@ -271,7 +271,7 @@ def _where_it_went(statistics: dict[str, Any]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    names = ("numpy", "tensorflow", "tensorflow-text", "apache-beam")
+    names = ("numpy", "tensorflow", "tensorflow-text", "sentencepiece", "apache-beam")
     others = {name: importlib.metadata.version(name) for name in names}
     return {"mlm-pipeline": __version__, "python": sys.version.split()[0]} | others
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.text.readers import FORMATS
+from pipeline.tokenizers.learning import KINDS
+from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS, is_reserved
 
 _BERT = "google-research/bert create_pretraining_data.py"
 
@@ -16,14 +19,32 @@ class VocabConfig:
     """Every option that decides the bytes of a learned vocabulary."""
 
     input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
-    output: str = option("", "vocabulary file to write, a token a line")
+    output: str = option("", "vocabulary file to write; beside it, a .json that says from what, and how well it covers")
+    kind: str = option("wordpiece", "; ".join(f"{k}: {v}" for k, v in KINDS.items()), choices=tuple(KINDS))
     format: str = option("auto", "format of the text; auto looks at the first file", choices=("auto", *FORMATS))
     vocab_size: int = option(
         30522, "entries of the vocabulary, special tokens included", minimum=100, maximum=1 << 20, source=_BERT
     )
-    lower_case: bool = option(True, "lower-case and strip accents", source=_BERT)
-    min_count: int = option(2, "least count of a word to learn from", minimum=1)
-    unused_tokens: int = option(0, "place holders [unused0], [unused1] ... for tokens of later use", minimum=0)
+    lower_case: bool = option(
+        True, "wordpiece: lower-case and strip accents; unigram, bpe: fold case (nmt_nfkc_cf)", source=_BERT
+    )
+    special_tokens: tuple[str, ...] = option(
+        (), "tokens such as [URL] that no text gives, behind [PAD], [UNK], [CLS], [SEP] and [MASK]"
+    )
+    unused_tokens: int = option(
+        0, "place holders [unused0], [unused1] ... for tokens of later use", minimum=0, source="BERT's vocabularies"
+    )
+    character_coverage: float = option(
+        0.99999,
+        "share of all characters that the vocabulary must spell; the rarest become [UNK], or bytes",
+        minimum=0.9,
+        maximum=1,
+        source="Kudo and Richardson, 2018, SentencePiece",
+    )
+    byte_fallback: bool = option(
+        False, "unigram, bpe: a piece for each byte, so that nothing becomes [UNK]", source="SentencePiece"
+    )
+    min_count: int = option(2, "wordpiece: least occurrences of a piece", minimum=1)
     held_out_fraction: float = option(
         0.02,
         "share of documents, chosen by their hash, that the vocabulary is judged on instead of learned from; the same"
@@ -44,3 +65,13 @@ class VocabConfig:
         for name in ("input", "output"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")
+        if self.kind == "wordpiece" and self.byte_fallback:
+            raise ConfigError("byte_fallback needs kind unigram or bpe", received=f"kind {self.kind}")
+        if self.kind != "wordpiece" and self.min_count != VocabConfig.min_count:
+            raise ConfigError("min_count needs kind wordpiece", received=f"kind {self.kind}")
+        wrong = [token for token in self.special_tokens if not is_reserved(token)]
+        if wrong:
+            raise ConfigError("special_tokens must look like [URL], so that no text gives them", received=wrong[0])
+        twice = [t for t, n in Counter((*SPECIAL_TOKENS, *self.special_tokens)).items() if n > 1]
+        if twice:
+            raise ConfigError("Every special token must be there once", received=f"{twice[0]} twice")

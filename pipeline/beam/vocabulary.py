@@ -1,4 +1,4 @@
-"""The vocabulary job: words counted in Beam, WordPiece learned from the counts."""
+"""The vocabulary job: words counted in Beam, a vocabulary learned from the counts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
 from pipeline.errors import InputError
+from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers.coverage import CoverageReport, coverage
-from pipeline.tokenizers.wordpiece import WordPieceTokenizer
-from pipeline.tokenizers.wordpiece_learner import learn_wordpiece
+from pipeline.tokenizers.learning import learn_vocabulary
+from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.version import __version__
 
 _SHOWN_CHARACTERS = 20  # How many of the characters that a vocabulary cannot spell are listed.
@@ -97,18 +98,24 @@ def make_vocabulary(
             received=f"none in {learned.documents:,} documents, with {held_out.documents:,} documents held out",
             do="Check the input, its --format and --held-out-fraction",
         )
-    vocabulary = learn_wordpiece(
+    data = learn_vocabulary(
         learned.word_counts,
+        kind=config.kind,
         vocab_size=config.vocab_size,
+        lower_case=config.lower_case,
+        special_tokens=(*SPECIAL_TOKENS, *config.special_tokens),
         unused_tokens=config.unused_tokens,
+        character_coverage=config.character_coverage,
+        byte_fallback=config.byte_fallback,
         min_count=config.min_count,
     )
-    data = "".join(f"{token}\n" for token in vocabulary).encode()
-    tokenizer = WordPieceTokenizer(data, name=config.output, lower_case=config.lower_case)
+    # A SentencePiece model folds case itself.
+    lower_case = config.lower_case and config.kind == "wordpiece"
+    tokenizer = make_tokenizer(data, name=config.output, lower_case=lower_case)
     report = coverage(tokenizer, held_out.word_counts) if held_out.words else None
     description = {
         "sha256": hashlib.sha256(data).hexdigest(),
-        "entries": len(vocabulary),
+        "entries": tokenizer.vocab_size,
         "options": {name: value for name, value in to_dict(config).items() if name not in ("input", "output")},
         "inputs": [info._asdict() for info in plan.files],
         "learned_from": learned.describe(),
@@ -118,7 +125,7 @@ def make_vocabulary(
     files.write_atomically(config.output, data)
     text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
     files.write_atomically(f"{config.output}.json", text.encode())
-    summary = f"{config.output}: {len(vocabulary):,} entries, learned from {_summary(learned)}"
+    summary = f"{config.output}: {tokenizer.vocab_size:,} entries ({config.kind}), learned from {_summary(learned)}"
     return summary + "\n" + _readable(held_out, report)
 
 

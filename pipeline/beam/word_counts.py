@@ -57,7 +57,7 @@ class _CountBlockFn(beam.DoFn):
         self._job = job
 
     def setup(self) -> None:
-        self._split_words = word_splitter(lower_case=self._job.config.lower_case)
+        self._split_words = word_splitter(self._job.config.kind, lower_case=self._job.config.lower_case)
 
     def process(self, block: Block) -> Iterator[_Count]:
         job, config = self._job, self._job.config

@@ -11,9 +11,7 @@ from pipeline.options import add_flags, config_from
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    parser = add_command(
-        commands, "vocab", _run, "Learn a WordPiece vocabulary from raw text.", takes_beam_options=True
-    )
+    parser = add_command(commands, "vocab", _run, "Learn a vocabulary from raw text.", takes_beam_options=True)
     add_flags(parser, VocabConfig)
     add_job_flags(parser)
 

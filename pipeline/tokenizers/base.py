@@ -31,6 +31,7 @@ class Tokenizer(Protocol):
 
     Attributes:
         vocab_size: entries of the vocabulary.
+        lower_case: whether text is lower-cased and stripped of accents before the vocabulary's own rules, if any.
         special_ids: ids of the special tokens, by the names of `SPECIAL_NAMES`.
         ordinary_ids: int32, ascending: the ids that a random replacement may be; never a special or unused token's.
         word_boundaries: tells where words begin among tokens.
@@ -38,6 +39,7 @@ class Tokenizer(Protocol):
     """
 
     vocab_size: int
+    lower_case: bool
     special_ids: Mapping[str, int]
     ordinary_ids: np.ndarray
     word_boundaries: WordBoundaries

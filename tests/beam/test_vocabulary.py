@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -6,10 +7,10 @@ import pytest
 
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.vocabulary import make_vocabulary
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.text.split import is_set_apart
+from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers.normalizer import BertNormalizer
-
 
 TEXT = "\n\n".join(
     f"The old captain number {i} follows the narrow river, and the river follows the sea." for i in range(40)
@@ -17,7 +18,8 @@ TEXT = "\n\n".join(
 
 
 def make(path: Path, **options: Any) -> tuple[list[str], dict[str, Any], str]:
-    output = path / "vocab.txt"
+    """A vocabulary: its tokens, what the .json beside it says, and what is printed."""
+    output = path / "vocab"
     workers = options.pop("workers", 1)
     printed = make_vocabulary(
         VocabConfig(**{"input": (str(path / "*.text"),), "output": str(output), "vocab_size": 100} | options),
@@ -25,7 +27,9 @@ def make(path: Path, **options: Any) -> tuple[list[str], dict[str, Any], str]:
         show_progress=False,
     )
     description = json.loads(Path(f"{output}.json").read_text())
-    return output.read_text().split("\n")[:-1], description, printed
+    data = output.read_bytes()
+    assert description["sha256"] == hashlib.sha256(data).hexdigest()
+    return list(make_tokenizer(data).tokens), description, printed
 
 
 @pytest.fixture
@@ -63,13 +67,13 @@ def test_what_cannot_be_spelled_is_listed(text: Path) -> None:
     assert "ψ 1" in printed
 
 
-@pytest.mark.parametrize("fraction", [0.0, 0.5])
-def test_is_the_same_for_any_cut_order_and_number_of_workers(text: Path, fraction: float) -> None:
-    one = make(text, held_out_fraction=fraction, format="lines")
+@pytest.mark.parametrize(("kind", "fraction"), [("wordpiece", 0.5), ("unigram", 0.5), ("bpe", 0.0)])
+def test_is_the_same_for_any_cut_order_and_number_of_workers(text: Path, kind: str, fraction: float) -> None:
+    one = make(text, kind=kind, held_out_fraction=fraction, format="lines")
     documents = TEXT.split("\n\n")
     (text / "a.text").write_text("\n\n".join(documents[:7]))
     (text / "b.text").write_text("\n\n".join(documents[:6:-1]))
-    two = make(text, held_out_fraction=fraction, format="lines", block_bytes=1024, workers=2)
+    two = make(text, kind=kind, held_out_fraction=fraction, format="lines", block_bytes=1024, workers=2)
     assert one[0] == two[0]
     for name in ("learned_from", "held_out"):
         assert one[1][name] == two[1][name]
@@ -98,3 +102,36 @@ def test_rare_words_beyond_the_limit_are_dropped_and_counted(tmp_path: Path) -> 
     assert description["learned_from"]["distinct_words"] == 1000
     assert description["learned_from"]["words_dropped_by_max_words"] == 200
     assert "200 rare ones dropped by --max-words" in printed
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram", "bpe"])
+def test_special_and_unused_tokens(text: Path, kind: str) -> None:
+    tokens, description, _ = make(text, kind=kind, format="lines", special_tokens=("[URL]",), unused_tokens=2)
+    assert tokens[:8] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[URL]", "[unused0]", "[unused1]"]
+    assert description["options"]["kind"] == kind
+
+
+def test_bytes_leave_nothing_unknown(text: Path) -> None:
+    lost = next(d for d in (f"The river of number {i} is wide, ψ." for i in range(999)) if is_set_apart(d, 0.3, 12345))
+    (text / "b.text").write_text(lost)
+    options: dict[str, Any] = {"kind": "unigram", "held_out_fraction": 0.3, "format": "lines", "vocab_size": 400}
+    assert make(text, **options)[1]["held_out"]["lost_characters"] == {"ψ": 1}
+    spelled = make(text, byte_fallback=True, **options)[1]["held_out"]
+    assert spelled["unknown_share"] == 0
+    assert spelled["lost_characters"] == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "sentencepiece"}, "kind must be one of wordpiece, unigram, bpe"),
+        ({"byte_fallback": True}, "byte_fallback needs kind unigram or bpe"),
+        ({"kind": "bpe", "min_count": 3}, "min_count needs kind wordpiece"),
+        ({"special_tokens": ("URL",)}, r"must look like \[URL\]"),
+        ({"special_tokens": ("[SEP]",)}, r"\[SEP\] twice"),
+        ({"character_coverage": 1.5}, "character_coverage must be between"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        VocabConfig(input=("text",), output="vocab", **options)
