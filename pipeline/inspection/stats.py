@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline.inspection.corpus import changed_options
 from pipeline.inspection.tables import count, percent, size, table
 from pipeline.manifest import Manifest, Shard
 
-DROPPED = "documents_dropped_"  # What the counters of dropped documents begin with; their reason follows.
+_DROPPED = "documents_dropped_"  # What the splits' counters of dropped documents begin with; their reason follows.
 # Statistics that stand in the table of splits, by their names there; all others follow it under their own.
 _LABELS = {
     "documents": "documents",
@@ -48,13 +49,12 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
             )
         splits[split] = statistics
     read = dict(manifest.statistics.get("text", {}))
-    dropped: dict[str, int] = {}
-    for statistics in (read, *splits.values()):
-        for name in [name for name in statistics if name.startswith(DROPPED)]:
-            reason = name.removeprefix(DROPPED).replace("_", " ")
-            dropped[reason] = dropped.get(reason, 0) + statistics.pop(name)
+    dropped = Counter({_words(reason): number for reason, number in read.pop("dropped", {}).items()})
+    for statistics in splits.values():
+        for name in [name for name in statistics if name.startswith(_DROPPED)]:
+            dropped[_words(name.removeprefix(_DROPPED))] += statistics.pop(name)
     return {
-        "documents": {"read": read.pop("documents", 0), "dropped": dropped, **read},
+        "documents": {"read": read.pop("documents_read", read.get("documents", 0)), "dropped": dict(dropped), **read},
         "splits": splits,
         "shapes": [_shape(split, length, shards) for split, length, shards in _by_shape(manifest)],
         "options": changed_options(manifest.options),

@@ -1,0 +1,97 @@
+"""Choosing a sample of an input: pieces of its files, spread over all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.seeding import generator
+from pipeline.text.plan import Block, Segment
+
+# Pieces are large beside most documents, to which their ends are moved, and many, so that they tell how they differ.
+_PIECE_BYTES, _FEWEST_PIECES, _MOST_PIECES = 1 << 18, 4, 16
+# Of a smaller file the cut may move to the file's end: all of it or nothing would be read.
+_LEAST_CUT = 1 << 21
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample of a plan.
+
+    Attributes:
+        blocks: the pieces, each as a block of its own; one may stand for several draws.
+        draws: how often each was drawn.
+        whole: whether they are all of the plan's blocks, as they are.
+    """
+
+    blocks: tuple[Block, ...]
+    draws: tuple[int, ...]
+    whole: bool
+
+    def total(self, values: Sequence[float], total_bytes: int) -> tuple[float, float]:
+        """What the whole input is estimated to hold.
+
+        Hansen and Hurwitz (1943): what is drawn with probability in proportion to its size estimates the total, without
+        bias, by the mean of value over size.
+
+        Args:
+            values: of each of `blocks`.
+            total_bytes: bytes of text of the whole input.
+
+        Returns:
+            The total, and its standard error as a share of it.
+        """
+        if self.whole:
+            return float(sum(values)), 0.0
+        rates = np.repeat([value / block.bytes for value, block in zip(values, self.blocks, strict=True)], self.draws)
+        mean = float(rates.mean())
+        error = float(rates.std(ddof=1) / np.sqrt(len(rates)) / mean) if mean and len(rates) > 1 else 0.0
+        return mean * total_bytes, error
+
+
+def draw_sample(blocks: Sequence[Block], sample_bytes: int, seed: int) -> Sample:
+    """Draws pieces of a plan: a position in each of as many equal stretches of the input, and what stands there.
+
+    From files that can be cut that is a range of bytes; else all of the plan's segment: a small file, one that is
+    compressed, row groups of Parquet.
+
+    Args:
+        blocks: the plan.
+        sample_bytes: bytes of text to draw; an input that is not larger is taken whole.
+        seed: decides the positions.
+    """
+    segments = [segment for block in blocks for segment in block.segments]
+    ends = np.cumsum([segment.text_bytes for segment in segments])
+    total = int(ends[-1])
+    if total <= sample_bytes:
+        return Sample(tuple(blocks), (1,) * len(blocks), whole=True)
+    rng = generator(seed, "sample")
+    pieces = min(max(sample_bytes // _PIECE_BYTES, _FEWEST_PIECES), _MOST_PIECES)
+    drawn: dict[Segment, int] = {}
+    for stretch in range(pieces):
+        position = int((stretch + rng.random()) * total / pieces)
+        index = int(np.searchsorted(ends, position, side="right"))
+        piece = _piece(segments[index], position - int(ends[index]), max(1, sample_bytes // pieces))
+        drawn[piece] = drawn.get(piece, 0) + 1
+    blocks = tuple(Block(index, (piece,)) for index, piece in enumerate(drawn))
+    return Sample(blocks, tuple(drawn.values()), whole=False)
+
+
+def _piece(segment: Segment, from_end: int, size: int) -> Segment:
+    """The piece of `size` bytes around a position (negative: counted from the segment's end), if it can be cut."""
+    can_be_cut = segment.format != "parquet" and not segment.compression and segment.file_bytes >= _LEAST_CUT
+    if not can_be_cut or segment.text_bytes <= 2 * size:
+        return segment
+    start = min(max(segment.end + from_end - size // 2, segment.start), segment.end - size)
+    return dataclasses.replace(segment, start=start, end=start + size, text_bytes=size)
+
+
+def joined(blocks: Sequence[Block], most_bytes: int) -> Block:
+    """One block of the pieces, as many as it may hold; the first at least."""
+    sizes = list(itertools.accumulate(block.bytes for block in blocks))
+    number = max(1, sum(size <= most_bytes for size in sizes))
+    return Block(0, tuple(segment for block in blocks[:number] for segment in block.segments))
