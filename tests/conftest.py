@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import settings
 
 # As the command line does: TensorFlow's notes on start-up are of no use in a report.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# How long an example takes says nothing on a machine that is busy.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 NOUNS = "river mountain captain ship garden letter window horse doctor village winter stranger lantern harbour".split()

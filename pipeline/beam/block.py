@@ -19,10 +19,10 @@ from pipeline.instances.pairings import make_instances, special_tokens
 from pipeline.manifest import Shard
 from pipeline.records import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
+from pipeline.text.documents import clean_documents
 from pipeline.text.plan import Block
-from pipeline.text.readers import read_documents
-from pipeline.text.sentences import split_sentences
 from pipeline.text.split import is_set_apart
+from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer
 
 SPLITS = ("train", "validation")
@@ -63,7 +63,7 @@ def build_block(block: Block, *, blocks: int, config: CorpusConfig, tokenizer: T
     Args:
         block: the block.
         blocks: how many blocks the plan has.
-        config: the job's options; `format` no longer "auto".
+        config: the job's options.
         tokenizer: the job's tokenizer.
 
     Raises:
@@ -85,10 +85,11 @@ def _read_splits(block: Block, config: CorpusConfig, counts: Counter[str]) -> di
     """The block's documents as lists of sentences, by split."""
     splits: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
     for segment in block.segments:
-        for document in read_documents(segment, config.format, counts):
+        split_sentences = sentence_splitter(config.sentence_splitter, segment.format)
+        for document in clean_documents(segment, config, counts):
             counts["documents"] += 1
             counts["characters"] += len(document)
-            sentences = document.split("\n") if config.format == "bert" else split_sentences(document)
+            sentences = split_sentences(document)
             counts["sentences"] += len(sentences)
             apart = is_set_apart(document, config.validation_fraction, config.seed)
             splits[SPLITS[apart]].append(sentences)

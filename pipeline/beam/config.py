@@ -12,19 +12,23 @@ from pipeline.errors import ConfigError
 from pipeline.instances.pairings import PAIRINGS, has_pairs
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
 from pipeline.records import RecordSpec
-from pipeline.text.readers import FORMATS
+from pipeline.text.config import TextConfig
+from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
 
 _BERT = "google-research/bert create_pretraining_data.py"
 
 
-@dataclass(frozen=True)
-class CorpusConfig:
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig(TextConfig):
     """Every option that decides the bytes of a corpus."""
 
-    input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
     vocab: str = option("", "vocabulary: a WordPiece token a line, or a SentencePiece model")
-    format: str = option("auto", "format of the text; auto looks at the first file", choices=("auto", *FORMATS))
+    sentence_splitter: str = option(
+        "auto",
+        f"{'; '.join(f'{name}: {what}' for name, what in SPLITTERS.items())}; or"
+        " package.module:function, from a document to the list of its sentences",
+    )
     lower_case: bool | None = option(
         None,
         "lower-case and strip accents; by default, if the vocabulary has no capital letter and does not fold case",
@@ -67,18 +71,15 @@ class CorpusConfig:
         choices=("v1", "v2"),
     )
     compression: str = option("none", "compression of the shards", choices=("none", "gzip"))
-    block_bytes: int = option(
-        0, "bytes of text in a block, which makes one shard; 0 chooses 4 to 32 MiB by the input's size", minimum=0
-    )
     seed: int = option(12345, "seed of all that is drawn", source=_BERT)
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        for name in ("input", "output", "vocab"):
+        self.check_text()
+        for name in ("output", "vocab"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")
-        if 0 < self.block_bytes < 1024:
-            raise ConfigError("block_bytes must be 0 or at least 1024", received=self.block_bytes)
+        check_sentence_splitter(self.sentence_splitter)
         if self.max_seq_length > 32768:
             raise ConfigError("max_seq_length must be at most 32768", received=self.max_seq_length)
         if self.bins and (list(self.bins) != sorted(set(self.bins)) or self.bins[-1] != self.max_seq_length):

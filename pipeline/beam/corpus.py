@@ -25,8 +25,9 @@ from pipeline.version import __version__
 
 WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
 _RUN_NAME = "run.json"
-# What does not change a byte of the output: where it goes, and where the vocabulary lay (its contents count).
-_NOT_IN_KEY = ("output", "vocab", "input")
+# What does not change a byte of the output: where it goes, where the vocabulary lay (its contents count), and whether
+# the formats that the plan holds were given or found out.
+_NOT_IN_KEY = ("output", "vocab", "input", "format")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +66,8 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
     """
     vocabulary = read_vocabulary(config.vocab)
     tokenizer = make_tokenizer(vocabulary, name=config.vocab, lower_case=config.lower_case)
-    plan = plan_inputs(config.input, config.format, config.block_bytes)
-    config = dataclasses.replace(
-        config, format=plan.format, block_bytes=plan.block_bytes, lower_case=tokenizer.lower_case
-    )
+    plan = plan_inputs(config)
+    config = dataclasses.replace(config, block_bytes=plan.block_bytes, lower_case=tokenizer.lower_case)
     options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
     identity = [options, hashlib.sha256(vocabulary).hexdigest(), plan.files, __version__]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
@@ -204,7 +203,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
         job.work.clear()
         raise InputError(
             f"The corpus would hold no training example: {_where_it_went(statistics)}",
-            do="Check the input, its --format, the vocabulary and --validation-fraction",
+            do="Check the input, its --format, --cleaning, the vocabulary and --validation-fraction",
         )
     tokenizer = job.tokenizer().describe()
     manifest = Manifest(
@@ -212,7 +211,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
         options=to_dict(job.config),
         spec=job.config.specs()[-1],
         tokenizer=tokenizer,
-        inputs=tuple(info._asdict() for info in plan.files),
+        inputs=plan.describe(),
         shards=tuple(shards),
         statistics=statistics,
         versions=_versions(),
@@ -235,6 +234,7 @@ def summarize(shards: Iterable[Shard], results: Iterable[BlockResult]) -> dict[s
         for name, counts in result.counts.items():
             totals[name].update(counts)
     statistics: dict[str, Any] = {name: dict(sorted(counts.items())) for name, counts in totals.items()}
+    statistics["text"] = _with_drops(statistics["text"])
     bytes_of = Counter[str]()
     for shard in shards:
         bytes_of[shard.split] += shard.bytes
@@ -254,20 +254,28 @@ def summarize(shards: Iterable[Shard], results: Iterable[BlockResult]) -> dict[s
     return statistics
 
 
+def _with_drops(counts: dict[str, int]) -> dict[str, Any]:
+    """What was counted of the text, with the documents dropped for each reason together, under "dropped"."""
+    kept = {name: count for name, count in counts.items() if not name.startswith("dropped/")}
+    dropped = {name.removeprefix("dropped/"): count for name, count in counts.items() if name not in kept}
+    read = kept.get("documents", 0) + sum(dropped.values())
+    return kept | {"documents_read": read, "dropped": dropped}
+
+
 def _share(part: int, whole: int) -> float:
     return round(part / whole, 6) if whole else 0.0
 
 
 def _where_it_went(statistics: dict[str, Any]) -> str:
     text, train = statistics["text"], statistics["train"]
-    if not text.get("documents"):
+    if not text["documents_read"]:
         return "the input holds no document, only white space"
-    if not train.get("documents"):
-        return (
-            f"of {text['documents']:,} documents, {train.get('documents_dropped_without_token', 0):,} hold no token and"
-            f" {statistics['validation'].get('documents', 0):,} fell to the validation shards"
-        )
-    return f"{train['documents']:,} documents gave none"
+    if train.get("documents"):
+        return f"{train['documents']:,} documents gave none"
+    lost = [f"{count:,} were dropped ({reason})" for reason, count in text["dropped"].items()]
+    lost.append(f"{train.get('documents_dropped_without_token', 0):,} hold no token")
+    lost.append(f"{statistics['validation'].get('documents', 0):,} fell to the validation shards")
+    return f"of {text['documents_read']:,} documents, {', '.join(lost[:-1])} and {lost[-1]}"
 
 
 def _versions() -> dict[str, str]:

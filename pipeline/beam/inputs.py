@@ -1,15 +1,23 @@
-"""What a job reads: its files, their format, and the plan that cuts them into blocks."""
+"""What a job reads: its files, their formats, and the plan that cuts them into blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline import files
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.files import FileInfo
-from pipeline.text.plan import Block, default_block_bytes, plan_blocks
-from pipeline.text.readers import sniff_format
+from pipeline.text.config import TextConfig
+from pipeline.text.formats import format_and_compression
+from pipeline.text.parquet_reader import text_bytes_of_row_groups
+from pipeline.text.plan import Block, InputFile, default_block_bytes, plan_blocks
+from pipeline.text.sniffing import sniff_formats
+
+_FOOTERS_AT_ONCE = 16  # On object stores, reading a footer is mostly waiting.
 
 
 @dataclass(frozen=True)
@@ -18,14 +26,12 @@ class InputPlan:
 
     Attributes:
         files: the input files, in the order of the plan.
-        format: their format; never "auto".
-        detected: whether the format was found out by looking.
+        detected: whether the formats were found out by names and by looking.
         block_bytes: the size of a block; never 0.
         blocks: the plan.
     """
 
-    files: tuple[FileInfo, ...]
-    format: str
+    files: tuple[InputFile, ...]
     detected: bool
     block_bytes: int
     blocks: tuple[Block, ...]
@@ -33,36 +39,62 @@ class InputPlan:
     @property
     def bytes(self) -> int:
         """Bytes of input."""
-        return sum(info.bytes for info in self.files)
+        return sum(file.bytes for file in self.files)
+
+    def describe(self) -> tuple[dict[str, Any], ...]:
+        """The input files, as a manifest lists them."""
+        return tuple(
+            {"path": file.path, "bytes": file.bytes, "format": file.format}
+            | ({"compression": file.compression} if file.compression else {})
+            for file in self.files
+        )
 
     def __str__(self) -> str:
+        formats = Counter(" ".join(filter(None, (file.format, file.compression))) for file in self.files)
         return (
-            f"{len(self.files):,} file{'s' * (len(self.files) != 1)}, {self.bytes / 1e6:,.1f} MB of text,"
-            f" format {self.format}{' (detected; --format says otherwise)' * self.detected},"
-            f" {len(self.blocks):,} block{'s' * (len(self.blocks) != 1)}"
+            f"{_count(len(self.files), 'file')}, {self.bytes / 1e6:,.1f} MB, format {', '.join(sorted(formats))}"
+            f"{' (detected; --format says otherwise)' * self.detected}, {_count(len(self.blocks), 'block')}"
         )
 
 
-def plan_inputs(patterns: Sequence[str], text_format: str, block_bytes: int) -> InputPlan:
+def plan_inputs(config: TextConfig) -> InputPlan:
     """Lists the inputs and plans their blocks.
 
     Args:
-        patterns: files, directories and globs.
-        text_format: a key of `pipeline.text.readers.FORMATS`, or "auto".
-        block_bytes: the size of a block, or 0.
+        config: which input, in which format, and the size of a block.
 
     Raises:
-        InputError: if a pattern names no file, or all files are empty.
+        InputError: if a pattern names no file, all files are empty, or one is not in its format.
+        ConfigError: if a file cannot be in the format that is asked for.
     """
-    inputs = tuple(files.match(patterns))
-    total = sum(info.bytes for info in inputs)
+    found = files.match(config.input)
+    inputs = [info for info in found if info.bytes]
+    if not inputs:
+        raise InputError("The input must hold text", received=f"{_count(len(found), 'empty file')} ({found[0].path})")
+    detected = config.format == "auto"
+    formats = sniff_formats([info.path for info in inputs]) if detected else [config.format] * len(inputs)
+    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+        described = tuple(pool.map(_describe, inputs, formats, itertools.repeat(config.text_field)))
+    total = sum(file.text_bytes for file in described)
     if not total:
-        raise InputError(
-            "The input must hold text",
-            received=f"{len(inputs)} empty file{'s' * (len(inputs) != 1)} ({inputs[0].path})",
+        raise InputError("The input must hold text", received="Parquet files without rows")
+    block_bytes = config.block_bytes or default_block_bytes(total)
+    return InputPlan(described, detected, block_bytes, tuple(plan_blocks(described, block_bytes)))
+
+
+def _describe(info: FileInfo, text_format: str, text_field: str) -> InputFile:
+    named, compression = format_and_compression(info.path)
+    if text_format == "parquet" and compression:
+        raise ConfigError(f"{info.path}: Parquet compresses within, and cannot be read compressed as a whole")
+    if named == "parquet" and text_format != "parquet":
+        raise ConfigError(
+            f"{info.path} must be read as Parquet, as its name says",
+            received=f"--format {text_format}",
+            do="Leave --format out: each file then has its own format, by its name",
         )
-    detected = text_format == "auto"
-    if detected:
-        text_format = sniff_format(next(info.path for info in inputs if info.bytes))
-    block_bytes = block_bytes or default_block_bytes(total)
-    return InputPlan(inputs, text_format, detected, block_bytes, tuple(plan_blocks(inputs, block_bytes)))
+    row_groups = text_bytes_of_row_groups(info.path, text_field) if text_format == "parquet" else ()
+    return InputFile(info.path, info.bytes, text_format, compression, row_groups)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -7,21 +7,19 @@ from dataclasses import dataclass
 
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
-from pipeline.text.readers import FORMATS
+from pipeline.text.config import TextConfig
 from pipeline.tokenizers.learning import KINDS
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS, is_reserved
 
 _BERT = "google-research/bert create_pretraining_data.py"
 
 
-@dataclass(frozen=True)
-class VocabConfig:
+@dataclass(frozen=True, kw_only=True)
+class VocabConfig(TextConfig):
     """Every option that decides the bytes of a learned vocabulary."""
 
-    input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
     output: str = option("", "vocabulary file to write; beside it, a .json that says from what, and how well it covers")
     kind: str = option("wordpiece", "; ".join(f"{k}: {v}" for k, v in KINDS.items()), choices=tuple(KINDS))
-    format: str = option("auto", "format of the text; auto looks at the first file", choices=("auto", *FORMATS))
     vocab_size: int = option(
         30522, "entries of the vocabulary, special tokens included", minimum=100, maximum=1 << 20, source=_BERT
     )
@@ -57,14 +55,13 @@ class VocabConfig:
         "distinct words to keep, of a block and in all, the most frequent: bounds memory",
         minimum=1000,
     )
-    block_bytes: int = option(0, "bytes of text counted at a time; 0 chooses 4 to 32 MiB", minimum=0)
     seed: int = option(12345, "seed of the choice of documents to hold out")
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        for name in ("input", "output"):
-            if not getattr(self, name):
-                raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")
+        self.check_text()
+        if not self.output:
+            raise ConfigError("output is needed", do="Set --output, or output in the config file")
         if self.kind == "wordpiece" and self.byte_fallback:
             raise ConfigError("byte_fallback needs kind unigram or bpe", received=f"kind {self.kind}")
         if self.kind != "wordpiece" and self.min_count != VocabConfig.min_count:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import sys
@@ -88,9 +87,8 @@ def make_vocabulary(
     Raises:
         UserError: for whatever the user can put right.
     """
-    plan = plan_inputs(config.input, config.format, config.block_bytes)
+    plan = plan_inputs(config)
     print(plan, file=sys.stderr, flush=True)
-    config = dataclasses.replace(config, format=plan.format)
     learned, held_out = _count_words(config, plan, beam_args, workers, show_progress)
     if not learned.words:
         raise InputError(
@@ -117,7 +115,7 @@ def make_vocabulary(
         "sha256": hashlib.sha256(data).hexdigest(),
         "entries": tokenizer.vocab_size,
         "options": {name: value for name, value in to_dict(config).items() if name not in ("input", "output")},
-        "inputs": [info._asdict() for info in plan.files],
+        "inputs": plan.describe(),
         "learned_from": learned.describe(),
         "held_out": held_out.describe() | (_measures(report) if report else {}),
         "version": __version__,
@@ -188,7 +186,7 @@ def _readable(held_out: TextCounts, report: CoverageReport | None) -> str:
     """What is printed of the coverage of held-out text."""
     if report is None:
         return "No text was held out to judge it on; --held-out-fraction sets how much is."
-    lost = "  ".join(f"{char} {count:,}" for char, count in list(report.unknown_characters.items())[:_SHOWN_CHARACTERS])
+    lost = "  ".join(f"{char!r} {count:,}" for char, count in list(report.unknown_characters.items())[:_SHOWN_CHARACTERS])
     return "\n".join(
         [
             f"On held-out text, {_summary(held_out)}:",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 
 from pipeline import files
+from pipeline.text.documents import clean_documents
 from pipeline.text.plan import Block
-from pipeline.text.readers import read_documents
 from pipeline.text.split import is_set_apart
 from pipeline.tokenizers.learning import most_frequent, word_splitter
 
@@ -65,7 +65,7 @@ class _CountBlockFn(beam.DoFn):
         documents = [0, 0]
         try:
             for segment in block.segments:
-                for document in read_documents(segment, config.format, Counter()):
+                for document in clean_documents(segment, config, Counter()):
                     held_out = is_set_apart(document, config.held_out_fraction, config.seed)
                     documents[held_out] += 1
                     # Every tokenizer is judged on the same words: those that white space separates.

@@ -21,9 +21,8 @@ from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import make_corpus
 from pipeline.beam.work import WorkFolder
 from pipeline.errors import CorpusError, InputError, OutputError
-from pipeline.files import FileInfo
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.text.plan import plan_blocks
+from pipeline.text.plan import InputFile, plan_blocks
 from pipeline.tokenizers import WordPieceTokenizer, load_tokenizer
 
 Options = Callable[..., CorpusConfig]
@@ -72,9 +71,9 @@ def test_the_manifest_is_right(clean: Clean, contents: Contents) -> None:
         assert (shard.max_seq_length, shard.max_predictions_per_seq) == (S, P)
     assert manifest.tokenizer.sha256 == found["vocab.txt"]
     assert manifest.inputs == tuple(
-        {"path": str(path), "bytes": path.stat().st_size} for path in sorted((folder.parent / "texts").iterdir())
+        {"path": str(path), "bytes": path.stat().st_size, "format": "bert"}
+        for path in sorted((folder.parent / "texts").iterdir())
     )
-    assert manifest.options["format"] == "bert"  # Found out.
     assert manifest.options["lower_case"] is True
     assert manifest.options["seed"] == 12345
     assert manifest.versions["tensorflow"] == tf.__version__
@@ -419,7 +418,7 @@ def test_blocks_that_fail_are_reported_and_the_others_are_kept(
 ) -> None:
     path = Path(text_files) / "one.txt"
     data = path.read_bytes()
-    blocks, failing = len(clean[1].split("train")), len(plan_blocks([FileInfo(str(path), len(data))], 6000))
+    blocks, failing = len(clean[1].split("train")), len(plan_blocks([InputFile(str(path), len(data))], 6000))
     assert 1 < failing < blocks - 1
     with pytest.MonkeyPatch.context() as patch:
         run_after(lambda: os.truncate(path, len(data) - 1), patch)
@@ -465,12 +464,40 @@ def test_text_without_a_document_leaves_nothing(options: Options, tmp_path: Path
 def test_documents_without_tokens_are_counted(options: Options, tmp_path: Path) -> None:
     path = tmp_path / "odd.txt"
     path.write_text("\u200b\u200b\n\n\x01\x02\n\n" * 20)
+    config = options(input=(str(path),), format="bert", validation_fraction=0, cleaning="none")
     with pytest.raises(InputError, match="of 40 documents, 40 hold no token and 0 fell to the validation shards"):
-        make_corpus(options(input=(str(path),), format="bert", validation_fraction=0), show_progress=False)
+        make_corpus(config, show_progress=False)
     path.write_text("\u200b\u200b\n\nThe river opens.\n\n")
-    manifest = make_corpus(options(input=(str(path),), format="bert", validation_fraction=0), show_progress=False)
+    manifest = make_corpus(config, show_progress=False)
     assert manifest.statistics["train"]["documents_dropped_without_token"] == 1
     assert manifest.statistics["train"]["documents"] == 1
+
+
+def test_documents_dropped_while_cleaning_are_counted_by_reason(options: Options, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    lines = ['{"text": "12345"}', '{"text": ""}', '{"text": null}', "not JSON"] * 10
+    path.write_text("\n".join(lines))
+    config = options(input=(str(path),), on_bad_text="drop", validation_fraction=0)
+    reasons = ", ".join(f"10 were dropped ({reason})" for reason in ("bad_json", "empty", "few_letters", "no_text"))
+    with pytest.raises(InputError) as caught:
+        make_corpus(config, show_progress=False)
+    assert f"of 40 documents, {reasons}, 0 hold no token and 0 fell to the validation shards" in str(caught.value)
+    path.write_text("\n".join([*lines, '{"text": "The river opens. The window follows."}']))
+    text = make_corpus(config, show_progress=False).statistics["text"]
+    assert text["dropped"] == {"bad_json": 10, "empty": 10, "few_letters": 10, "no_text": 10}
+    assert (text["documents_read"], text["documents"], text["sentences"]) == (41, 1, 2)
+
+
+def test_a_sentence_splitter_of_ones_own(options: Options, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("The river; the window; the door.\n\nThe lantern; the ship.\n")
+    splitter = f"{_at_semicolons.__module__}:{_at_semicolons.__name__}"
+    config = options(input=(str(path),), format="lines", sentence_splitter=splitter, validation_fraction=0)
+    assert make_corpus(config, show_progress=False).statistics["text"]["sentences"] == 5
+
+
+def _at_semicolons(document: str) -> list[str]:
+    return document.split(";")
 
 
 def test_the_key_covers_what_decides_the_bytes(
@@ -492,6 +519,13 @@ def test_the_key_covers_what_decides_the_bytes(
             key(**{name: value})
             for name, value in {
                 "format": "lines",
+                "text_field": "body",
+                "document_separator": "---",
+                "on_bad_text": "drop",
+                "cleaning": "strict",
+                "min_document_chars": 2,
+                "max_document_chars": 10**6,
+                "sentence_splitter": "none",
                 "lower_case": False,
                 "max_seq_length": 64,
                 "max_predictions_per_seq": 9,
@@ -519,6 +553,6 @@ def test_the_vocabulary_beside_the_corpus_is_the_one_that_made_it(
     manifest = make()
     assert (Path(options().output) / "vocab.txt").read_bytes() == vocabulary
     made_again = load_tokenizer(manifest.tokenizer, options().output)
-    assert made_again.describe("vocab.txt") == WordPieceTokenizer(vocabulary).describe("vocab.txt")
+    assert made_again.describe() == WordPieceTokenizer(vocabulary).describe()
     data = json.loads((Path(options().output) / "manifest.json").read_text())
     assert data["tokenizer"]["special_ids"] == {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}

@@ -10,7 +10,7 @@ from pipeline.beam.work import WorkFolder
 from pipeline.errors import CorpusError, InputError
 from pipeline.text.plan import Block, Segment
 
-BLOCKS = [Block(i, (Segment("x.txt", i, i + 1, 9),)) for i in range(8)]
+BLOCKS = [Block(i, (Segment("x.txt", i, i + 1, 9, 1),)) for i in range(8)]
 
 
 @pytest.fixture

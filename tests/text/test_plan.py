@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.files import FileInfo
-from pipeline.text.plan import Block, Segment, default_block_bytes, plan_blocks
+from pipeline.text.plan import Block, InputFile, Segment, default_block_bytes, plan_blocks
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=30), st.integers(1, 3_000))
 def test_the_plan_covers_every_byte_once_in_order(sizes: list[int], block_bytes: int) -> None:
-    inputs = [FileInfo(f"{i:02d}", size) for i, size in enumerate(sizes)]
+    inputs = [InputFile(f"{i:02d}", size) for i, size in enumerate(sizes)]
     blocks = plan_blocks(inputs, block_bytes)
     segments = [segment for block in blocks for segment in block.segments]
     for info in inputs:
@@ -31,19 +30,19 @@ def test_the_plan_covers_every_byte_once_in_order(sizes: list[int], block_bytes:
 
 
 def test_small_files_share_a_block_and_large_ones_are_cut_evenly() -> None:
-    inputs = [FileInfo("a", 30), FileInfo("b", 0), FileInfo("c", 60), FileInfo("d", 20), FileInfo("e", 250)]
+    inputs = [InputFile("a", 30), InputFile("b", 0), InputFile("c", 60), InputFile("d", 20), InputFile("e", 250)]
     assert plan_blocks(inputs, 100) == [
-        Block(0, (Segment("a", 0, 30, 30), Segment("c", 0, 60, 60))),
-        Block(1, (Segment("d", 0, 20, 20),)),
-        Block(2, (Segment("e", 0, 83, 250),)),
-        Block(3, (Segment("e", 83, 166, 250),)),
-        Block(4, (Segment("e", 166, 250, 250),)),
+        Block(0, (Segment("a", 0, 30, 30, 30), Segment("c", 0, 60, 60, 60))),
+        Block(1, (Segment("d", 0, 20, 20, 20),)),
+        Block(2, (Segment("e", 0, 83, 250, 83),)),
+        Block(3, (Segment("e", 83, 166, 250, 83),)),
+        Block(4, (Segment("e", 166, 250, 250, 84),)),
     ]
 
 
 def test_no_input_is_no_block() -> None:
     assert plan_blocks([], 100) == []
-    assert plan_blocks([FileInfo("a", 0)], 100) == []
+    assert plan_blocks([InputFile("a", 0)], 100) == []
 
 
 @pytest.mark.parametrize(
@@ -51,3 +50,30 @@ def test_no_input_is_no_block() -> None:
 )
 def test_default_block_size(total: int, block: int) -> None:
     assert default_block_bytes(total) == block
+
+
+def test_a_compressed_file_is_one_segment_of_about_four_times_its_bytes() -> None:
+    inputs = [InputFile("a.gz", 10, "lines", "gzip"), InputFile("b", 50), InputFile("c.gz", 90, "jsonl", "gzip")]
+    assert plan_blocks([*inputs, InputFile("d", 40)], 100) == [
+        Block(0, (Segment("a.gz", 0, 10, 10, 40, "lines", "gzip"), Segment("b", 0, 50, 50, 50))),
+        Block(1, (Segment("c.gz", 0, 90, 90, 360, "jsonl", "gzip"),)),
+        Block(2, (Segment("d", 0, 40, 40, 40),)),
+    ]
+
+
+def test_parquet_is_cut_between_row_groups() -> None:
+    def segment(start: int, end: int, text_bytes: int) -> Segment:
+        return Segment("a", start, end, 999, text_bytes, "parquet")
+
+    small, large, none = (
+        InputFile("a", 999, "parquet", row_groups=sizes) for sizes in ((30, 20), (60, 30, 20, 300, 0, 10), ())
+    )
+    assert plan_blocks([small, none, InputFile("b", 50)], 100) == [
+        Block(0, (segment(0, 2, 50), Segment("b", 0, 50, 50, 50)))
+    ]
+    assert plan_blocks([large], 100) == [
+        Block(0, (segment(0, 2, 90),)),
+        Block(1, (segment(2, 3, 20),)),
+        Block(2, (segment(3, 4, 300),)),
+        Block(3, (segment(4, 6, 10),)),
+    ]

@@ -1,0 +1,168 @@
+"""Cleaning documents, and dropping those that teach nothing: each for a reason, and counted.
+
+The rules know no language: they look at characters and lines, never at words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import string
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.text.characters import code_points, letters
+
+# Control characters that separate what they stand between.
+_SEPARATING = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ASCII_CONTROL = bytes({*range(0x20), 0x7F} - {*b"\t\n"})
+_NOT_ASCII_LETTERS = bytes({*range(256)} - {*string.ascii_letters.encode()})
+
+
+@dataclass(frozen=True)
+class CleaningRules:
+    """What is done to documents, and which are dropped.
+
+    Attributes:
+        summary: the rules in a few words.
+        normalize: whether to remove control characters and byte order marks, and to compose characters (Unicode's NFC).
+        min_chars: shorter documents are dropped, "too_short".
+        max_chars: longer documents are dropped, "too_long"; 0 for no limit.
+        max_repeated_share: documents with more of their characters in lines that repeat an earlier one are dropped,
+            "repeated_lines".
+        min_letter_share: documents with fewer letters (and marks, which Indic scripts write vowels with) among the
+            characters that are not white space are dropped, "few_letters".
+    """
+
+    summary: str
+    normalize: bool
+    min_chars: int
+    max_chars: int
+    max_repeated_share: float
+    min_letter_share: float
+
+
+PRESETS = {
+    "none": CleaningRules("text as it is", False, 1, 0, 1.0, 0.0),
+    "default": CleaningRules(
+        "no control characters, Unicode's NFC; drops what has hardly a letter (under a tenth) or hardly a line that is"
+        " not a repetition (under a tenth)",
+        True,
+        1,
+        0,
+        0.9,
+        0.1,
+    ),
+    # Rae et al., 2021, "Scaling language models" (Gopher), table A1, sets its limits likewise, in words.
+    "strict": CleaningRules(
+        "drops, too, what is under 100 characters, under 60 % letters, or over 30 % repeated lines",
+        True,
+        100,
+        0,
+        0.3,
+        0.6,
+    ),
+}
+
+
+def cleaning_rules(preset: str, *, min_chars: int | None = None, max_chars: int | None = None) -> CleaningRules:
+    """The rules of a preset, with limits of one's own.
+
+    Args:
+        preset: a key of `PRESETS`.
+        min_chars: least characters of a document; None for the preset's.
+        max_chars: most characters of a document; None for the preset's.
+    """
+    rules = PRESETS[preset]
+    return dataclasses.replace(
+        rules,
+        min_chars=rules.min_chars if min_chars is None else min_chars,
+        max_chars=rules.max_chars if max_chars is None else max_chars,
+    )
+
+
+def clean_document(document: str, rules: CleaningRules, *, drop_bad_text: bool, counts: Counter[str]) -> str | None:
+    """Cleans a document.
+
+    Args:
+        document: the text, a paragraph or sentence a line; what was not UTF-8 as surrogates (`surrogateescape`).
+        rules: what to do.
+        drop_bad_text: whether to drop a document that holds a surrogate; else U+FFFD takes the surrogate's place.
+        counts: gets "bad_text_documents", "characters_replaced" (by U+FFFD), "characters_removed" (control characters),
+            "documents_composed" (changed by NFC), and "dropped/..." for the reason of a drop: "bad_text", "empty",
+            "too_short", "too_long", "repeated_lines", "few_letters".
+
+    Returns:
+        The clean document, or None if it is dropped.
+    """
+    data = document.encode("utf-8", "surrogatepass")
+    # A surrogate begins with this byte, which hardly any other character outside Korean does.
+    if b"\xed" in data and (surrogates := len(_SURROGATE.findall(document))):
+        counts["bad_text_documents"] += 1
+        if drop_bad_text:
+            counts["dropped/bad_text"] += 1
+            return None
+        counts["characters_replaced"] += surrogates
+        document = _SURROGATE.sub("\ufffd", document)
+        data = document.encode()
+    if rules.normalize:
+        normalized = _normalized(document, data, counts)
+        if normalized is not document:
+            document, data = normalized, normalized.encode()
+    if reason := _reason_to_drop(document, data, rules):
+        counts[f"dropped/{reason}"] += 1
+        return None
+    return document
+
+
+def _normalized(document: str, data: bytes, counts: Counter[str]) -> str:
+    """Without control characters, composed; the same object if nothing changed."""
+    if len(data.translate(None, _ASCII_CONTROL)) < len(data) or (not document.isascii() and _CONTROL.search(document)):
+        before = len(document)
+        document = _CONTROL.sub("", _SEPARATING.sub(" ", document))
+        counts["characters_removed"] += before - len(document)
+        document = "\n".join(filter(None, map(str.strip, document.split("\n"))))
+    if not unicodedata.is_normalized("NFC", document):
+        document = unicodedata.normalize("NFC", document)
+        counts["documents_composed"] += 1
+    return document
+
+
+def _reason_to_drop(document: str, data: bytes, rules: CleaningRules) -> str:
+    if not document:
+        return "empty"
+    if len(document) < rules.min_chars:
+        return "too_short"
+    if rules.max_chars and len(document) > rules.max_chars:
+        return "too_long"
+    if rules.max_repeated_share < 1 and repeated_share(document) > rules.max_repeated_share:
+        return "repeated_lines"
+    if rules.min_letter_share and _has_few_letters(document, data, rules.min_letter_share):
+        return "few_letters"
+    return ""
+
+
+def repeated_share(document: str) -> float:
+    """The share of a document's characters in lines that repeat an earlier line."""
+    lines = document.split("\n")
+    first = set(lines)
+    if len(first) == len(lines):
+        return 0.0
+    return 1 - sum(map(len, first)) / sum(map(len, lines))
+
+
+def letter_share(document: str) -> float:
+    """The share of letters, marks among them, in a document's characters but spaces and line ends."""
+    visible = len(document) - document.count(" ") - document.count("\n")
+    return np.count_nonzero(letters()[code_points(document)]) / visible if visible else 0.0
+
+
+def _has_few_letters(document: str, data: bytes, least: float) -> bool:
+    """Whether `letter_share` is below `least`; mostly, ASCII's letters answer that alone, and at once."""
+    enough = len(data.translate(None, _NOT_ASCII_LETTERS)) >= least * len(document)
+    return not enough and letter_share(document) < least

@@ -1,0 +1,71 @@
+"""The options that say what text is read, and how: shared by every job that reads raw text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.config import option
+from pipeline.errors import ConfigError
+from pipeline.text.cleaning import PRESETS, CleaningRules, cleaning_rules
+from pipeline.text.formats import FORMATS
+from pipeline.text.separators import separators
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """Every option that decides which documents are read from the input."""
+
+    input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
+    format: str = option(
+        "auto",
+        "format of the text; auto goes by the names .jsonl, .ndjson, .json and .parquet, and looks into a few files of"
+        f" other names. {'; '.join(f'{k}: {v}' for k, v in FORMATS.items())}",
+        choices=("auto", *FORMATS),
+    )
+    text_field: str = option("text", "field of JSON, or column of Parquet, that holds the text; a.b.c for nested ones")
+    document_separator: str = option(
+        "",
+        r"what stands between documents of text: a line of its own such as <|endoftext|>, or, with \n for line ends,"
+        r" any text: '\n' makes every line a document; by default, blank lines",
+    )
+    on_bad_text: str = option(
+        "replace",
+        "what is not UTF-8, replace: becomes U+FFFD, drop: drops its document; lines of JSON without text,"
+        " replace: end the job, drop: are dropped",
+        choices=("replace", "drop"),
+    )
+    cleaning: str = option(
+        "default", "; ".join(f"{name}: {rules.summary}" for name, rules in PRESETS.items()), choices=tuple(PRESETS)
+    )
+    min_document_chars: int | None = option(
+        None, "documents of fewer characters are dropped; by default, as cleaning says", minimum=1
+    )
+    max_document_chars: int | None = option(
+        None, "documents of more characters are dropped; by default, as cleaning says", minimum=1
+    )
+    block_bytes: int = option(
+        0, "bytes of text in a block, the unit of work; 0 chooses 4 to 32 MiB by the input's size", minimum=0
+    )
+
+    def check_text(self) -> None:
+        """Checks what `check_ranges` does not.
+
+        Raises:
+            ConfigError: for options that cannot be.
+        """
+        if not self.input:
+            raise ConfigError("input is needed", do="Set --input, or input in the config file")
+        if 0 < self.block_bytes < 1024:
+            raise ConfigError("block_bytes must be 0 or at least 1024", received=self.block_bytes)
+        if not self.text_field:
+            raise ConfigError("text_field must name a field", received="an empty name")
+        rules = self.cleaning_rules()
+        if rules.max_chars and rules.max_chars < rules.min_chars:
+            raise ConfigError(
+                f"max_document_chars must be at least min_document_chars ({rules.min_chars})", received=rules.max_chars
+            )
+        separators("lines", self.document_separator)
+
+    def cleaning_rules(self) -> CleaningRules:
+        """How documents are cleaned."""
+        return cleaning_rules(self.cleaning, min_chars=self.min_document_chars, max_chars=self.max_document_chars)

@@ -1,0 +1,33 @@
+"""The documents of a block: read, cleaned, counted. What every job that reads text begins with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pipeline.text.cleaning import clean_document
+from pipeline.text.config import TextConfig
+from pipeline.text.plan import Segment
+from pipeline.text.readers import read_documents
+
+
+def clean_documents(segment: Segment, config: TextConfig, counts: Counter[str]) -> Iterator[str]:
+    """Reads and cleans the documents that begin in a segment.
+
+    Args:
+        segment: which part of which file.
+        config: the options.
+        counts: gets what `read_documents` and `clean_document` count.
+
+    Yields:
+        Documents, each of at least one character, their paragraphs (or sentences) lines of their own.
+
+    Raises:
+        InputError: if the file cannot be read, is not as planned, or not in its format.
+    """
+    rules = config.cleaning_rules()
+    drop_bad_text = config.on_bad_text == "drop"
+    for document in read_documents(segment, config, counts):
+        clean = clean_document(document, rules, drop_bad_text=drop_bad_text, counts=counts)
+        if clean is not None:
+            yield clean

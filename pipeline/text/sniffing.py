@@ -1,0 +1,75 @@
+"""Telling the formats of files: by their names, and of text by looking at it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from pipeline import files
+from pipeline.text.compression import read_decompressed
+from pipeline.text.formats import format_and_compression
+
+_SNIFF_BYTES = 1 << 16
+_SNIFFED_FILES = 5
+_SENTENCE_END = re.compile(r"[.!?…。！？।؟:;\"”’'»)\]]$")
+_INNER_SENTENCE = re.compile(r"[.!?…][\"”’')\]]*\s+[\"“‘'(\[]*[A-ZÀ-Þ]|[。！？।؟].")
+
+
+def sniff_formats(paths: Sequence[str]) -> list[str]:
+    """Tells the formats of files.
+
+    Args:
+        paths: the files.
+
+    Returns:
+        A key of `pipeline.text.formats.FORMATS` for each: by its name, or, for text, the one that most of a few files
+        spread over all are in. One input is text of one kind, and a few files know better than a single odd one.
+
+    Raises:
+        InputError: if a file that is looked at cannot be read.
+    """
+    formats = [format_and_compression(path)[0] for path in paths]
+    unnamed = [path for path, name in zip(paths, formats, strict=True) if not name]
+    looked_at = unnamed[:: -(-len(unnamed) // _SNIFFED_FILES)] if unnamed else []
+    seen = Counter(map(sniff_format, looked_at))
+    text_format = seen.most_common(1)[0][0] if seen else ""
+    return [name or text_format for name in formats]
+
+
+def sniff_format(path: str) -> str:
+    """Tells which of `pipeline.text.formats.TEXT_FORMATS` a file of text is in, from its first 64 KiB.
+
+    Lines that mostly do not end as sentences do are wrapped prose, unless each stands for a whole paragraph; groups
+    of lines that do are documents, of sentences or, where most lines hold several, of paragraphs.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    data = _head(path)
+    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if len(data) == _SNIFF_BYTES and len(lines) > 1:
+        lines.pop()  # Cut off.
+    full = [line for line in map(str.strip, lines) if line]
+    if not full:
+        return "wrapped"
+    ended = sum(bool(_SENTENCE_END.search(line)) for line in full) / len(full)
+    if ended < 0.6 and sum(len(line) > 200 for line in full) < 0.2 * len(full):
+        return "wrapped"
+    several = sum(bool(_INNER_SENTENCE.search(line)) for line in full) / len(full)
+    return "lines" if several > 0.3 else "bert"
+
+
+def _head(path: str) -> bytes:
+    """The first 64 KiB of a file, decompressed."""
+    compression = format_and_compression(path)[1]
+    if not compression:
+        with files.open_read(path) as stream:
+            return stream.read(_SNIFF_BYTES)
+    head = b""
+    for chunk in read_decompressed(path, compression):
+        head += chunk
+        if len(head) >= _SNIFF_BYTES:
+            break
+    return head[:_SNIFF_BYTES]
