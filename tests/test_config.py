@@ -82,6 +82,7 @@ def test_values_are_taken_as_their_type_where_that_loses_nothing(values: dict[st
         ({"paths": ["a", 3]}, r"paths\[1\] must be of type str"),
         ({"extra": [1]}, "extra must be a mapping"),
         ({"either": 1.5}, "either must be"),
+        ({"either": None}, "either must be"),
         ({"stepps": 3}, "no option stepps. Did you mean steps?"),
         ({"inner": {"nam": "x"}}, r"no option inner\.nam. Did you mean name?"),
         ({"zzz": 1}, "no option zzz. Known are: steps, flag"),

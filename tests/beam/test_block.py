@@ -13,6 +13,7 @@ from pipeline.beam.block import BlockResult, build_block, shard_name
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import plan_corpus
 from pipeline.errors import InputError
+from pipeline.seeding import generator
 from pipeline.text.plan import Block
 
 Options = Callable[..., CorpusConfig]
@@ -43,10 +44,26 @@ def test_a_block_built_again_is_the_same(build: Callable[..., list[BlockResult]]
     assert {path.name: path.read_bytes() for path in Path(options().output).iterdir()} == data
 
 
-def test_blocks_of_the_same_text_draw_differently(
+def test_no_two_draws_share_a_stream(build: Callable[..., list[BlockResult]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs by block, split and copy; masks by block, split, bin and batch."""
+    places: list[tuple[object, ...]] = []
+
+    def recorded(*place: Any) -> Any:
+        places.append(place)
+        return generator(*place)
+
+    monkeypatch.setattr(block_module, "generator", recorded)
+    monkeypatch.setattr(block_module, "_TOKENS_A_BATCH", 7 * 48)
+    blocks = len(build(bins=(40, 48), dupe_factor=3))
+    assert {(seed, purpose) for seed, purpose, *_ in places} == {(12345, p) for p in ("pairs", "shuffle", "mask")}
+    assert len(places) == len(set(places))
+    assert sum(purpose == "pairs" for _, purpose, *_ in places) == blocks * (3 + 1)
+    assert sum(purpose == "mask" for _, purpose, *_ in places) > blocks * 3
+
+
+def test_blocks_of_the_same_text_differ(
     build: Callable[..., list[BlockResult]], tmp_path: Path, bert_text: str
 ) -> None:
-    """The place in the plan is part of what keys the randomness."""
     twice = tmp_path / "twice"
     twice.mkdir()
     for name in ("a.txt", "b.txt"):

@@ -35,7 +35,9 @@ def test_words_are_berts(
     check_words(reference_words, data.draw(any_text), lower_case)
 
 
-@pytest.mark.parametrize("text", ["ὈΔΥΣΣΕΎΣ Σ. ΑΣ ΑΣ.", "á\u0323\u0903\u0301", "x\U0001d165\u0323\U0001d16d", ""])
+@pytest.mark.parametrize(
+    "text", ["ὈΔΥΣΣΕΎΣ Σ. ΑΣ ΑΣ.", "á\u0323\u0903\u0301", "x\U0001d16d\U0001d165", "a\u302e\U00016ff0b", ""]
+)
 def test_what_depends_on_the_neighbours(reference_words: Words, text: str) -> None:
     for lower_case in (False, True):
         check_words(reference_words, text, lower_case)
