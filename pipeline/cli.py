@@ -11,13 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from pipeline.commands import corpus, estimate, inspect, predict, pretrain, sample_corpus, stats, validate, vocab
+from pipeline.commands import corpus, estimate, inspect, predict, pretrain, report, sample_corpus, stats, validate, vocab
 from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from pipeline.errors import UserError
 from pipeline.version import __version__
 
 PROG = "mlm-pipeline"
-_VERBS = (sample_corpus, vocab, estimate, corpus, stats, inspect, validate, pretrain, predict)
+_VERBS = (sample_corpus, vocab, estimate, corpus, stats, inspect, report, validate, pretrain, predict)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

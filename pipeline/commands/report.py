@@ -1,0 +1,35 @@
+"""`report`: a corpus as one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.common import EXIT_OK, Commands, add_command
+
+
+def add(commands: Commands) -> None:
+    """Adds the verb."""
+    summary = "Write a page about a corpus, with pictures: one HTML file that needs nothing else."
+    parser = add_command(commands, "report", _run, summary)
+    parser.add_argument("corpus", metavar="OUT", help="directory of a finished corpus")
+    parser.add_argument("--output", default="report.html", metavar="HTML", help="file to write (default: report.html)")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="training examples to read for what the manifest does not hold, about (default: 20000)",
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pipeline import files
+    from pipeline.errors import ConfigError
+    from pipeline.inspection.report import make_report
+
+    if arguments.examples < 1:
+        raise ConfigError("--examples must be at least 1", received=arguments.examples)
+    page = make_report(arguments.corpus, sample_examples=arguments.examples)
+    files.write_atomically(arguments.output, page.encode())
+    print(f"{arguments.output}: {len(page) / 1000:,.0f} kB")
+    return EXIT_OK

@@ -1,0 +1,74 @@
+"""What a report reads from the shards themselves, because the manifest does not hold it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.inspection.corpus import Corpus
+from pipeline.inspection.examples import Examples
+from pipeline.record_columns import decode_examples, read_serialized
+from pipeline.seeding import generator
+
+
+@dataclass
+class ReportSample:
+    """Counts of a sample of the training examples.
+
+    Attributes:
+        examples: how many examples were read.
+        shards: from how many shards.
+        lengths: int64 `[S + 1]`, examples of each length in tokens.
+        token_counts: int64 `[vocab_size]`, how often each token stands in the text, before masking, specials left out.
+        predicted_at: int64 `[S]`, predictions at each position.
+        tokens_at: int64 `[S]`, tokens that may be predicted at each position.
+    """
+
+    examples: int
+    shards: int
+    lengths: np.ndarray
+    token_counts: np.ndarray
+    predicted_at: np.ndarray
+    tokens_at: np.ndarray
+
+
+def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
+    """Reads the first examples of training shards, the same share of each shard.
+
+    Examples of a shard are in random order. Where there are many shards, a random choice of them is read.
+
+    Args:
+        corpus: the corpus.
+        most_examples: how many to read, about.
+
+    Raises:
+        UserError: if a shard is missing or damaged.
+    """
+    length, manifest = corpus.config.max_seq_length, corpus.manifest
+    shards = [shard for shard in manifest.split("train") if shard.examples]
+    order = generator(corpus.config.seed, "report").permutation(len(shards))
+    # Not fewer than some of a shard: opening it costs more than reading them.
+    each = max(200, most_examples // max(len(shards), 1))
+    chosen = [shards[index] for index in sorted(order[: max(1, most_examples // each)].tolist())]
+    sample = ReportSample(
+        examples=0,
+        shards=len(chosen),
+        lengths=np.zeros(length + 1, np.int64),
+        token_counts=np.zeros(manifest.tokenizer.vocab_size, np.int64),
+        predicted_at=np.zeros(length, np.int64),
+        tokens_at=np.zeros(length, np.int64),
+    )
+    share = min(1.0, most_examples / max(1, sum(shard.examples for shard in chosen)))
+    for shard in chosen:
+        wanted = max(1, round(shard.examples * share))
+        spec = manifest.shard_spec(shard)
+        records = list(itertools.islice(read_serialized(corpus.path(shard)), wanted))
+        examples = Examples.from_columns(decode_examples(spec, records), manifest.tokenizer.special_ids)
+        sample.examples += len(examples)
+        sample.lengths += np.bincount(examples.lengths, minlength=length + 1)
+        sample.token_counts += np.bincount(examples.ids[examples.ordinary], minlength=len(sample.token_counts))
+        sample.predicted_at[: spec.max_seq_length] += examples.predicted.sum(axis=0)
+        sample.tokens_at[: spec.max_seq_length] += examples.ordinary.sum(axis=0)
+    return sample

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cli import main
+from pipeline.inspection.corpus import open_corpus
+from pipeline.inspection.report import make_report
+from pipeline.inspection.report_sample import read_sample
+
+Make = Callable[..., Path]
+STATIC = ["Length of examples", "Padding", "Frequency of tokens", "Documents dropped", "Options", "Shards"]
+MASKS = ["Predictions by position", "What became of predictions"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sections"),
+    [
+        ({}, STATIC + MASKS),
+        ({"masking": "dynamic"}, STATIC),
+        ({"pairing": "sentence-order", "masking_unit": "ngram", "bins": (24, 40, 64)}, STATIC + MASKS),
+        ({"pairing": "full-sentences", "masking_unit": "span", "compression": "gzip"}, STATIC + MASKS),
+    ],
+)
+def test_the_page_needs_nothing_else(make: Make, options: dict[str, object], sections: list[str]) -> None:
+    page = make_report(str(make(**options)), sample_examples=500)
+    assert sorted(re.findall(r"<h2>(.*?)</h2>", page)) == sorted(sections)
+    assert not re.search(r"<script|<link|<img|url\(|https?:", page)
+    assert "prefers-color-scheme: dark" in page
+    assert page.count("<svg") >= len(sections) - 3
+    assert "nan" not in page.replace("name", "")
+
+
+def test_the_page_tells_what_the_manifest_tells(make: Make) -> None:
+    directory = make()
+    manifest = open_corpus(str(directory)).manifest
+    page = make_report(str(directory), sample_examples=500)
+    train = manifest.statistics["train"]
+    assert f"<b>{train['examples']:,}</b><span>train examples" in page
+    assert f"{train['replaced_by_mask_share']:.2%} (expected 80.00%)" in page
+    assert all(f"<td>{shard.name}</td>" in page for shard in manifest.shards)
+    assert re.search(r"From [\d,]+ training examples of \d+ shards", page)
+
+
+def test_the_sample_is_of_all_shards_and_adds_up(make: Make) -> None:
+    corpus = open_corpus(str(make()))
+    whole = read_sample(corpus, 10**9)
+    train = corpus.manifest.statistics["train"]
+    assert whole.examples == whole.lengths.sum() == train["examples"]
+    assert (whole.lengths * np.arange(len(whole.lengths))).sum() == train["tokens"]
+    assert whole.predicted_at.sum() == train["predictions"]
+    assert whole.token_counts.sum() == whole.tokens_at.sum() == train["tokens"] - 3 * train["examples"]
+    part = read_sample(corpus, 400)
+    assert 300 < part.examples < 500
+
+
+def test_the_command(make: Make, tmp_path: Path) -> None:
+    output = tmp_path / "page.html"
+    assert main(["report", str(make()), "--output", str(output), "--examples", "300"]) == 0
+    assert output.read_text().startswith("<!DOCTYPE html>")
+    assert main(["report", str(tmp_path), "--output", str(output)]) == 2
+    assert main(["report", str(make()), "--output", str(output), "--examples", "0"]) == 2
