@@ -52,7 +52,7 @@ class Tokenizer(Protocol):
         """Tokenizes a text in which `MASK` stands for the special token; else as `encode`."""
 
     def describe(self) -> TokenizerDescription:
-        """What a manifest says of this tokenizer; the name of the vocabulary file is the one for a corpus's copy."""
+        """What a manifest says of this tokenizer; `vocab_file` is what a corpus calls its copy of the vocabulary."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text that reads like what was encoded; special tokens are spelled out."""

@@ -17,7 +17,7 @@ KINDS = {
 }
 
 
-def word_splitter(kind: str = "wordpiece", *, lower_case: bool) -> Callable[[str], list[str]]:
+def word_splitter(kind: str, *, lower_case: bool) -> Callable[[str], list[str]]:
     """What cuts text into the words to count for a kind of vocabulary."""
     return BertNormalizer(lower_case=lower_case).words if kind == "wordpiece" else split_sentencepiece_words
 

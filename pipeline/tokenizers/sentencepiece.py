@@ -122,11 +122,11 @@ class SentencePieceTokenizer:
         decomposed = unicodedata.normalize("NFKD", sentence)
         return "".join(char for char in decomposed if not unicodedata.combining(char)).lower()
 
-    def describe(self, vocab_file: str = "spm.model") -> TokenizerDescription:
-        """What a manifest says of this tokenizer, whose model lies in `vocab_file`."""
+    def describe(self) -> TokenizerDescription:
+        """What a manifest says of this tokenizer."""
         return TokenizerDescription(
             kind="sentencepiece",
-            vocab_file=vocab_file,
+            vocab_file="spm.model",
             sha256=self._sha256,
             vocab_size=self.vocab_size,
             lower_case=self.lower_case,

@@ -153,11 +153,11 @@ class WordPieceTokenizer:
             start = end
         return pieces
 
-    def describe(self, vocab_file: str = "vocab.txt") -> TokenizerDescription:
-        """What a manifest says of this tokenizer, whose vocabulary lies in `vocab_file`."""
+    def describe(self) -> TokenizerDescription:
+        """What a manifest says of this tokenizer."""
         return TokenizerDescription(
             kind="wordpiece",
-            vocab_file=vocab_file,
+            vocab_file="vocab.txt",
             sha256=self._sha256,
             vocab_size=self.vocab_size,
             lower_case=self.lower_case,

@@ -64,7 +64,7 @@ def test_what_cannot_be_spelled_is_listed(text: Path) -> None:
     (text / "b.text").write_text(lost)
     _, description, printed = make(text, held_out_fraction=0.3, format="lines")
     assert description["held_out"]["lost_characters"]["ψ"] == 1
-    assert "ψ 1" in printed
+    assert "'ψ' 1" in printed
 
 
 @pytest.mark.parametrize(("kind", "fraction"), [("wordpiece", 0.5), ("unigram", 0.5), ("bpe", 0.0)])
