@@ -86,7 +86,7 @@ def infer_spec(record: bytes, name: str) -> RecordSpec:
     """
     start_tensorflow()
     import tensorflow as tf
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         features = tf.train.Example.FromString(record).features.feature
