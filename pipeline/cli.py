@@ -11,7 +11,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from pipeline.commands import corpus, estimate, inspect, predict, pretrain, report, sample_corpus, stats, validate, vocab
+from pipeline.commands import (
+    corpus,
+    estimate,
+    inspect,
+    predict,
+    pretrain,
+    report,
+    sample_corpus,
+    stats,
+    validate,
+    vocab,
+)
 from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from pipeline.errors import UserError
 from pipeline.version import __version__
