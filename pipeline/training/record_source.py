@@ -104,7 +104,7 @@ def _open_corpus(directory: str, split: str) -> RecordSource:
 def _first_record_spec(path: str) -> RecordSpec:
     """The shape that the first record of a file has."""
     import tensorflow as tf
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         records = list(tf.data.TFRecordDataset(path, compression((path,))).take(1))
