@@ -73,7 +73,8 @@ def estimate_corpus(config: CorpusConfig, *, sample_bytes: int = 8 << 20) -> Est
 
     Args:
         config: the job's options; `output` is not touched.
-        sample_bytes: bytes of text to read, about; an input that is not larger is done whole, and predicted exactly.
+        sample_bytes: bytes of text to read, about; an input that is not larger is done whole, and
+            predicted exactly but for deduplication.
 
     Raises:
         UserError: for whatever would stop the job too.
@@ -162,7 +163,7 @@ def render_estimate(estimate: Estimate, workers: int) -> str:
         rows.append((what, _duration(estimate.run_seconds(number)), ""))
     rows.append(("memory of a worker", size(estimate.worker_bytes), ""))
     basis = (
-        "all of the input was processed: the counts are exact"
+        "all of the input was processed: the counts are exact, but for what deduplication drops"
         if estimate.whole
         else f"{size(estimate.sample_bytes)} of {size(estimate.input_bytes)} of text was processed;"
         " ± is two standard errors.\nAssumes that documents fall to the validation split by their share, and that"
