@@ -186,7 +186,9 @@ def _readable(held_out: TextCounts, report: CoverageReport | None) -> str:
     """What is printed of the coverage of held-out text."""
     if report is None:
         return "No text was held out to judge it on; --held-out-fraction sets how much is."
-    lost = "  ".join(f"{char!r} {count:,}" for char, count in list(report.unknown_characters.items())[:_SHOWN_CHARACTERS])
+    lost = "  ".join(
+        f"{char!r} {count:,}" for char, count in list(report.unknown_characters.items())[:_SHOWN_CHARACTERS]
+    )
     return "\n".join(
         [
             f"On held-out text, {_summary(held_out)}:",
