@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,14 @@ def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_in
     return f"{split}{length}-{index:05d}-of-{blocks:05d}.tfrecord" + (".gz" if config.compression == "gzip" else "")
 
 
-def build_block(block: Block, *, blocks: int, config: CorpusConfig, tokenizer: Tokenizer) -> BlockResult:
+def build_block(
+    block: Block,
+    *,
+    blocks: int,
+    config: CorpusConfig,
+    tokenizer: Tokenizer,
+    duplicates: Mapping[int, str] = MappingProxyType({}),
+) -> BlockResult:
     """Reads a block and writes its shards.
 
     Args:
@@ -65,12 +74,13 @@ def build_block(block: Block, *, blocks: int, config: CorpusConfig, tokenizer: T
         blocks: how many blocks the plan has.
         config: the job's options.
         tokenizer: the job's tokenizer.
+        duplicates: the documents of the block to drop: by number, in the order of `clean_documents`, why.
 
     Raises:
         UserError: if the input cannot be read or a shard cannot be written.
     """
     text_counts: Counter[str] = Counter()
-    splits = _read_splits(block, config, text_counts)
+    splits = _read_splits(block, config, duplicates, text_counts)
     shards, counts = [], {"text": dict(text_counts)}
     for split in SPLITS if config.validation_fraction else SPLITS[:1]:
         split_counts: Counter[str] = Counter()
@@ -81,12 +91,18 @@ def build_block(block: Block, *, blocks: int, config: CorpusConfig, tokenizer: T
     return BlockResult(tuple(shards), counts)
 
 
-def _read_splits(block: Block, config: CorpusConfig, counts: Counter[str]) -> dict[str, list[list[str]]]:
+def _read_splits(
+    block: Block, config: CorpusConfig, duplicates: Mapping[int, str], counts: Counter[str]
+) -> dict[str, list[list[str]]]:
     """The block's documents as lists of sentences, by split."""
     splits: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
+    numbers = itertools.count()
     for segment in block.segments:
         split_sentences = sentence_splitter(config.sentence_splitter, segment.format)
         for document in clean_documents(segment, config, counts):
+            if reason := duplicates.get(next(numbers)):
+                counts[f"dropped/{reason}"] += 1
+                continue
             counts["documents"] += 1
             counts["characters"] += len(document)
             sentences = split_sentences(document)

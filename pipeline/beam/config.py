@@ -13,6 +13,7 @@ from pipeline.instances.pairings import PAIRINGS, has_pairs
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
 from pipeline.records import RecordSpec
 from pipeline.text.config import TextConfig
+from pipeline.text.deduplication import DEDUPLICATIONS
 from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
 
 _BERT = "google-research/bert create_pretraining_data.py"
@@ -24,6 +25,12 @@ class CorpusConfig(TextConfig):
 
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
     vocab: str = option("", "vocabulary: a WordPiece token a line, or a SentencePiece model")
+    dedup: str = option(
+        "none",
+        "; ".join(f"{name}: {what}" for name, what in DEDUPLICATIONS.items()) + "; reads the input twice",
+        choices=tuple(DEDUPLICATIONS),
+        source="near: MinHash, Broder, 1997",
+    )
     sentence_splitter: str = option(
         "auto",
         f"{'; '.join(f'{name}: {what}' for name, what in SPLITTERS.items())}; or"

@@ -49,6 +49,14 @@ class CorpusJob:
         """Where the blocks leave their results."""
         return WorkFolder(files.join(self.config.output, WORK_FOLDER))
 
+    def duplicates(self, index: int) -> dict[int, str]:
+        """The documents of a block to drop as duplicates: by number within the block, why."""
+        if self.config.dedup == "none":
+            return {}
+        from pipeline.beam.deduplicate import Deduplication
+
+        return Deduplication(self.config, self.work.path).of_block(index)
+
     def tokenizer(self) -> Tokenizer:
         """Makes the job's tokenizer."""
         return make_tokenizer(self.vocabulary, name=self.config.vocab, lower_case=self.config.lower_case)
@@ -107,7 +115,13 @@ def make_corpus(
     _say(f"{plan}{f', {earlier:,} of them finished earlier' * bool(earlier)}")
     if pending:
         # Beam takes a second to import; planning and refusing need none of it.
+        from pipeline.beam.deduplicate import Deduplication
         from pipeline.beam.transforms import BuildShards
+
+        if job.config.dedup != "none":
+            Deduplication(job.config, job.work.path).run(
+                plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress
+            )
 
         job.work.run(
             pending,

@@ -1,16 +1,17 @@
-"""The PTransform of the corpus job.
+"""The PTransforms of the corpus job.
 
 A block that fails leaves a note and lets the others go on; the launcher reports it when all have run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 
 from pipeline.beam.block import build_block
+from pipeline.beam.work import Unit, WorkFolder
 from pipeline.text.plan import Block
 
 if TYPE_CHECKING:
@@ -41,6 +42,39 @@ class BuildShards(beam.PTransform):
         )
 
 
+class ForEach(beam.PTransform):
+    """Does a step for units of work: root -> the number of those that succeeded, one element; the same shape.
+
+    Args:
+        work: where a unit's failure is noted; the step itself says there that a unit is done.
+        units: the units, each with its `index`.
+        step: the step, fit for pickling.
+    """
+
+    def __init__(self, work: WorkFolder, units: Sequence[Unit], step: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._work = work
+        self._units = units
+        self._step = step
+
+    def expand(self, root: Any) -> Any:
+        return (
+            root
+            | "Plan" >> beam.Create(self._units)
+            | "Step" >> beam.Map(_do, work=self._work, step=self._step)
+            | "CountFinished" >> beam.CombineGlobally(sum)
+        )
+
+
+def _do(unit: Unit, work: WorkFolder, step: Callable[[Any], None]) -> int:
+    try:
+        step(unit)
+    except Exception as error:
+        work.mark_failed(unit.index, error)
+        return 0
+    return 1
+
+
 class _BuildShardFn(beam.DoFn):
     """Makes a block's shards, then its sidecar."""
 
@@ -54,7 +88,13 @@ class _BuildShardFn(beam.DoFn):
     def process(self, block: Block) -> Iterator[int]:
         job = self._job
         try:
-            result = build_block(block, blocks=job.blocks, config=job.config, tokenizer=self._tokenizer)
+            result = build_block(
+                block,
+                blocks=job.blocks,
+                config=job.config,
+                tokenizer=self._tokenizer,
+                duplicates=job.duplicates(block.index),
+            )
             job.work.mark_done(block.index, result.to_json())
         except Exception as error:
             job.work.mark_failed(block.index, error)

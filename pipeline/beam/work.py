@@ -7,15 +7,26 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from pipeline import files
 from pipeline.beam import progress, runner
 from pipeline.errors import CorpusError, UserError
 from pipeline.quiet import native_stderr_to
-from pipeline.text.plan import Block
 
 _MOST_SHOWN = 5  # Failed blocks in a message.
+
+
+class Unit(Protocol):
+    """What a sidecar stands for: a block, or another part of a job's work."""
+
+    @property
+    def index(self) -> int:
+        """Its place among the others."""
+
+    @property
+    def bytes(self) -> int:
+        """How much work it is, for the progress bar."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +35,11 @@ class WorkFolder:
 
     Attributes:
         path: the folder.
+        kind: what the sidecars are of; several kinds may share a folder.
     """
 
     path: str
+    kind: str = "block"
 
     def make(self) -> None:
         """Makes the folder.
@@ -38,11 +51,11 @@ class WorkFolder:
 
     def done_name(self, index: int) -> str:
         """File name of the sidecar of a finished block."""
-        return f"block-{index:05d}.json"
+        return f"{self.kind}-{index:05d}.json"
 
     def failed_name(self, index: int) -> str:
         """File name of the note of a block that failed."""
-        return f"block-{index:05d}.failed.json"
+        return f"{self.kind}-{index:05d}.failed.json"
 
     def mark_done(self, index: int, result: Any) -> None:
         """Says that a block is finished, with `result`, plain values."""
@@ -73,7 +86,7 @@ class WorkFolder:
 
     def run(
         self,
-        blocks: Sequence[Block],
+        blocks: Sequence[Unit],
         build: Callable[[Any], Any],
         *,
         beam_args: Sequence[str],
@@ -111,7 +124,7 @@ class WorkFolder:
         missing = [block.index for block in blocks if self.done_name(block.index) not in present]
         if missing:
             raise CorpusError(
-                f"{len(missing):,} of {len(blocks):,} blocks failed: {self._reasons(missing, failure)}",
+                f"{len(missing):,} of {len(blocks):,} {self.kind}s failed: {self._reasons(missing, failure)}",
                 do="What is finished is kept: put it right and run the same command again",
             )
         if failure:
@@ -120,11 +133,11 @@ class WorkFolder:
     def _reasons(self, missing: Sequence[int], failure: str | None) -> str:
         """Why blocks are missing: the notes of the first, then the runner's own reason."""
         noted = {index: note for index in missing if (note := self.failure(index))}
-        reasons = [f"block {index}: {note.rstrip('.')}" for index, note in list(noted.items())[:_MOST_SHOWN]]
+        reasons = [f"{self.kind} {index}: {note.rstrip('.')}" for index, note in list(noted.items())[:_MOST_SHOWN]]
         if len(noted) > _MOST_SHOWN:
             reasons.append(f"and {len(noted) - _MOST_SHOWN:,} more")
         if failure or not noted:
-            reasons.append(f"the runner: {failure or 'it left these blocks out'}")
+            reasons.append(f"the runner: {failure or f'it left these {self.kind}s out'}")
         return "; ".join(reasons)
 
 

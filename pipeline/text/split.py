@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+from pipeline.text.fingerprint import fingerprint
+
 
 def is_set_apart(document: str, fraction: float, seed: int) -> bool:
     """Tells by a document's own hash whether it is set apart: the same wherever and however often it stands.
+
+    Documents that differ in white space or the case of ASCII letters alone are on the same side.
 
     The corpus job's validation documents and those that the vocabulary job holds out are the same, if both read the
     same text with the same fraction and seed.
@@ -18,6 +22,5 @@ def is_set_apart(document: str, fraction: float, seed: int) -> bool:
     """
     if not fraction:
         return False
-    data = document.encode("utf-8", "surrogatepass")
-    digest = hashlib.blake2b(data, digest_size=8, key=str(seed).encode()).digest()
+    digest = hashlib.blake2b(fingerprint(document), digest_size=8, key=str(seed).encode()).digest()
     return int.from_bytes(digest, "little") < fraction * 2**64

@@ -27,3 +27,9 @@ def test_depends_on_the_seed_and_the_text_alone() -> None:
 def test_nothing_and_text_that_is_not_unicode() -> None:
     assert not any(is_set_apart(document, 0.0, 1) for document in DOCUMENTS)
     assert is_set_apart("half a pair: \ud800", 0.999999, 1)
+
+
+def test_the_same_text_is_on_the_same_side_however_it_is_set() -> None:
+    for document in DOCUMENTS[:500]:
+        variants = [document.upper(), document.replace(" ", "\n"), f"  {document.title()}\n"]
+        assert {is_set_apart(variant, 0.5, 1) for variant in variants} == {is_set_apart(document, 0.5, 1)}

@@ -1,0 +1,156 @@
+"""Deduplication as passes before the corpus is made: keys of each block, comparisons of each column, what to drop.
+
+The keys go through files in the work folder instead of a shuffle, which Beam's local runner would hold in memory
+several times over; a part that is finished is not redone, and no runner gets this shape wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline import files
+from pipeline.beam.config import CorpusConfig
+from pipeline.beam.work import WorkFolder
+from pipeline.text.deduplication import DuplicateSets, equal_keys, key_columns
+from pipeline.text.documents import clean_documents
+from pipeline.text.fingerprint import FINGERPRINT_BYTES
+from pipeline.text.minhash import BANDS
+from pipeline.text.plan import Block
+
+_RESULT_NAME = "duplicates.bin"
+# Documents compared at a time: about 40 bytes each.
+_DOCUMENTS_A_COMPARISON = 1 << 22
+REASONS = ("duplicate", "near_duplicate")
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A part of a column's keys: those that leave the remainder `part` when divided by `parts`."""
+
+    index: int
+    column: int
+    part: int
+    parts: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Deduplication:
+    """What the workers need, fit for pickling.
+
+    Attributes:
+        config: the corpus job's options.
+        path: its work folder.
+    """
+
+    config: CorpusConfig
+    path: str
+
+    @property
+    def keys(self) -> WorkFolder:
+        """Where the blocks' keys are marked as done."""
+        return WorkFolder(self.path, "fingerprint")
+
+    @property
+    def comparisons(self) -> WorkFolder:
+        """Where the comparisons are marked as done."""
+        return WorkFolder(self.path, "comparison")
+
+    def run(self, blocks: Sequence[Block], *, beam_args: Sequence[str], workers: int, show_progress: bool) -> None:
+        """Finds out which documents to drop, unless that is known from before.
+
+        Args:
+            blocks: the plan.
+            beam_args: Beam's own options.
+            workers: processes on this machine, at most.
+            show_progress: whether to draw progress bars.
+
+        Raises:
+            CorpusError: naming the blocks that failed, and why.
+        """
+        if files.exists(self._file(_RESULT_NAME)):
+            return
+        options = {"beam_args": beam_args, "workers": workers, "show_progress": show_progress}
+        _run(self.keys, blocks, self.write_keys, "fingerprints", options)
+        documents = [self.keys.result(block.index)["documents"] for block in blocks]
+        starts = np.cumsum([0, *documents])
+        parts = -(-int(starts[-1]) // _DOCUMENTS_A_COMPARISON)
+        columns = 1 + BANDS * (self.config.dedup == "near")
+        comparisons = [
+            _Comparison(index, column, part, parts, int(starts[-1]) * 8)
+            for index, (column, part) in enumerate(itertools.product(range(columns), range(parts)))
+        ]
+        _run(self.comparisons, comparisons, functools.partial(self.compare, starts=starts), "comparisons", options)
+        self._write_result(comparisons, starts)
+
+    def of_block(self, index: int) -> dict[int, str]:
+        """The documents of a block to drop: by number within the block, why."""
+        with files.open_read(self._file(_RESULT_NAME), 8 * index) as stream:
+            start, end = np.frombuffer(stream.read(16), "<i8").tolist()
+            stream.seek(start)
+            entries = np.frombuffer(stream.read(end - start), "<u4").tolist()
+        return {entry >> 1: REASONS[entry & 1] for entry in entries}
+
+    def write_keys(self, block: Block) -> None:
+        """Writes the keys of a block's documents, a column behind the other."""
+        documents = (d for segment in block.segments for d in clean_documents(segment, self.config, Counter()))
+        columns = key_columns(documents, near=self.config.dedup == "near")
+        data = b"".join(np.ascontiguousarray(column, "<u8").tobytes() for column in columns)
+        files.write_atomically(self._file(f"fingerprint-{block.index:05d}.bin"), data)
+        self.keys.mark_done(block.index, {"documents": len(columns[0])})
+
+    def compare(self, comparison: _Comparison, starts: np.ndarray) -> None:
+        """Compares the keys of one part of a column over all blocks, and writes the pairs that are alike."""
+        width = FINGERPRINT_BYTES if comparison.column == 0 else 8
+        keys, numbers = [np.zeros((0, width // 8), np.uint64)], [np.zeros(0, np.int64)]
+        for block, (start, end) in enumerate(itertools.pairwise(starts.tolist())):
+            documents = end - start
+            offset = 0 if comparison.column == 0 else documents * (FINGERPRINT_BYTES + 8 * (comparison.column - 1))
+            with files.open_read(self._file(f"fingerprint-{block:05d}.bin"), offset) as stream:
+                column = np.frombuffer(stream.read(documents * width), "<u8").reshape(documents, -1)
+            mine = np.flatnonzero(column[:, 0] % np.uint64(comparison.parts) == comparison.part)
+            keys.append(column[mine])
+            numbers.append(mine + start)
+        pairs = equal_keys(np.concatenate(keys), np.concatenate(numbers))
+        files.write_atomically(self._file(f"pairs-{comparison.index:05d}.bin"), pairs.astype("<i8").tobytes())
+        self.comparisons.mark_done(comparison.index, {"pairs": len(pairs)})
+
+    def _write_result(self, comparisons: Sequence[_Comparison], starts: np.ndarray) -> None:
+        """Writes the documents to drop, twice the number plus the reason, behind a table of where blocks begin."""
+        sets, exact = DuplicateSets(int(starts[-1])), np.zeros(0, np.int64)
+        for column, group in itertools.groupby(comparisons, lambda comparison: comparison.column):
+            for comparison in group:
+                data = files.read(self._file(f"pairs-{comparison.index:05d}.bin"))
+                sets.join(np.frombuffer(data, "<i8").reshape(-1, 2))
+            if column == 0:
+                exact = sets.duplicates()
+        duplicates = sets.duplicates()
+        near = ~np.isin(duplicates, exact, assume_unique=True)
+        block_of = np.searchsorted(starts, duplicates, side="right") - 1
+        entries = 2 * (duplicates - starts[block_of]) + near
+        table = 8 * len(starts) + 4 * np.searchsorted(duplicates, starts)
+        with files.write_file(self._file(_RESULT_NAME)) as writer:
+            writer.write(table.astype("<i8").tobytes())
+            writer.write(entries.astype("<u4").tobytes())
+
+    def _file(self, name: str) -> str:
+        return files.join(self.path, name)
+
+
+def _run(
+    work: WorkFolder, units: Sequence[Any], step: Callable[[Any], None], description: str, options: dict[str, Any]
+) -> None:
+    """Runs a step on the units that are not finished."""
+    pending = [unit for unit in units if work.result(unit.index) is None]
+    if pending:
+        from pipeline.beam.transforms import ForEach
+
+        label = description.capitalize()
+        work.run(pending, lambda root: root | label >> ForEach(work, pending, step), description=description, **options)
