@@ -13,8 +13,10 @@ FORMAT ?= $(if $(filter $(SAMPLE),$(INPUT)),lines,auto)
 OUT ?= out/corpus
 VOCAB ?= vocab/sample-uncased-8k.txt
 VOCAB_SIZE ?= 8192
-SEQ_LENGTH ?= 128
-PREDICTIONS ?= 20
+# In the few minutes that the sample is trained for, a model learns more from many short examples than from few long
+# ones: neighbours stand out sooner.
+SEQ_LENGTH ?= $(if $(filter $(SAMPLE),$(INPUT)),32,128)
+PREDICTIONS ?= $(if $(filter $(SAMPLE),$(INPUT)),5,20)
 CONFIG ?= configs/pretrain-small.yaml
 RUN ?= out/run
 RUNNER ?=
