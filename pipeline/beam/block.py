@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline import files
 from pipeline.beam.config import CorpusConfig
+from pipeline.beam.shard_writer import ShardWriter, open_shard
 from pipeline.instances.examples import make_examples
 from pipeline.instances.instances import Instances, TokenizedDocuments, drop_empty
 from pipeline.instances.pairings import make_instances, special_tokens
@@ -28,6 +29,7 @@ from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer
 
 SPLITS = ("train", "validation")
+_LEAST_PART = 1 << 21  # Characters of a part of a block, where blocks are small.
 _TOKENS_A_BATCH = 1 << 19  # Examples are made and encoded in batches of about so many tokens: bounds memory.
 
 
@@ -80,22 +82,44 @@ def build_block(
         UserError: if the input cannot be read or a shard cannot be written.
     """
     text_counts: Counter[str] = Counter()
-    splits = _read_splits(block, config, duplicates, text_counts)
-    shards, counts = [], {"text": dict(text_counts)}
-    for split in SPLITS if config.validation_fraction else SPLITS[:1]:
-        split_counts: Counter[str] = Counter()
-        documents = _tokenize(splits[split], tokenizer, split_counts)
-        splits[split].clear()  # Its memory is needed for what follows.
-        shards += _write_shards(split, block.index, blocks, documents, config, tokenizer, split_counts)
-        counts[split] = dict(split_counts)
-    return BlockResult(tuple(shards), counts)
+    splits = SPLITS if config.validation_fraction else SPLITS[:1]
+    counts: dict[str, Counter[str]] = {split: Counter() for split in splits}
+    specs = config.specs()
+    names = {split: [shard_name(split, block.index, blocks, config, i) for i in range(len(specs))] for split in splits}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            split: [
+                stack.enter_context(open_shard(files.join(config.output, name), spec, config.compression))
+                for name, spec in zip(names[split], specs, strict=True)
+            ]
+            for split in splits
+        }
+        for part, texts in enumerate(_read_parts(block, config, duplicates, text_counts)):
+            for split in splits:
+                documents = _tokenize(texts[split], tokenizer, counts[split])
+                texts[split].clear()  # Its memory is needed for what follows.
+                place = (block.index, SPLITS.index(split), part)
+                _write_part(documents, writers[split], place, config, tokenizer, counts[split])
+    shards = []
+    for split in splits:
+        shards += [writer.describe(name, split) for writer, name in zip(writers[split], names[split], strict=True)]
+        for writer in writers[split]:
+            counts[split].update(writer.counts)
+            room = writer.counts["examples"] * writer.spec.max_seq_length
+            counts[split]["padding"] += room - writer.counts["tokens"]
+    return BlockResult(tuple(shards), {"text": dict(text_counts)} | {split: dict(counts[split]) for split in splits})
 
 
-def _read_splits(
+def _read_parts(
     block: Block, config: CorpusConfig, duplicates: Mapping[int, str], counts: Counter[str]
-) -> dict[str, list[list[str]]]:
-    """The block's documents as lists of sentences, by split."""
-    splits: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
+) -> Iterator[dict[str, list[list[str]]]]:
+    """The block's documents as lists of sentences, by split, in parts that fit into memory.
+
+    Only what no plan can cut, a compressed file or a row group of Parquet, gives more than one.
+    """
+    most = max(2 * config.block_bytes, _LEAST_PART)
+    chars = 0
+    texts: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
     numbers = itertools.count()
     for segment in block.segments:
         split_sentences = sentence_splitter(config.sentence_splitter, segment.format)
@@ -108,8 +132,12 @@ def _read_splits(
             sentences = split_sentences(document)
             counts["sentences"] += len(sentences)
             apart = is_set_apart(document, config.validation_fraction, config.seed)
-            splits[SPLITS[apart]].append(sentences)
-    return splits
+            texts[SPLITS[apart]].append(sentences)
+            chars += len(document)
+            if chars >= most:
+                yield texts
+                texts, chars = {split: [] for split in SPLITS}, 0
+    yield texts
 
 
 def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[str]) -> TokenizedDocuments:
@@ -122,55 +150,35 @@ def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[
     return tokenized
 
 
-def _write_shards(
-    split: str,
-    index: int,
-    blocks: int,
+def _write_part(
     documents: TokenizedDocuments,
+    writers: Sequence[ShardWriter],
+    place: tuple[int, ...],
     config: CorpusConfig,
     tokenizer: Tokenizer,
     counts: Counter[str],
-) -> list[Shard]:
-    """Writes the shards of one split, one for each bin of lengths."""
-    place = (index, SPLITS.index(split))
+) -> None:
+    """Makes the examples of a part of one split, and writes each to the shard of its bin of lengths."""
     token_ids, instances = make_instances(
         documents,
         pairing=config.pairing,
         max_seq_length=config.max_seq_length,
         short_seq_prob=config.short_seq_prob,
         # One copy of what is only evaluated on: more would count the same text again.
-        copies=config.copies() if split == "train" else 1,
+        copies=config.copies() if place[1] == SPLITS.index("train") else 1,
         sep_id=tokenizer.special_ids["sep"],
         generator=lambda copy: generator(config.seed, "pairs", *place, copy),
         counts=counts,
     )
     instances = instances.take(generator(config.seed, "shuffle", *place).permutation(len(instances)))
-    specs = config.specs()
     lengths = instances.a_length + instances.b_length + special_tokens(config.pairing)
-    bin_of = np.searchsorted([spec.max_seq_length for spec in specs], lengths)
-    shards = []
-    for bin_index, spec in enumerate(specs):
+    bin_of = np.searchsorted([writer.spec.max_seq_length for writer in writers], lengths)
+    for bin_index, writer in enumerate(writers):
         binned = instances.take(bin_of == bin_index)
-        counted: Counter[str] = Counter()
-        batches = _encoded_batches(token_ids, binned, spec, (*place, bin_index), config, tokenizer, counted)
-        name = shard_name(split, index, blocks, config, bin_index)
-        writer = _write_records(files.join(config.output, name), batches, config.compression)
-        counts.update(counted)
-        shards.append(
-            Shard(
-                name=name,
-                split=split,
-                max_seq_length=spec.max_seq_length,
-                max_predictions_per_seq=spec.max_predictions_per_seq,
-                examples=counted["examples"],
-                tokens=counted["tokens"],
-                predictions=counted["predictions"],
-                bytes=writer.bytes,
-                sha256=writer.sha256,
-            )
-        )
-    counts["padding"] += sum(shard.examples * shard.max_seq_length - shard.tokens for shard in shards)
-    return shards
+        for records in _encoded_batches(
+            token_ids, binned, writer.spec, (*place, bin_index), config, tokenizer, writer.counts
+        ):
+            writer.write(records)
 
 
 def _encoded_batches(
@@ -196,14 +204,3 @@ def _encoded_batches(
             counts=counts,
         )
         yield encode_tfrecords(spec, columns)[0].tobytes()
-
-
-def _write_records(path: str, batches: Iterable[bytes], compression: str) -> files.AtomicWriter:
-    """Writes a shard; returns what counted its bytes."""
-    compressor = zlib.compressobj(wbits=31) if compression == "gzip" else None  # 31: GZIP, without a time.
-    with files.write_file(path) as writer:
-        for records in batches:
-            writer.write(compressor.compress(records) if compressor else records)
-        if compressor:
-            writer.write(compressor.flush())
-    return writer

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,32 @@ def test_batches_bound_memory_and_lose_nothing(
     whole = build()
     monkeypatch.setattr(block_module, "_TOKENS_A_BATCH", 7 * 48)
     assert totals(build()) == totals(whole)
+
+
+def test_what_no_plan_can_cut_is_made_in_parts(
+    build: Callable[..., list[BlockResult]], tmp_path: Path, bert_text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    (packed / "text.txt.gz").write_bytes(gzip.compress(bert_text.encode()))
+    # Single documents: what they give does not depend on the others.
+    values = {"input": (str(packed),), "pairing": "doc-sentences", "dupe_factor": 1, "bins": (24, 48)}
+    (whole,) = build(**values)
+    tokenized: list[int] = []
+    drop_empty = block_module.drop_empty
+
+    def counted(ids: Any, row_splits: Any, document_splits: Any) -> Any:
+        tokenized.append(len(document_splits) - 1)
+        return drop_empty(ids, row_splits, document_splits)
+
+    monkeypatch.setattr(block_module, "drop_empty", counted)
+    monkeypatch.setattr(block_module, "_LEAST_PART", 1)
+    (parts,) = build(**values | {"block_bytes": 1024})
+    assert len(tokenized) > 10  # Two splits a part.
+    assert max(tokenized) < sum(tokenized) / 3
+    assert parts.counts["text"] == whole.counts["text"]
+    for shard, other in zip(parts.shards, whole.shards, strict=True):
+        assert (shard.name, shard.examples, shard.tokens) == (other.name, other.examples, other.tokens)
 
 
 def test_a_block_without_documents_gives_empty_shards(options: Options, tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Writing a shard bit by bit."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+
+from pipeline import files
+from pipeline.manifest import Shard
+from pipeline.records import RecordSpec
+
+
+class ShardWriter:
+    """A shard in the making; `open_shard` makes one.
+
+    Attributes:
+        spec: the shape of its examples.
+        counts: what was counted of its examples: at least "examples", "tokens" and "predictions".
+    """
+
+    def __init__(self, writer: files.AtomicWriter, spec: RecordSpec, compression: str) -> None:
+        self.spec = spec
+        self.counts: Counter[str] = Counter()
+        self._writer = writer
+        # 31: GZIP, without a time.
+        self._compressor = zlib.compressobj(wbits=31) if compression == "gzip" else None
+
+    def write(self, records: bytes) -> None:
+        """Appends TFRecords."""
+        self._writer.write(self._compressor.compress(records) if self._compressor else records)
+
+    def finish(self) -> None:
+        """Writes what the compression still holds back."""
+        if self._compressor:
+            self._writer.write(self._compressor.flush())
+
+    def describe(self, name: str, split: str) -> Shard:
+        """What the manifest says of the finished shard."""
+        return Shard(
+            name=name,
+            split=split,
+            max_seq_length=self.spec.max_seq_length,
+            max_predictions_per_seq=self.spec.max_predictions_per_seq,
+            examples=self.counts["examples"],
+            tokens=self.counts["tokens"],
+            predictions=self.counts["predictions"],
+            bytes=self._writer.bytes,
+            sha256=self._writer.sha256,
+        )
+
+
+@contextlib.contextmanager
+def open_shard(path: str, spec: RecordSpec, compression: str) -> Iterator[ShardWriter]:
+    """Opens a shard to write; it has its name when the body has ended, complete, or is not there.
+
+    Args:
+        path: the file.
+        spec: the shape of its examples.
+        compression: "gzip" or "none".
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with files.write_file(path) as writer:
+        shard = ShardWriter(writer, spec, compression)
+        yield shard
+        shard.finish()
