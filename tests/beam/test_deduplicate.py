@@ -142,3 +142,20 @@ def test_no_document_at_all(configure: Make, tmp_path: Path) -> None:
     deduplication = Deduplication(job.config, job.work.path)
     deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
     assert deduplication.of_block(0) == {}
+
+
+def test_on_an_object_store(configure: Make, object_store: dict[str, bytes]) -> None:
+    local = configure(dedup="near")
+    found = []
+    object_store["teststore://bucket/texts.jsonl"] = Path(local.input[0]).read_bytes()
+    for config, work in (
+        (local, f"{local.output}-work"),
+        (configure(dedup="near", input=("teststore://bucket/*.jsonl",)), "teststore://bucket/work"),
+    ):
+        _, plan, _ = plan_corpus(config)
+        deduplication = Deduplication(config, work)
+        deduplication.keys.make()
+        deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
+        found.append([deduplication.of_block(block.index) for block in plan.blocks])
+    assert found[0] == found[1]
+    assert sum(map(len, found[0])) == 50
