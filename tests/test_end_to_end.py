@@ -66,7 +66,7 @@ def test_pretrain_goes_on_after_a_kill(sample_corpus: Path, tmp_path: Path) -> N
     run = tmp_path / "run"
     command = [*MLM, "pretrain", "--corpus", str(sample_corpus), "--run", str(run), "--no-progress"]
     command += ["--config", "configs/pretrain-small.yaml", "--params-override", "trainer.train_steps=120"]
-    command += ["trainer.checkpoint_interval=20", "trainer.validation_interval=60"]
+    command += ["trainer.optimizer.warmup_steps=12", "trainer.checkpoint_interval=20", "trainer.validation_interval=60"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
     deadline = time.monotonic() + 300
     while not list(run.glob("checkpoints/step-*.index")):
