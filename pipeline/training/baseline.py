@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from pipeline.training.data_loader import parsing_features
+from pipeline.record_columns import parsing_features
 from pipeline.training.record_source import RecordSource
 
 _BATCH = 1024  # Examples parsed at a time.

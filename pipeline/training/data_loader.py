@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.errors import ConfigError
+from pipeline.record_columns import parsing_features
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
 from pipeline.training.record_source import RecordSource, open_source
@@ -106,14 +107,6 @@ def _parse(serialized: Any, spec: RecordSpec, *, trim: bool) -> dict[str, Any]:
         for name in ("input_word_ids", "input_mask", "input_type_ids"):
             batch[name] = batch[name][:, :longest]
     return batch
-
-
-def parsing_features(spec: RecordSpec) -> dict[str, tf.io.FixedLenFeature]:
-    """What `tf.io.parse_example` needs to know of the examples, by the names they are stored under."""
-    return {
-        feature.name: tf.io.FixedLenFeature([feature.length], tf.dtypes.as_dtype(feature.dtype))
-        for feature in spec.features
-    }
 
 
 def _dummy_dataset(config: DataConfig) -> tf.data.Dataset:
