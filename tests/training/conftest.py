@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -122,3 +123,9 @@ def write_corpus() -> Callable[..., TinyCorpus]:
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
     return _write_corpus(tmp_path_factory.mktemp("tiny") / "corpus")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Weights and dropout are the same in every run, whatever ran before."""
+    keras.utils.set_random_seed(20190524)
