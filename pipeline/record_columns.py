@@ -92,7 +92,10 @@ def infer_spec(record: bytes, name: str) -> RecordSpec:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError as error:
         raise CorpusError(f"{name} must be a tf.train.Example", received=str(error)) from error
-    lengths = {key: max(len(f.int64_list.value), len(f.float_list.value)) for key, f in features.items()}
+    lengths = {
+        key: max(len(f.int64_list.value), len(f.float_list.value), len(f.bytes_list.value))
+        for key, f in features.items()
+    }
     masked = "masked_lm_positions" in lengths
     feature_names = "v1" if "input_ids" in lengths else "v2"
     sequence = lengths.get("input_ids", lengths.get("input_word_ids", 0))

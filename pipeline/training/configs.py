@@ -38,6 +38,23 @@ class DataConfig:
     cycle_length: int = option(8, "files that are read side by side in training", minimum=1)
     seed: int | None = option(None, "seed of the order; null takes the run's, or 0")
     trim: bool = option(True, "cut batches to their longest sequence, so that padding costs nothing")
+    masked_lm_prob: float | None = option(
+        None,
+        "share of tokens to predict, where the mask is drawn at reading; null takes the corpus's",
+        minimum=0.0001,
+        maximum=1,
+    )
+    final_masked_lm_prob: float | None = option(
+        None,
+        "that share after masking_schedule_steps; null does not change it",
+        minimum=0.0001,
+        maximum=1,
+        source="Yang et al., 2023, https://arxiv.org/abs/2212.04803",
+    )
+    masking_schedule: str = option("linear", "how the share gets there", choices=("linear", "cosine"))
+    masking_schedule_steps: int | None = option(
+        None, "steps over which the share changes; null takes the run's train_steps", minimum=1
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -1,8 +1,9 @@
-"""Batches from TFRecords, in an order that a seed decides and that any position can be resumed from."""
+"""Batches from TFRecords: parsed, trimmed, and masked where the records hold no mask."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -11,24 +12,33 @@ from pipeline.errors import ConfigError
 from pipeline.record_columns import parsing_features
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
+from pipeline.training.masking_at_reading import build_masking, corpus_policy, masking_rate
+from pipeline.training.record_order import read_for_training, read_once
 from pipeline.training.record_source import RecordSource, open_source
 
-_NEVER = 2**40  # Epochs: more than will ever be trained.
-_FILES = -1  # In the place of a block's index, for the order of the files.
 _TRIM_MULTIPLE = 8  # Lengths that matrix kernels like.
+_SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids", "word_starts")
 
 
-def build_dataset(config: DataConfig, input_context: Any = None, *, start_example: int = 0) -> tf.data.Dataset:
+def build_dataset(
+    config: DataConfig, input_context: Any = None, *, start_example: int = 0, with_origin: bool = False
+) -> tf.data.Dataset:
     """Builds a dataset of batches.
 
     In training, epochs follow one another without end; in each the order of the files is drawn
     anew and examples are shuffled within blocks, both decided by the seed and the epoch alone.
-    Otherwise every example comes once, in order.
+    Otherwise every example comes once, in order. A batch of a corpus with bins of lengths is of one bin.
+
+    Examples without a mask get theirs here: in training another one in each epoch, else always the same.
 
     Args:
         config: what to read and how.
-        input_context: of `tf.distribute`; splits the examples among input pipelines.
-        start_example: training only: how many examples to pass over, to go on where a run stopped.
+        input_context: of `tf.distribute`; divides the files, or where there are too few of them the
+            examples, among input pipelines.
+        start_example: training only: how many examples to pass over, to go on where a run stopped; a
+            multiple of the global batch's.
+        with_origin: training only: whether to add `origin_path`, string `[batch]`, and `origin_record`,
+            int64 `[batch]`: the file that an example comes from, and which of its records it is, from 0.
 
     Returns:
         Batches: dictionaries by v2 feature names, int32 and float32, `[batch, length]`. With
@@ -36,77 +46,107 @@ def build_dataset(config: DataConfig, input_context: Any = None, *, start_exampl
 
     Raises:
         InputError: if nothing is found.
+        ConfigError: if a batch cannot be divided among replicas, or `config` contradicts itself.
         CorpusError: if the records are damaged, or other than `config` expects.
     """
     if config.input_path == "dummy":
         return _dummy_dataset(config)
     source = open_source(config)
-    pipelines, index = 1, 0
+    pipelines, index, batches_per_step = 1, 0, 1
     batch_size = config.global_batch_size
     if input_context is not None:
         pipelines, index = input_context.num_input_pipelines, input_context.input_pipeline_id
-        batch_size = input_context.get_per_replica_batch_size(config.global_batch_size)
-    if config.is_training:
-        records = _training_records(source, config, start_example)
-    else:
-        records = tf.data.TFRecordDataset(list(source.paths), source.compression)
-    if pipelines > 1:
-        records = records.shard(pipelines, index)
-    drop = config.is_training if config.drop_remainder is None else config.drop_remainder
-    batches = records.batch(batch_size, drop_remainder=drop)
-    batches = batches.map(
-        lambda serialized: _parse(serialized, source.spec, trim=config.trim),
+        batches_per_step = max(1, input_context.num_replicas_in_sync // pipelines)
+        batch_size = _per_replica(config.global_batch_size, pipelines * batches_per_step)
+    if not config.is_training:
+        drop = bool(config.drop_remainder)
+        return _at_step_0(read_once(source, batch_size, pipelines, index, drop_remainder=drop), source, config)
+    first_step, rest = divmod(start_example, config.global_batch_size)
+    if rest:
+        raise ConfigError(
+            f"start_example must be a multiple of the global batch's {config.global_batch_size} examples",
+            received=start_example,
+        )
+    batches = read_for_training(
+        source,
+        config,
+        batch_size,
+        first_step=first_step,
+        pipelines=pipelines,
+        index=index,
+        batches_per_step=batches_per_step,
+        with_origin=with_origin,
+    )
+    finish = _finisher(source, config)
+    parsed = batches.enumerate(first_step * batches_per_step).map(
+        lambda number, batch: finish(batch, number // batches_per_step),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return batches.prefetch(2)
+    return parsed.prefetch(2)
 
 
-def _training_records(source: RecordSource, config: DataConfig, start_example: int) -> tf.data.Dataset:
-    """Serialised examples, epoch after epoch."""
-    first_epoch, passed = divmod(start_example, source.count_examples()) if start_example else (0, 0)
-    paths = tf.constant(source.paths)
-    seed = config.seed or 0
+def read_in_order(source: RecordSource, config: DataConfig) -> tf.data.Dataset:
+    """Batches of every example of `source` once, in order; `config` tells their size, and how masks are drawn."""
+    return _at_step_0(read_once(source, config.global_batch_size), source, config)
 
-    def one_epoch(epoch: Any) -> tf.data.Dataset:
-        files = tf.data.Dataset.from_tensor_slices(_shuffle(paths, seed, epoch, _FILES))
-        records = files.interleave(
-            lambda path: tf.data.TFRecordDataset(path, source.compression),
-            cycle_length=min(config.cycle_length, len(source.paths)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
+
+def _at_step_0(batches: tf.data.Dataset, source: RecordSource, config: DataConfig) -> tf.data.Dataset:
+    """Batches as they would be at the begin of training: what is evaluated on does not change in its course."""
+    finish = _finisher(source, config)
+    parsed = batches.map(lambda batch: finish(batch, 0), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return parsed.prefetch(2)
+
+
+def _per_replica(global_batch_size: int, replicas: int) -> int:
+    if global_batch_size % replicas:
+        raise ConfigError(
+            f"global_batch_size must be a multiple of the {replicas} replicas", received=global_batch_size
         )
-        blocks = records.batch(config.shuffle_buffer_size).enumerate()
-        return blocks.map(lambda index, block: _shuffle(block, seed, epoch, index)).unbatch()
-
-    # Shuffled first, then passed over: reading on costs little, and the order stays the same.
-    return tf.data.Dataset.range(first_epoch, _NEVER).flat_map(one_epoch).skip(passed)
+    return global_batch_size // replicas
 
 
-def _shuffle(values: Any, seed: int, epoch: Any, block: Any) -> Any:
-    """`values` in an order that the arguments alone decide.
+def _finisher(source: RecordSource, config: DataConfig) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
+    """Makes the function that turns a batch of serialised examples, read at some step, into tensors."""
+    maskings = build_masking(source, config)
+    rate = masking_rate(config, corpus_policy(source.manifest).masked_lm_prob) if maskings and source.manifest else None
 
-    `Dataset.shuffle` would not do: its order depends on TensorFlow's global seed as well.
-    """
-    key = tf.random.fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), block)
-    return tf.random.experimental.stateless_shuffle(values, seed=key)
+    def finish_bin(number: int, batch: Mapping[str, Any], step: Any) -> dict[str, Any]:
+        parsed = _parse(batch["serialized"], source.bins[number].spec)
+        if config.trim:
+            parsed = _trim(parsed, pad_id=maskings[number].pad_id if maskings else None)
+        if maskings and rate:
+            parsed = maskings[number](parsed, batch["serialized"], batch["epoch"], rate(step))
+        return parsed
+
+    def finish(batch: Mapping[str, Any], step: Any) -> dict[str, Any]:
+        if len(source.bins) == 1:
+            parsed = finish_bin(0, batch, step)
+        else:
+            branches = [lambda number=number: finish_bin(number, batch, step) for number in range(len(source.bins))]
+            parsed = tf.switch_case(tf.cast(batch["bin"][0], tf.int32), branches)
+        return parsed | {name: value for name, value in batch.items() if name.startswith("origin_")}
+
+    return finish
 
 
-def _parse(serialized: Any, spec: RecordSpec, *, trim: bool) -> dict[str, Any]:
+def _parse(serialized: Any, spec: RecordSpec) -> dict[str, Any]:
     """Parses a batch of serialised examples at once."""
     parsed = tf.io.parse_example(serialized, parsing_features(spec))
-    batch = {}
     v2_spec = dataclasses.replace(spec, feature_names="v2")
-    for feature, stored in zip(v2_spec.features, spec.features, strict=True):
-        tensor = parsed[stored.name]
-        # Accelerators know int32 only.
-        batch[feature.name] = tf.cast(tensor, tf.int32) if tensor.dtype == tf.int64 else tensor
-    if trim:
-        longest = tf.reduce_max(tf.reduce_sum(batch["input_mask"], axis=1))
-        longest = -(-longest // _TRIM_MULTIPLE) * _TRIM_MULTIPLE
-        for name in ("input_word_ids", "input_mask", "input_type_ids"):
-            batch[name] = batch[name][:, :longest]
-    return batch
+    # Accelerators know int32 only.
+    return {
+        feature.name: tf.cast(tensor, tf.int32) if tensor.dtype == tf.int64 else tensor
+        for feature, tensor in zip(v2_spec.features, (parsed[stored.name] for stored in spec.features), strict=True)
+    }
+
+
+def _trim(batch: dict[str, Any], pad_id: int | None) -> dict[str, Any]:
+    """Cuts the sequences after the longest one's last token; without an `input_mask`, `pad_id` tells padding."""
+    real = batch["input_mask"] if pad_id is None else tf.cast(batch["input_word_ids"] != pad_id, tf.int32)
+    longest = tf.reduce_max(tf.reduce_sum(real, axis=1))
+    longest = -(-longest // _TRIM_MULTIPLE) * _TRIM_MULTIPLE
+    return {name: tensor[:, :longest] if name in _SEQUENCES else tensor for name, tensor in batch.items()}
 
 
 def _dummy_dataset(config: DataConfig) -> tf.data.Dataset:

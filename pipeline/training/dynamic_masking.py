@@ -30,12 +30,17 @@ class DynamicMasking:
     """
 
     def __init__(
-        self, policy: MaskingPolicy, special_ids: Mapping[str, int], ordinary_ids: Sequence[int], seed: int
+        self, policy: MaskingPolicy, special_ids: Mapping[str, int], ordinary_ids: Sequence[int] | np.ndarray, seed: int
     ) -> None:
         self._policy = policy
         self._special_ids = special_ids
         self._ordinary_ids = np.asarray(ordinary_ids, np.int32)
         self._seed = seed
+
+    @property
+    def pad_id(self) -> int:
+        """Id of the padding."""
+        return self._special_ids["pad"]
 
     def __call__(self, batch: Mapping[str, Any], serialized: Any, epoch: Any, masked_lm_prob: Any) -> dict[str, Any]:
         """Masks a batch.
@@ -152,10 +157,10 @@ def _select_words(maskable: Any, starts_word: Any, wanted: Any, lengths: np.ndar
     thresholds = tf.constant(np.cumsum(lengths)[:-1], tf.float64)
 
     def add(unit: Any, remaining: Any, begin: Any, end: Any, number: Any, accept: Any) -> tuple[Any, Any]:
-        """Gives the tokens of `[begin, end)` a number, in the examples that `accept` it and have room for it."""
+        """Gives the tokens of `[begin, end)` a number, `[batch]`, in the examples that `accept` it and have room."""
         inside = (place >= begin[:, tf.newaxis]) & (place < end[:, tf.newaxis])
         accept &= (end - begin <= remaining) & ~tf.reduce_any(inside & (unit >= 0), axis=1)
-        unit = tf.where(inside & accept[:, tf.newaxis], number, unit)
+        unit = tf.where(inside & accept[:, tf.newaxis], number[:, tf.newaxis], unit)
         return unit, tf.where(accept, remaining - (end - begin), remaining)
 
     def draw(step: Any, unit: Any, remaining: Any) -> tuple[Any, Any, Any]:
@@ -164,7 +169,7 @@ def _select_words(maskable: Any, starts_word: Any, wanted: Any, lengths: np.ndar
         longer = keys.uniform(_LENGTHS, counter) >= thresholds
         first = tf.cast(drawn, tf.int32)
         last = first + tf.reduce_sum(tf.cast(longer, tf.int32), axis=1)
-        accept = last < words
+        accept = (last < words) & (step < most_draws)
         last = tf.minimum(last, seq_length - 1)
         begin = tf.gather(first_place, tf.minimum(first, seq_length - 1), batch_dims=1)
         end = tf.gather(last_place, last, batch_dims=1) + 1
@@ -172,7 +177,7 @@ def _select_words(maskable: Any, starts_word: Any, wanted: Any, lengths: np.ndar
         at_begin = tf.gather(maskable_before, tf.minimum(begin, seq_length - 1), batch_dims=1)
         at_last = tf.gather(maskable_before, tf.minimum(end, seq_length) - 1, batch_dims=1)
         accept &= at_last - at_begin + 1 == end - begin
-        return step + 1, *add(unit, remaining, begin, end, step, accept)
+        return step + 1, *add(unit, remaining, begin, end, tf.fill(tf.shape(words), step), accept)
 
     def fill(step: Any, unit: Any, remaining: Any, going: Any) -> tuple[Any, Any, Any, Any]:
         """Adds to each example the word of the least random number among those that fit."""
@@ -183,16 +188,19 @@ def _select_words(maskable: Any, starts_word: Any, wanted: Any, lengths: np.ndar
         word = tf.argmin(tf.where(fits, order, 2.0), axis=1, output_type=tf.int32)
         begin, end = tf.gather(first_place, word, batch_dims=1), tf.gather(last_place, word, batch_dims=1) + 1
         going = tf.reduce_any(fits, axis=1)
-        unit, remaining = add(unit, remaining, begin, end, step, going)
+        unit, remaining = add(unit, remaining, begin, end, most_draws + step, going)
         return step + 1, unit, remaining, going
 
     possible = tf.reduce_sum(tf.cast(maskable, tf.int32), axis=1)
     state = (tf.constant(0), tf.fill(tf.shape(maskable), -1), tf.minimum(wanted, possible))
-    most_draws = 4 * tf.reduce_max(wanted) + 16
-    step, unit, remaining = tf.while_loop(
-        lambda step, unit, remaining: (step < most_draws) & tf.reduce_any(remaining > 0), draw, state
+    # An example's own bound: what it draws does not depend on what else is in the batch.
+    most_draws = 4 * wanted + 16  # [batch]
+    _, unit, remaining = tf.while_loop(
+        lambda step, unit, remaining: tf.reduce_any((remaining > 0) & (step < most_draws)), draw, state
     )
     _, unit, _, _ = tf.while_loop(
-        lambda step, unit, remaining, going: tf.reduce_any(going), fill, (step, unit, remaining, remaining > 0)
+        lambda step, unit, remaining, going: tf.reduce_any(going),
+        fill,
+        (tf.constant(0), unit, remaining, remaining > 0),
     )
     return unit

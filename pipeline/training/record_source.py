@@ -3,44 +3,74 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError
-from pipeline.manifest import MANIFEST_NAME, Manifest, read_manifest
+from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
+from pipeline.record_columns import infer_spec, read_serialized
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
 
 
 @dataclass(frozen=True)
-class RecordSource:
-    """TFRecord files of one shape.
+class Bin:
+    """TFRecord files of examples of one shape.
 
     Attributes:
         paths: the files, in order.
         spec: the shape of their examples.
-        manifest: the corpus's manifest; None for plain files.
-        examples: examples in all files; None where nobody has counted.
+        file_examples: examples of each file; None where nobody has counted.
     """
 
     paths: tuple[str, ...]
     spec: RecordSpec
+    file_examples: tuple[int, ...] | None = None
+
+    def count(self) -> tuple[int, ...]:
+        """Examples of each file; they are read for it where nobody has counted."""
+        if self.file_examples is not None:
+            return self.file_examples
+        import tensorflow as tf
+
+        return tuple(
+            int(
+                tf.data.TFRecordDataset(path, compression((path,))).reduce(tf.constant(0, tf.int64), lambda n, _: n + 1)
+            )
+            for path in self.paths
+        )
+
+
+@dataclass(frozen=True)
+class RecordSource:
+    """TFRecord files, by the shape of their examples.
+
+    Attributes:
+        bins: the files of each shape, the longest last; one shape but for a corpus with bins of lengths.
+        compression: TensorFlow's name of the files' compression: "GZIP" or "".
+        directory: the corpus's directory; empty for plain files.
+        manifest: the corpus's manifest; None for plain files.
+    """
+
+    bins: tuple[Bin, ...]
+    compression: str
+    directory: str = ""
     manifest: Manifest | None = None
-    examples: int | None = None
 
     @property
-    def compression(self) -> str:
-        """TensorFlow's name of the files' compression: "GZIP" or ""."""
-        return compression(self.paths)
+    def spec(self) -> RecordSpec:
+        """The shape of the longest examples."""
+        return self.bins[-1].spec
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All files."""
+        return tuple(path for group in self.bins for path in group.paths)
 
     def count_examples(self) -> int:
         """Examples in all files; plain files are read for it."""
-        if self.examples is not None:
-            return self.examples
-        import tensorflow as tf
-
-        records = tf.data.TFRecordDataset(list(self.paths), self.compression)
-        return int(records.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
+        return sum(sum(group.count()) for group in self.bins)
 
 
 def open_source(config: DataConfig) -> RecordSource:
@@ -61,78 +91,61 @@ def open_source(config: DataConfig) -> RecordSource:
     else:
         patterns = [path] if isinstance(path, str) else list(path)
         paths = tuple(info.path for info in files.match(patterns))
-        compression(paths)
-        source = RecordSource(paths, _first_record_spec(paths[0]))
+        kind = compression(paths)
+        source = RecordSource((Bin(paths, _first_record_spec(paths[0])),), kind)
     _check_expectations(source.spec, config)
     if config.use_next_sentence_label is False:
-        source = replace(source, spec=replace(source.spec, next_sentence=False))
+        bins = tuple(replace(group, spec=replace(group.spec, next_sentence=False)) for group in source.bins)
+        source = replace(source, bins=bins)
     return source
 
 
 def _open_corpus(directory: str, split: str) -> RecordSource:
     manifest = read_manifest(directory)
-    shards = manifest.split(split)
-    if not sum(shard.examples for shard in shards):
+    by_spec: dict[RecordSpec, list[Shard]] = defaultdict(list)
+    for shard in manifest.split(split):
+        _check_size(directory, shard)
+        if shard.examples:
+            by_spec[manifest.shard_spec(shard)].append(shard)
+    if not by_spec:
         raise CorpusError(
             f"The corpus in {directory} has no {split} examples",
             do="Make it again from more text or with another validation share",
         )
-    if not manifest.spec.masked or len({manifest.shard_spec(shard) for shard in shards}) > 1:
-        raise CorpusError(
-            f"The corpus in {directory} has no mask in it, or examples of several lengths",
-            do="Make it with static masking and without bins",
+    bins = tuple(
+        Bin(
+            paths=tuple(files.join(directory, shard.name) for shard in shards),
+            spec=spec,
+            file_examples=tuple(shard.examples for shard in shards),
         )
-    for shard in shards:
-        path = files.join(directory, shard.name)
-        if files.is_remote(path):
-            continue  # A listing of thousands of objects would cost more than it tells.
-        size = os.path.getsize(path) if os.path.exists(path) else None
-        if size != shard.bytes:
-            raise CorpusError(
-                f"{path} must hold {shard.bytes:,} bytes, as the manifest says",
-                received="no such file" if size is None else f"{size:,} bytes",
-                do="Copy the shard again, or make the corpus again",
-            )
-    return RecordSource(
-        paths=tuple(files.join(directory, shard.name) for shard in shards),
-        spec=manifest.spec,
-        manifest=manifest,
-        examples=sum(shard.examples for shard in shards),
+        for spec, shards in sorted(by_spec.items(), key=lambda item: item[0].max_seq_length)
     )
+    return RecordSource(bins, compression(bins[0].paths), directory, manifest)
+
+
+def _check_size(directory: str, shard: Shard) -> None:
+    path = files.join(directory, shard.name)
+    if files.is_remote(path):
+        return  # A listing of thousands of objects would cost more than it tells.
+    size = os.path.getsize(path) if os.path.exists(path) else None
+    if size != shard.bytes:
+        raise CorpusError(
+            f"{path} must hold {shard.bytes:,} bytes, as the manifest says",
+            received="no such file" if size is None else f"{size:,} bytes",
+            do="Copy the shard again, or make the corpus again",
+        )
 
 
 def _first_record_spec(path: str) -> RecordSpec:
     """The shape that the first record of a file has."""
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    try:
-        records = list(tf.data.TFRecordDataset(path, compression((path,))).take(1))
-        example = tf.train.Example.FromString(records[0].numpy() if records else b"")
-    except (tf.errors.OpError, DecodeError) as error:
+    record = next(read_serialized(path), None)
+    if record is None:
+        raise CorpusError(f"{path} must hold masked-LM examples", received="a file without records")
+    spec = infer_spec(record, f"The first record of {path}")
+    if not spec.masked:
         raise CorpusError(
-            f"{path} must be a TFRecord file of tf.train.Example",
-            received=f"what reading it calls {type(error).__name__}",
-            do="Name files that the corpus job wrote; the names of GZIP files end in .gz",
-        ) from error
-    lengths = {
-        name: max(len(f.int64_list.value), len(f.float_list.value), len(f.bytes_list.value))
-        for name, f in example.features.feature.items()
-    }
-    try:
-        spec = RecordSpec(
-            max_seq_length=lengths["input_mask"],
-            max_predictions_per_seq=lengths["masked_lm_positions"],
-            next_sentence="next_sentence_labels" in lengths,
-            feature_names="v2" if "input_word_ids" in lengths else "v1",
-        )
-        matches = all(lengths[feature.name] == feature.length for feature in spec.features)
-    except (KeyError, ConfigError):
-        matches = False
-    if not matches:
-        raise CorpusError(
-            f"{path} must hold masked-LM examples (input_word_ids, masked_lm_positions...)",
-            received=", ".join(f"{name}[{n}]" for name, n in sorted(lengths.items())) or "nothing",
+            f"{path} holds examples without a mask, whose vocabulary only the corpus tells",
+            do="Name the corpus's directory instead of its files",
         )
     return spec
 
@@ -141,7 +154,12 @@ def _check_expectations(spec: RecordSpec, config: DataConfig) -> None:
     """Checks what a configuration names against what the records hold."""
     for name, expected, held in (
         ("seq_length", config.seq_length, spec.max_seq_length),
-        ("max_predictions_per_seq", config.max_predictions_per_seq, spec.max_predictions_per_seq),
+        # Where the loader draws the mask, the room for it is the configuration's to choose.
+        (
+            "max_predictions_per_seq",
+            config.max_predictions_per_seq if spec.masked else None,
+            spec.max_predictions_per_seq,
+        ),
         ("use_v2_feature_names", config.use_v2_feature_names, spec.feature_names == "v2"),
     ):
         if expected is not None and expected != held:
@@ -153,6 +171,11 @@ def _check_expectations(spec: RecordSpec, config: DataConfig) -> None:
         raise CorpusError(
             "The configuration wants next-sentence labels, but the records hold none",
             do="Set use_next_sentence_label to false, or make a corpus of sentence pairs",
+        )
+    if spec.masked and (config.masked_lm_prob is not None or config.final_masked_lm_prob is not None):
+        raise CorpusError(
+            "The configuration chooses a masked_lm_prob, but the records hold their masks already",
+            do="Make the corpus with --masking dynamic, or leave masked_lm_prob out of the configuration",
         )
 
 

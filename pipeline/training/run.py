@@ -12,6 +12,8 @@ from pipeline.training.configs import ExperimentConfig
 from pipeline.training.report import format_results
 from pipeline.training.run_folder import RunFolder
 
+_BASELINE_BATCH = 1024  # Examples parsed at a time to count what is predicted.
+
 
 def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_progress: bool = True) -> dict[str, Any]:
     """Pre-trains, goes on with a run that was stopped, or shows what a finished one reached.
@@ -87,7 +89,8 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
                 received=repr(section.input_path),
             )
         seed = trainer.seed if section.seed is None else section.seed
-        data[name] = dataclasses.replace(section, input_path=corpus_dir, seed=seed)
+        steps = section.masking_schedule_steps or trainer.train_steps
+        data[name] = dataclasses.replace(section, input_path=corpus_dir, seed=seed, masking_schedule_steps=steps)
     task = dataclasses.replace(config.task, model=dataclasses.replace(model, encoder=encoder), **data)
     return dataclasses.replace(config, task=task)
 
@@ -105,6 +108,7 @@ def _run(
 
     from pipeline.tokenizers import load_tokenizer
     from pipeline.training.baseline import unigram_cross_entropy
+    from pipeline.training.data_loader import read_in_order
     from pipeline.training.evaluation import build_evaluator
     from pipeline.training.masked_lm import MaskedLMTask
     from pipeline.training.optimization import build_optimizer
@@ -150,9 +154,11 @@ def _run(
     tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
     baseline = None
     if has_validation:
-        baseline = unigram_cross_entropy(
-            open_source(config.task.train_data), open_source(config.task.validation_data), tokenizer.vocab_size
+        train_batches, validation_batches = (
+            read_in_order(open_source(data), dataclasses.replace(data, global_batch_size=_BASELINE_BATCH, trim=False))
+            for data in (config.task.train_data, config.task.validation_data)
         )
+        baseline = unigram_cross_entropy(train_batches, validation_batches, tokenizer.vocab_size)
     example = config.trainer.example
     guesses = fill_masks(model, tokenizer, [example])[0]
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,14 +37,14 @@ class TinyCorpus:
         return {key: np.concatenate([shard[key] for shard in shards]) for key in shards[0]}
 
 
-def make_examples(spec: RecordSpec, count: int, seed: int) -> dict[str, np.ndarray]:
+def make_examples(spec: RecordSpec, count: int, seed: int, shortest: int) -> dict[str, np.ndarray]:
     """Sentence pairs of one repeated word; a random next sentence repeats another one."""
     rng = generator(seed, "tiny-corpus")
     length, room = spec.max_seq_length, spec.max_predictions_per_seq
     features = dataclasses.replace(spec, feature_names="v2").features
     columns = {feature.name: np.zeros((count, feature.length), feature.dtype) for feature in features}
     for row in range(count):
-        tokens = int(rng.integers(8, length + 1))
+        tokens = int(rng.integers(shortest, length + 1))
         start = int(rng.integers(len(WORDS)))
         ids = np.full(tokens, FIRST + start)
         middle = tokens // 2
@@ -66,34 +67,49 @@ def make_examples(spec: RecordSpec, count: int, seed: int) -> dict[str, np.ndarr
     return columns
 
 
+def _unmasked(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Examples with their mask undone, as dynamic shards hold them; every token is a word."""
+    ids = columns["input_word_ids"].copy()
+    rows, predictions = np.nonzero(columns["masked_lm_weights"])
+    ids[rows, columns["masked_lm_positions"][rows, predictions]] = columns["masked_lm_ids"][rows, predictions]
+    kept = {name: columns[name] for name in ("input_type_ids", "next_sentence_labels") if name in columns}
+    return {"input_word_ids": ids, "word_starts": (ids >= FIRST).astype(np.int64)} | kept
+
+
 def _write_corpus(
     directory: Path,
     *,
     spec: RecordSpec | None = None,
+    bins: tuple[int, ...] = (),
     train: tuple[int, ...] = (50, 70, 40),
     validation: tuple[int, ...] = (21, 12),
 ) -> TinyCorpus:
-    """Writes a corpus with the given numbers of examples in its shards."""
+    """Writes a corpus with the given numbers of examples in its shards, or in those of each of its bins of lengths."""
     spec = spec or RecordSpec(24, 4)
+    specs = [dataclasses.replace(spec, max_seq_length=length) for length in bins] or [spec]
     directory.mkdir(parents=True, exist_ok=True)
     corpus = TinyCorpus(directory, spec)
     shards = []
     for split, sizes in (("train", train), ("validation", validation)):
-        for index, count in enumerate(sizes):
-            name = f"{split}-{index:05d}-of-{len(sizes):05d}.tfrecord"
-            columns = make_examples(spec, count, seed=len(shards))
-            data, _ = encode_tfrecords(spec, columns)
+        for index, (count, shape) in enumerate(itertools.product(sizes, specs)):
+            length = f"-len{shape.max_seq_length}" if bins else ""
+            name = f"{split}{length}-{index:05d}-of-{len(sizes) * len(specs):05d}.tfrecord"
+            shortest = max((length + 1 for length in bins if length < shape.max_seq_length), default=8)
+            columns = make_examples(dataclasses.replace(shape, masked=True), count, len(shards), shortest)
+            tokens = int(columns["input_mask"].sum())
+            columns = columns if spec.masked else _unmasked(columns)
+            data, _ = encode_tfrecords(shape, columns)
             (directory / name).write_bytes(data.tobytes())
             corpus.columns[name] = columns
             shards.append(
                 Shard(
                     name=name,
                     split=split,
-                    max_seq_length=spec.max_seq_length,
-                    max_predictions_per_seq=spec.max_predictions_per_seq,
+                    max_seq_length=shape.max_seq_length,
+                    max_predictions_per_seq=shape.max_predictions_per_seq,
                     examples=count,
-                    tokens=int(columns["input_mask"].sum()),
-                    predictions=int(columns["masked_lm_weights"].sum()),
+                    tokens=tokens,
+                    predictions=int(columns["masked_lm_weights"].sum()) if spec.masked else 0,
                     bytes=data.size,
                     sha256="",
                 )
@@ -102,7 +118,13 @@ def _write_corpus(
     (directory / "vocab.txt").write_bytes(vocabulary)
     manifest = Manifest(
         key="",
-        options={},
+        options={
+            "masked_lm_prob": 0.15,
+            "masking_unit": "token",
+            "max_ngram_size": 3,
+            "mask_prob": 0.8,
+            "random_prob": 0.1,
+        },
         spec=spec,
         tokenizer=WordPieceTokenizer(vocabulary).describe(),
         inputs=(),

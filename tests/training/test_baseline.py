@@ -8,7 +8,13 @@ import pytest
 
 from pipeline.training.baseline import count_predictions, unigram_cross_entropy
 from pipeline.training.configs import DataConfig
+from pipeline.training.data_loader import read_in_order
 from pipeline.training.record_source import open_source
+
+
+def read(corpus: Any, *, training: bool) -> Any:
+    config = DataConfig(input_path=str(corpus.directory), is_training=training, global_batch_size=16)
+    return read_in_order(open_source(config), config)
 
 
 def predictions(columns: dict[str, np.ndarray]) -> list[int]:
@@ -16,9 +22,7 @@ def predictions(columns: dict[str, np.ndarray]) -> list[int]:
 
 
 def test_cross_entropy_by_hand(tiny_corpus: Any) -> None:
-    path = str(tiny_corpus.directory)
-    train = open_source(DataConfig(input_path=path, is_training=True))
-    validation = open_source(DataConfig(input_path=path, is_training=False))
+    train, validation = read(tiny_corpus, training=True), read(tiny_corpus, training=False)
     counts = Counter(predictions(tiny_corpus.split("train")))
     total = sum(counts.values())
     truth = predictions(tiny_corpus.split("validation"))
@@ -27,7 +31,6 @@ def test_cross_entropy_by_hand(tiny_corpus: Any) -> None:
 
 
 def test_padding_is_not_counted(tiny_corpus: Any) -> None:
-    source = open_source(DataConfig(input_path=str(tiny_corpus.directory), is_training=True))
-    counts = count_predictions(source, 50)
+    counts = count_predictions(read(tiny_corpus, training=True), 50)
     assert counts[0] == 0
     assert counts.sum() == len(predictions(tiny_corpus.split("train")))

@@ -27,7 +27,7 @@ def test_a_corpus_tells_its_shape(tiny_corpus: Any) -> None:
 def test_files_tell_their_shape(tiny_corpus: Any) -> None:
     source = opened((f"{tiny_corpus.directory}/train-*", f"{tiny_corpus.directory}/validation-*"))
     assert source.spec == tiny_corpus.spec
-    assert source.examples is None
+    assert source.bins[0].file_examples is None
     assert source.count_examples() == 193
 
 
@@ -86,7 +86,7 @@ def test_nothing_and_nonsense_are_refused(tmp_path: Path) -> None:
     text.write_text("It is a truth universally acknowledged, that a single man in possession")
     with pytest.raises(CorpusError, match="must be a TFRecord file"):
         opened(str(text))
-    for content, message in ((b"\xff\xff not a message", "must be a TFRecord file"), (b"", "nothing")):
+    for content, message in ((b"\xff\xff not a message", r"must be a tf.train.Example"), (b"", "no feature")):
         odd = str(tmp_path / "odd.tfrecord")
         with tf.io.TFRecordWriter(odd) as writer:
             writer.write(content)
