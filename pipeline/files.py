@@ -9,10 +9,14 @@ import contextlib
 import glob as local_glob
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import re
+import uuid
+from collections.abc import Collection, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 from pipeline.errors import ConfigError, InputError, OutputError
+
+_TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.tmp")
 
 
 class FileInfo(NamedTuple):
@@ -178,13 +182,14 @@ class AtomicWriter:
 def write_file(path: str) -> Iterator[AtomicWriter]:
     """Writes `path` so that it is there complete or not at all: a temporary name beside it, then a rename.
 
-    The temporary name is a function of `path`, so that a retry overwrites what an attempt that was killed left. Two
-    attempts at one file write the same bytes.
+    The temporary name is this attempt's own: a cluster may give one piece of work to two workers, where it has taken
+    the first for dead, and both then write the same bytes. What an attempt that was killed leaves, `remove_temporary`
+    removes.
 
     Raises:
         OutputError: if it cannot be written.
     """
-    temporary = temporary_name(path)
+    temporary = temporary_name(path, uuid.uuid4().hex[:8])
     try:
         if is_remote(path):
             systems = _beam_file_systems(path)
@@ -213,10 +218,19 @@ def write_file(path: str) -> Iterator[AtomicWriter]:
         raise
 
 
-def temporary_name(path: str) -> str:
-    """The name under which `path` is written until it is complete."""
+def temporary_name(path: str, attempt: str = "") -> str:
+    """A name beside `path`, hidden, for what becomes `path` when it is complete."""
     head, _, tail = path.rpartition("/")
-    return f"{head}/.{tail}.tmp" if head or path.startswith("/") else f".{tail}.tmp"
+    name = f".{tail}.{attempt}.tmp" if attempt else f".{tail}.tmp"
+    return f"{head}/{name}" if head or path.startswith("/") else name
+
+
+def remove_temporary(directory: str, names: Collection[str]) -> None:
+    """Removes what attempts at writing the files `names` of `directory` have left behind."""
+    for name in list_names(directory):
+        written = _TEMPORARY.fullmatch(name)
+        if written and written[1] in names:
+            remove(join(directory, name))
 
 
 def write_atomically(path: str, data: bytes) -> None:

@@ -125,12 +125,25 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseExce
     assert os.listdir(tmp_path) == []
 
 
-def test_what_a_killed_attempt_left_is_overwritten(tmp_path: Path) -> None:
-    path = str(tmp_path / "out.bin")
-    Path(files.temporary_name(path)).write_bytes(b"much more than will be written now")
-    files.write_atomically(path, b"new")
-    assert Path(path).read_bytes() == b"new"
+def test_two_attempts_at_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    with files.write_file(str(path)) as lost:
+        lost.write(b"from the wor")
+        with files.write_file(str(path)) as retry:
+            retry.write(b"from the worker")
+        assert path.read_bytes() == b"from the worker"
+        lost.write(b"ker")
+        assert path.read_bytes() == b"from the worker"
+    assert path.read_bytes() == b"from the worker"
     assert os.listdir(tmp_path) == ["out.bin"]
+
+
+def test_what_killed_attempts_left_is_removed(tmp_path: Path) -> None:
+    kept = {"out.bin", ".other.bin.0a1b2c3d.tmp", "out.bin.0a1b2c3d.tmp", ".out.bin.0a1b2c3d.tmp.txt"}
+    for name in (*kept, ".out.bin.0a1b2c3d.tmp", ".out.bin.ffffffff.tmp", ".out.bin.tmp", ".out.00.bin.00000000.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    files.remove_temporary(str(tmp_path), {"out.bin", "out.00.bin"})
+    assert set(os.listdir(tmp_path)) == kept
 
 
 def test_temporary_names_lie_beside_and_are_hidden() -> None:
@@ -138,6 +151,7 @@ def test_temporary_names_lie_beside_and_are_hidden() -> None:
     assert files.temporary_name("b.txt") == ".b.txt.tmp"
     assert files.temporary_name("/b.txt") == "/.b.txt.tmp"
     assert files.temporary_name("gs://bucket/a/b.txt") == "gs://bucket/a/.b.txt.tmp"
+    assert files.temporary_name("/a/b.txt", "0a1b2c3d") == "/a/.b.txt.0a1b2c3d.tmp"
 
 
 @pytest.mark.parametrize(

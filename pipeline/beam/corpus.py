@@ -15,6 +15,7 @@ from pipeline import files
 from pipeline.beam.block import SPLITS, BlockResult, shard_name
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
+from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
@@ -49,13 +50,18 @@ class CorpusJob:
         """Where the blocks leave their results."""
         return WorkFolder(files.join(self.config.output, WORK_FOLDER))
 
+    @property
+    def plan(self) -> PlanFile:
+        """Where the blocks read what they are."""
+        return PlanFile(self.work.path)
+
     def duplicates(self, index: int) -> dict[int, str]:
         """The documents of a block to drop as duplicates: by number within the block, why."""
         if self.config.dedup == "none":
             return {}
         from pipeline.beam.deduplicate import Deduplication
 
-        return Deduplication(self.config, self.work.path).of_block(index)
+        return Deduplication(self.config, self.plan).of_block(index)
 
     def tokenizer(self) -> Tokenizer:
         """Makes the job's tokenizer."""
@@ -110,7 +116,8 @@ def make_corpus(
     if finished is not None:
         _say(f"{config.output} is finished already: same options, inputs and vocabulary. Nothing to do.")
         return finished
-    pending = [block for block in plan.blocks if _read_result(job, block.index) is None]
+    finished_blocks = _results(job, plan)
+    pending = [block for block in plan.blocks if block.index not in finished_blocks]
     earlier = len(plan.blocks) - len(pending)
     _say(f"{plan}{f', {earlier:,} of them finished earlier' * bool(earlier)}")
     if pending:
@@ -118,14 +125,14 @@ def make_corpus(
         from pipeline.beam.deduplicate import Deduplication
         from pipeline.beam.transforms import BuildShards
 
+        job.plan.write(plan.blocks)
         if job.config.dedup != "none":
-            Deduplication(job.config, job.work.path).run(
+            Deduplication(job.config, job.plan).run(
                 plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress
             )
-
         job.work.run(
             pending,
-            lambda root: root | "BuildShards" >> BuildShards(job, pending),
+            lambda root: root | "BuildShards" >> BuildShards(job, [block.index for block in pending]),
             beam_args=beam_args,
             workers=workers,
             description="corpus",
@@ -185,30 +192,28 @@ def _write_run(job: CorpusJob, key: str, shards: Sequence[str]) -> None:
 
 
 def _remove_shards(output: str, names: Iterable[str]) -> None:
-    for name in names:
-        for path in (files.join(output, name), files.temporary_name(files.join(output, name))):
-            files.remove(path)
+    """Removes shards, and what was to become of them."""
+    names = set(names)
+    for name in names.intersection(files.list_names(output)):
+        files.remove(files.join(output, name))
+    files.remove_temporary(output, names)
 
 
-def _read_result(job: CorpusJob, index: int) -> BlockResult | None:
-    """A block's result, if it is finished and its shards are there."""
-    data = job.work.result(index)
-    if data is None:
-        return None
-    result = BlockResult.from_json(data)
-    if all(files.exists(files.join(job.config.output, shard.name)) for shard in result.shards):
-        return result
-    return None
+def _results(job: CorpusJob, plan: InputPlan) -> dict[int, BlockResult]:
+    """The results, by index, of the blocks that are finished and whose shards are there."""
+    there = set(files.list_names(job.config.output))
+    left = job.work.results([block.index for block in plan.blocks])
+    results = {index: BlockResult.from_json(data) for index, data in left.items()}
+    return {i: result for i, result in results.items() if all(shard.name in there for shard in result.shards)}
 
 
 def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
     """Writes the vocabulary and the manifest, and clears away what was needed until then."""
-    results = []
+    found = _results(job, plan)
     for block in plan.blocks:
-        result = _read_result(job, block.index)
-        if result is None:
+        if block.index not in found:
             raise CorpusError(f"The shards of block {block.index} have gone", do="Run the same command again")
-        results.append(result)
+    results = [found[block.index] for block in plan.blocks]
     shards = [shard for result in results for shard in result.shards]
     shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
     statistics = summarize(shards, results)
@@ -230,6 +235,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
         statistics=statistics,
         versions=_versions(),
     )
+    files.remove_temporary(job.config.output, {shard.name for shard in shards})
     files.write_atomically(files.join(job.config.output, tokenizer.vocab_file), job.vocabulary)
     write_manifest(manifest, job.config.output)
     job.work.clear()

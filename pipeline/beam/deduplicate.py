@@ -17,7 +17,8 @@ import numpy as np
 
 from pipeline import files
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.plan_file import PlanFile
+from pipeline.beam.work import Unit, WorkFolder
 from pipeline.text.deduplication import DuplicateSets, equal_keys, key_columns
 from pipeline.text.documents import clean_documents
 from pipeline.text.fingerprint import FINGERPRINT_BYTES
@@ -34,11 +35,15 @@ REASONS = ("duplicate", "near_duplicate")
 class _Comparison:
     """A part of a column's keys: those that leave the remainder `part` when divided by `parts`."""
 
-    index: int
     column: int
     part: int
     parts: int
     bytes: int
+
+    @property
+    def index(self) -> int:
+        """Its place among all comparisons."""
+        return self.column * self.parts + self.part
 
 
 @dataclass(frozen=True)
@@ -47,21 +52,21 @@ class Deduplication:
 
     Attributes:
         config: the corpus job's options.
-        path: its work folder.
+        plan: its plan, in its work folder.
     """
 
     config: CorpusConfig
-    path: str
+    plan: PlanFile
 
     @property
     def keys(self) -> WorkFolder:
         """Where the blocks' keys are marked as done."""
-        return WorkFolder(self.path, "fingerprint")
+        return WorkFolder(self.plan.folder, "fingerprint")
 
     @property
     def comparisons(self) -> WorkFolder:
         """Where the comparisons are marked as done."""
-        return WorkFolder(self.path, "comparison")
+        return WorkFolder(self.plan.folder, "comparison")
 
     def run(self, blocks: Sequence[Block], *, beam_args: Sequence[str], workers: int, show_progress: bool) -> None:
         """Finds out which documents to drop, unless that is known from before.
@@ -79,15 +84,17 @@ class Deduplication:
             return
         options = {"beam_args": beam_args, "workers": workers, "show_progress": show_progress}
         _run(self.keys, blocks, self.write_keys, "fingerprints", options)
-        documents = [self.keys.result(block.index)["documents"] for block in blocks]
+        results = self.keys.results([block.index for block in blocks])
+        documents = [results[block.index]["documents"] for block in blocks]
         starts = np.cumsum([0, *documents])
         parts = -(-int(starts[-1]) // _DOCUMENTS_A_COMPARISON)
         columns = 1 + BANDS * (self.config.dedup == "near")
         comparisons = [
-            _Comparison(index, column, part, parts, int(starts[-1]) * 8)
-            for index, (column, part) in enumerate(itertools.product(range(columns), range(parts)))
+            _Comparison(column, part, parts, int(starts[-1]) * 8)
+            for column, part in itertools.product(range(columns), range(parts))
         ]
-        _run(self.comparisons, comparisons, functools.partial(self.compare, starts=starts), "comparisons", options)
+        compare = functools.partial(self.compare, starts=starts, parts=parts)
+        _run(self.comparisons, comparisons, compare, "comparisons", options)
         self._write_result(comparisons, starts)
 
     def of_block(self, index: int) -> dict[int, str]:
@@ -98,29 +105,31 @@ class Deduplication:
             entries = np.frombuffer(stream.read(end - start), "<u4").tolist()
         return {entry >> 1: REASONS[entry & 1] for entry in entries}
 
-    def write_keys(self, block: Block) -> None:
+    def write_keys(self, index: int) -> dict[str, int]:
         """Writes the keys of a block's documents, a column behind the other."""
-        documents = (d for segment in block.segments for d in clean_documents(segment, self.config, Counter()))
+        segments = self.plan.block(index).segments
+        documents = (document for segment in segments for document in clean_documents(segment, self.config, Counter()))
         columns = key_columns(documents, near=self.config.dedup == "near")
         data = b"".join(np.ascontiguousarray(column, "<u8").tobytes() for column in columns)
-        files.write_atomically(self._file(f"fingerprint-{block.index:05d}.bin"), data)
-        self.keys.mark_done(block.index, {"documents": len(columns[0])})
+        files.write_atomically(self._file(f"fingerprint-{index:05d}.bin"), data)
+        return {"documents": len(columns[0])}
 
-    def compare(self, comparison: _Comparison, starts: np.ndarray) -> None:
+    def compare(self, index: int, starts: np.ndarray, parts: int) -> dict[str, int]:
         """Compares the keys of one part of a column over all blocks, and writes the pairs that are alike."""
-        width = FINGERPRINT_BYTES if comparison.column == 0 else 8
+        which, part = divmod(index, parts)
+        width = FINGERPRINT_BYTES if which == 0 else 8
         keys, numbers = [np.zeros((0, width // 8), np.uint64)], [np.zeros(0, np.int64)]
         for block, (start, end) in enumerate(itertools.pairwise(starts.tolist())):
             documents = end - start
-            offset = 0 if comparison.column == 0 else documents * (FINGERPRINT_BYTES + 8 * (comparison.column - 1))
+            offset = 0 if which == 0 else documents * (FINGERPRINT_BYTES + 8 * (which - 1))
             with files.open_read(self._file(f"fingerprint-{block:05d}.bin"), offset) as stream:
-                column = np.frombuffer(stream.read(documents * width), "<u8").reshape(documents, -1)
-            mine = np.flatnonzero(column[:, 0] % np.uint64(comparison.parts) == comparison.part)
+                column = np.frombuffer(stream.read(documents * width), "<u8").reshape(-1, width // 8)
+            mine = np.flatnonzero(column[:, 0] % np.uint64(parts) == part)
             keys.append(column[mine])
             numbers.append(mine + start)
         pairs = equal_keys(np.concatenate(keys), np.concatenate(numbers))
-        files.write_atomically(self._file(f"pairs-{comparison.index:05d}.bin"), pairs.astype("<i8").tobytes())
-        self.comparisons.mark_done(comparison.index, {"pairs": len(pairs)})
+        files.write_atomically(self._file(f"pairs-{index:05d}.bin"), pairs.astype("<i8").tobytes())
+        return {"pairs": len(pairs)}
 
     def _write_result(self, comparisons: Sequence[_Comparison], starts: np.ndarray) -> None:
         """Writes the documents to drop, twice the number plus the reason, behind a table of where blocks begin."""
@@ -141,16 +150,18 @@ class Deduplication:
             writer.write(entries.astype("<u4").tobytes())
 
     def _file(self, name: str) -> str:
-        return files.join(self.path, name)
+        return files.join(self.plan.folder, name)
 
 
 def _run(
-    work: WorkFolder, units: Sequence[Any], step: Callable[[Any], None], description: str, options: dict[str, Any]
+    work: WorkFolder, units: Sequence[Unit], step: Callable[[int], Any], description: str, options: dict[str, Any]
 ) -> None:
     """Runs a step on the units that are not finished."""
-    pending = [unit for unit in units if work.result(unit.index) is None]
+    finished = work.results([unit.index for unit in units])
+    pending = [unit for unit in units if unit.index not in finished]
     if pending:
         from pipeline.beam.transforms import ForEach
 
+        each = ForEach(work, [unit.index for unit in pending], step)
         label = description.capitalize()
-        work.run(pending, lambda root: root | label >> ForEach(work, pending, step), description=description, **options)
+        work.run(pending, lambda root: root | label >> each, description=description, **options)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from pipeline.beam.dask_cluster import DASK_RUNNER, dask_arguments
 from pipeline.errors import ConfigError
 
 _LOCAL_RUNNER = "FnApiRunner"
@@ -27,11 +29,18 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import create_runner
 
+    runner = _chosen_runner(beam_args)
+    unusable = None
+    if runner:
+        try:
+            create_runner(runner)  # Beam knows a runner's own options once it is imported.
+        except (ValueError, ImportError, AttributeError) as error:
+            unusable = error
     parser = _QuietParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for kind in _subclasses(PipelineOptions):
         kind._add_argparse_args(parser)
-    known, unknown = parser.parse_known_args(list(beam_args))
-    if unknown:
+    _, unknown = parser.parse_known_args(list(beam_args))
+    if unknown and not unusable:
         name = unknown[0].partition("=")[0]
         near = difflib.get_close_matches(name, [*own_options, *parser._option_string_actions], n=1, cutoff=0.7)
         raise ConfigError(
@@ -39,13 +48,21 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
             received=name,
             do=f"Did you mean {near[0]}?" if near else "See --help",
         )
-    if known.runner:
-        try:
-            create_runner(known.runner)
-        except (ValueError, ImportError, AttributeError) as error:
-            raise ConfigError(
-                "--runner must name a runner that Beam has", received=known.runner, do=str(error)
-            ) from error
+    if unusable:
+        raise ConfigError(
+            "--runner must name a runner that Beam has, with what it needs installed",
+            received=runner,
+            do="Install the extra for it: pip install 'mlm-pipeline[dask]'" if runner == DASK_RUNNER else str(unusable),
+        ) from unusable
+
+
+def _chosen_runner(beam_args: Sequence[str]) -> str | None:
+    """The runner that Beam's options name, as Beam knows it; None if they name none."""
+    parser = _QuietParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--runner")
+    runner: str | None = parser.parse_known_args(list(beam_args))[0].runner
+    # Beam has short names for all of its runners but this one.
+    return DASK_RUNNER if (runner or "").lower() in ("dask", "daskrunner") else runner
 
 
 class _QuietParser(argparse.ArgumentParser):
@@ -62,31 +79,35 @@ def _subclasses(kind: Any) -> list[Any]:
     return found
 
 
-def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], workers: int) -> str | None:
+def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, workers: int) -> str | None:
     """Runs the pipeline that `build` makes.
 
     Args:
         build: applied to the pipeline's root.
         beam_args: Beam's own options. Without `--runner`, Beam's FnApiRunner runs the pipeline on this machine.
-        workers: processes on this machine, where that runner is used.
+        units: how many units of work the pipeline begins with.
+        workers: processes on this machine, where the runner starts its workers here.
 
     Returns:
         None, or the reason for which the runner failed, in a line.
     """
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-    chosen = PipelineOptions(list(beam_args)).view_as(StandardOptions).runner
-    arguments = []
-    if chosen in (None, _LOCAL_RUNNER):
-        # Named outright: Beam's DirectRunner would first try to download another runner.
-        arguments += [f"--runner={_LOCAL_RUNNER}"]
-        if workers > 1:
-            arguments += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
-    arguments += beam_args  # Last, so that what the user says of the above stands.
+    runner = _chosen_runner(beam_args) or _LOCAL_RUNNER
+    workers = min(workers, units)
     try:
-        with beam.Pipeline(options=PipelineOptions(arguments)) as root:
-            build(root)
+        with contextlib.ExitStack() as stack:
+            arguments: list[str] = []
+            if runner == _LOCAL_RUNNER and workers > 1:
+                arguments = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+            elif runner == DASK_RUNNER:
+                arguments = stack.enter_context(dask_arguments(beam_args, units=units, workers=workers))
+            # The user's after ours, so that they stand. The runner is named outright: Beam's DirectRunner would first
+            # try to download another one.
+            options = PipelineOptions([*arguments, *beam_args, f"--runner={runner}"])
+            with beam.Pipeline(options=options) as root:
+                build(root)
     except Exception as error:  # Runners raise all kinds of errors, many of them plain RuntimeErrors.
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         return f"{type(error).__name__}: {lines[-1].strip()[:500]}" if lines else type(error).__name__

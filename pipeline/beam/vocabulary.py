@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.beam.inputs import InputPlan, plan_inputs
+from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
@@ -35,6 +36,11 @@ class VocabularyJob:
 
     config: VocabConfig
     work: WorkFolder
+
+    @property
+    def plan(self) -> PlanFile:
+        """Where the blocks read what they are."""
+        return PlanFile(self.work.path)
 
     @property
     def counts_paths(self) -> tuple[str, str]:
@@ -137,15 +143,17 @@ def _count_words(
     job = VocabularyJob(config, WorkFolder(files.temporary_name(config.output) + ".d"))
     job.work.make()
     try:
+        job.plan.write(plan.blocks)
         job.work.run(
             plan.blocks,
-            lambda root: root | "CountWords" >> CountWords(job, plan.blocks),
+            lambda root: root | "CountWords" >> CountWords(job, [block.index for block in plan.blocks]),
             beam_args=beam_args,
             workers=workers,
             description="words",
             show_progress=show_progress,
         )
-        blocks = [job.work.result(block.index) for block in plan.blocks]
+        results = job.work.results([block.index for block in plan.blocks])
+        blocks = [results[block.index] for block in plan.blocks]
         learned, held_out = (
             TextCounts(
                 documents=sum(block["documents"][part] for block in blocks),

@@ -10,7 +10,6 @@ import apache_beam as beam
 
 from pipeline import files
 from pipeline.text.documents import clean_documents
-from pipeline.text.plan import Block
 from pipeline.text.split import is_set_apart
 from pipeline.tokenizers.learning import most_frequent, word_splitter
 
@@ -30,18 +29,18 @@ class CountWords(beam.PTransform):
 
     Args:
         job: the job.
-        blocks: its blocks.
+        indices: the numbers of its blocks.
     """
 
-    def __init__(self, job: VocabularyJob, blocks: Sequence[Block]) -> None:
+    def __init__(self, job: VocabularyJob, indices: Sequence[int]) -> None:
         super().__init__()
         self._job = job
-        self._blocks = blocks
+        self._indices = indices
 
     def expand(self, root: Any) -> Any:
         return (
             root
-            | "Plan" >> beam.Create(self._blocks)
+            | "Plan" >> beam.Create(self._indices)
             | "CountBlock" >> beam.ParDo(_CountBlockFn(self._job)).with_output_types(_Count)
             | "SumCounts" >> beam.CombinePerKey(sum)
             | "KeepMostFrequent" >> beam.CombineGlobally(_MostFrequentFn(self._job.config.max_words))
@@ -59,20 +58,20 @@ class _CountBlockFn(beam.DoFn):
     def setup(self) -> None:
         self._split_words = word_splitter(self._job.config.kind, lower_case=self._job.config.lower_case)
 
-    def process(self, block: Block) -> Iterator[_Count]:
+    def process(self, index: int) -> Iterator[_Count]:
         job, config = self._job, self._job.config
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         documents = [0, 0]
         try:
-            for segment in block.segments:
+            for segment in job.plan.block(index).segments:
                 for document in clean_documents(segment, config, Counter()):
                     held_out = is_set_apart(document, config.held_out_fraction, config.seed)
                     documents[held_out] += 1
                     # Every tokenizer is judged on the same words: those that white space separates.
                     words[held_out].update(document.split() if held_out else self._split_words(document))
-            job.work.mark_done(block.index, {"documents": documents, "words": [count.total() for count in words]})
+            job.work.mark_done(index, {"documents": documents, "words": [count.total() for count in words]})
         except Exception as error:
-            job.work.mark_failed(block.index, error)
+            job.work.mark_failed(index, error)
             return
         for held_out in (False, True):
             for word, count in most_frequent(words[held_out].items(), config.max_words):

@@ -6,6 +6,7 @@ import json
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -15,6 +16,7 @@ from pipeline.errors import CorpusError, UserError
 from pipeline.quiet import native_stderr_to
 
 _MOST_SHOWN = 5  # Failed blocks in a message.
+_READ_AT_ONCE = 32
 
 
 class Unit(Protocol):
@@ -62,10 +64,22 @@ class WorkFolder:
         files.remove(files.join(self.path, self.failed_name(index)))
         files.write_atomically(files.join(self.path, self.done_name(index)), json.dumps(result).encode())
 
+    def is_done(self, index: int) -> bool:
+        """Whether a block is finished."""
+        return files.exists(files.join(self.path, self.done_name(index)))
+
     def result(self, index: int) -> Any:
         """What a finished block left; None if it is not finished."""
         path = files.join(self.path, self.done_name(index))
         return json.loads(files.read(path)) if files.exists(path) else None
+
+    def results(self, indices: Sequence[int]) -> dict[int, Any]:
+        """What the blocks of `indices` left, as far as they are finished, by index."""
+        there = set(files.list_names(self.path))
+        finished = [index for index in indices if self.done_name(index) in there]
+        # On an object store, reading a small file is mostly waiting.
+        with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+            return dict(zip(finished, pool.map(self.result, finished), strict=True))
 
     def mark_failed(self, index: int, error: Exception) -> None:
         """Leaves the reason for which a block failed; to be called where the error is handled."""
@@ -117,23 +131,23 @@ class WorkFolder:
             native_stderr_to(log),
             progress.watch_folder(self.path, sizes, unit="B", description=description, enabled=show_progress),
         ):
-            failure = runner.run(build, beam_args=beam_args, workers=min(workers, len(blocks)))
+            failure = runner.run(build, beam_args=beam_args, units=len(blocks), workers=workers)
             if failure:
                 failure = _with_last_lines(failure, log)
         present = set(files.list_names(self.path))
         missing = [block.index for block in blocks if self.done_name(block.index) not in present]
         if missing:
+            noted = [index for index in missing if self.failed_name(index) in present]
             raise CorpusError(
-                f"{len(missing):,} of {len(blocks):,} {self.kind}s failed: {self._reasons(missing, failure)}",
+                f"{len(missing):,} of {len(blocks):,} {self.kind}s failed: {self._reasons(noted, failure)}",
                 do="What is finished is kept: put it right and run the same command again",
             )
         if failure:
             raise CorpusError(f"The runner failed behind the last block: {failure}", do="Run the same command again")
 
-    def _reasons(self, missing: Sequence[int], failure: str | None) -> str:
-        """Why blocks are missing: the notes of the first, then the runner's own reason."""
-        noted = {index: note for index in missing if (note := self.failure(index))}
-        reasons = [f"{self.kind} {index}: {note.rstrip('.')}" for index, note in list(noted.items())[:_MOST_SHOWN]]
+    def _reasons(self, noted: Sequence[int], failure: str | None) -> str:
+        """Why blocks are missing: the first notes that blocks left, then the runner's own reason."""
+        reasons = [f"{self.kind} {index}: {str(self.failure(index)).rstrip('.')}" for index in noted[:_MOST_SHOWN]]
         if len(noted) > _MOST_SHOWN:
             reasons.append(f"and {len(noted) - _MOST_SHOWN:,} more")
         if failure or not noted:

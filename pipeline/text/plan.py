@@ -41,7 +41,7 @@ class InputFile(NamedTuple):
         return self.bytes * _EXPANSION if self.compression else self.bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A part of a file.
 
@@ -64,7 +64,7 @@ class Segment:
     compression: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Block:
     """The unit of work: a few segments, and the block's place in the plan."""
 

@@ -13,6 +13,7 @@ from pipeline.beam import deduplicate
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import make_corpus, plan_corpus
 from pipeline.beam.deduplicate import Deduplication
+from pipeline.beam.plan_file import PlanFile
 from pipeline.errors import CorpusError
 from pipeline.text.deduplication import key_columns
 from pipeline.text.documents import clean_documents
@@ -72,7 +73,8 @@ def test_all_but_the_first_are_dropped(
     job, plan, _ = plan_corpus(config)
     assert len(plan.blocks) > 5
     job.work.make()
-    deduplication = Deduplication(job.config, job.work.path)
+    job.plan.write(plan.blocks)
+    deduplication = Deduplication(job.config, job.plan)
     deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
     dropped: dict[str, set[int]] = {"duplicate": set(), "near_duplicate": set()}
     start = 0
@@ -139,9 +141,22 @@ def test_no_document_at_all(configure: Make, tmp_path: Path) -> None:
     config = configure(input=(str(path),), dedup="near")
     job, plan, _ = plan_corpus(config)
     job.work.make()
-    deduplication = Deduplication(job.config, job.work.path)
+    job.plan.write(plan.blocks)
+    deduplication = Deduplication(job.config, job.plan)
     deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
     assert deduplication.of_block(0) == {}
+
+
+@pytest.mark.parametrize("dedup", ["exact", "near"])
+def test_blocks_in_which_no_document_begins(
+    configure: Make, texts: list[str], dedup: str, tmp_path: Path, vocabulary_path: str
+) -> None:
+    path = tmp_path / "long.jsonl"
+    long = json.dumps({"text": " ".join(texts)}) + "\n"
+    path.write_text(long + json.dumps({"text": texts[0]}) + "\n" + long)
+    manifest = make_corpus(configure(input=(str(path),), dedup=dedup), show_progress=False)
+    assert [shard.examples > 0 for shard in manifest.shards].count(False) > 5
+    assert manifest.statistics["text"]["dropped"] == {"duplicate": 1}
 
 
 def test_on_an_object_store(configure: Make, object_store: dict[str, bytes]) -> None:
@@ -153,8 +168,9 @@ def test_on_an_object_store(configure: Make, object_store: dict[str, bytes]) -> 
         (configure(dedup="near", input=("teststore://bucket/*.jsonl",)), "teststore://bucket/work"),
     ):
         _, plan, _ = plan_corpus(config)
-        deduplication = Deduplication(config, work)
+        deduplication = Deduplication(config, PlanFile(work))
         deduplication.keys.make()
+        deduplication.plan.write(plan.blocks)
         deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
         found.append([deduplication.of_block(block.index) for block in plan.blocks])
     assert found[0] == found[1]

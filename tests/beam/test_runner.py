@@ -54,7 +54,7 @@ def test_a_pipeline_runs(tmp_path: Path) -> None:
     def build(root: Any) -> Any:
         return root | beam.Create([1, 2, 3]) | beam.Map(lambda x: (tmp_path / str(x)).write_text("here"))
 
-    assert run(build, beam_args=[], workers=1) is None
+    assert run(build, beam_args=[], units=3, workers=1) is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3"]
 
 
@@ -62,7 +62,7 @@ def test_an_error_is_a_line() -> None:
     def build(root: Any) -> Any:
         return root | beam.Create([0]) | beam.Map(lambda x: 1 // x)
 
-    failure = run(build, beam_args=[], workers=1)
+    failure = run(build, beam_args=[], units=1, workers=1)
     assert failure is not None
     assert "ZeroDivisionError" in failure or "division" in failure
     assert "\n" not in failure
@@ -73,7 +73,7 @@ def settings(beam_args: Sequence[str], workers: int, monkeypatch: pytest.MonkeyP
     found: list[beam.Pipeline] = []
     monkeypatch.setattr(beam.Pipeline, "run", lambda self, *_, **__: pytest.fail("not to be run"))
     monkeypatch.setattr(beam.Pipeline, "__exit__", lambda *_: None)
-    assert run(found.append, beam_args=beam_args, workers=workers) is None
+    assert run(found.append, beam_args=beam_args, units=100, workers=workers) is None
     options = found[0].options
     direct = options.view_as(DirectOptions)
     return type(found[0].runner).__name__, direct.direct_running_mode, direct.direct_num_workers, options

@@ -1,0 +1,64 @@
+"""The plan as a file in the work folder, so that what a runner is handed are blocks' numbers alone.
+
+Runners keep a pipeline's initial elements within the pipeline, whose size they limit (Dataflow: 10 MB); the plan of a
+million files is a hundred.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline import files
+from pipeline.text.plan import Block, Segment
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """A plan that workers read block by block, fit for pickling.
+
+    Attributes:
+        folder: where it is.
+    """
+
+    folder: str
+
+    def write(self, blocks: Sequence[Block]) -> None:
+        """Writes a plan, whose blocks are numbered from 0: a line a block, and a table of where the lines begin.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        position = 0
+        with files.write_file(self._lines) as lines, files.write_file(self._table) as table:
+            table.write(struct.pack("<q", 0))
+            for block in blocks:
+                segments = [
+                    (s.path, s.start, s.end, s.file_bytes, s.text_bytes, s.format, s.compression)
+                    for s in block.segments
+                ]
+                line = json.dumps(segments).encode() + b"\n"
+                position += len(line)
+                lines.write(line)
+                table.write(struct.pack("<q", position))
+
+    def block(self, index: int) -> Block:
+        """Reads one block of the plan.
+
+        Raises:
+            InputError: if the plan cannot be read.
+        """
+        with files.open_read(self._table, 8 * index) as table:
+            start, end = struct.unpack("<2q", table.read(16))
+        with files.open_read(self._lines, start) as lines:
+            return Block(index, tuple(Segment(*segment) for segment in json.loads(lines.read(end - start))))
+
+    @property
+    def _lines(self) -> str:
+        return files.join(self.folder, "plan.jsonl")
+
+    @property
+    def _table(self) -> str:
+        return files.join(self.folder, "plan.table")
