@@ -103,8 +103,8 @@ def from_dict(kind: type[ConfigT], values: Mapping[str, Any], *, where: str = ""
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
     arguments = {}
-    for name, value in values.items():
-        path = f"{where}.{name}" if where else str(name)
+    for name, value in _canonical(kind, values, whole=True).items():
+        path = _join(where, name)
         if name not in names:
             near = difflib.get_close_matches(str(name), names, n=1)
             raise ConfigError(
@@ -197,7 +197,7 @@ def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
     """
     import yaml
 
-    values = to_dict(config)
+    values: dict[str, Any] = {}
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals or not path:
@@ -206,13 +206,59 @@ def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
         node = values
         for parent in parents:
             child = node.get(parent)
-            if child is None:
-                child = node[parent] = {}
             if not isinstance(child, dict):
-                raise ConfigError(f"There is no option {path}", do=f"{parent} holds no options of its own")
+                child = node[parent] = {}
             node = child
         try:
             node[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"The value in {override!r} is not YAML") from error
-    return from_dict(type(config), values)
+    return replace_values(config, values)
+
+
+def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "") -> ConfigT:
+    """The config with some values replaced, within nested configs as well; lists as a whole.
+
+    Args:
+        config: where the other values come from.
+        values: as `from_dict` takes them.
+        where: the path of the config within the whole, for messages.
+
+    Raises:
+        ConfigError: for an unknown name or a value of the wrong type.
+    """
+    kind = type(config)
+    changed: dict[str, Any] = {}
+    for name, value in _canonical(kind, values, whole=False).items():
+        path, current = _join(where, name), getattr(config, str(name), None)
+        if isinstance(value, Mapping):
+            if dataclasses.is_dataclass(current):
+                value = replace_values(current, value, where=path)
+            elif isinstance(current, Mapping):
+                value = _merged(current, value)
+            elif current is not None and value:
+                raise ConfigError(
+                    f"There is no option {path}.{next(iter(value))}", do=f"{name} holds no options of its own"
+                )
+        changed[name] = value
+    fields = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+    return from_dict(kind, {**{name: getattr(config, name) for name in fields}, **changed}, where=where)
+
+
+def _canonical(kind: type, values: Mapping[str, Any], *, whole: bool) -> Mapping[str, Any]:
+    """The values under the names of the config's fields, where it understands others."""
+    canonical = getattr(kind, "canonical_values", None)
+    return typing.cast(Mapping[str, Any], canonical(values, whole=whole)) if canonical else values
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {
+        name: _merged(old[name], value)
+        for name, value in new.items()
+        if isinstance(value, Mapping) and isinstance(old.get(name), Mapping)
+    }
+    return {**old, **new, **nested}
+
+
+def _join(where: str, name: object) -> str:
+    return f"{where}.{name}" if where else str(name)

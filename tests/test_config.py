@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import apply_overrides, check_ranges, dump_yaml, from_dict, load_yaml, option, read_yaml, to_dict
+from pipeline.config import (
+    apply_overrides,
+    check_ranges,
+    dump_yaml,
+    from_dict,
+    load_yaml,
+    option,
+    read_yaml,
+    replace_values,
+    to_dict,
+)
 from pipeline.errors import ConfigError
 
 
@@ -204,3 +215,11 @@ def test_the_last_override_stands() -> None:
 def test_wrong_overrides_are_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         apply_overrides(Outer(), [override])
+
+
+def test_replacing_within_nested_configs() -> None:
+    config = Outer(steps=2, inner=Inner(0.5, "mine"), extra={"a": {"b": 1, "c": 2}, "d": 3})
+    replaced = replace_values(config, {"flag": True, "inner": {"rate": 0.25}, "extra": {"a": {"b": 5}}})
+    assert replaced == Outer(2, flag=True, inner=Inner(0.25, "mine"), extra={"a": {"b": 5, "c": 2}, "d": 3})
+    assert replace_values(config, {}) == config
+    assert replace_values(config, {"inner": Inner()}) == dataclasses.replace(config, inner=Inner())

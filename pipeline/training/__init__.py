@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from pipeline.training import bert, configs, encoders, masked_lm, task_factory
     from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
     from pipeline.training.configs import DataConfig, ExperimentConfig
-    from pipeline.training.encoders import EncoderConfig, build_encoder
+    from pipeline.training.encoders import AlbertEncoderConfig, BertEncoderConfig, EncoderConfig, build_encoder
     from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
+    from pipeline.training.modeling.albert_encoder import AlbertEncoder
     from pipeline.training.modeling.bert_encoder import BertEncoder
     from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
     from pipeline.training.modeling.classification_head import ClassificationHead
     from pipeline.training.modeling.masked_lm import MaskedLM
 
 __all__ = [
+    "AlbertEncoder",
+    "AlbertEncoderConfig",
     "BertEncoder",
+    "BertEncoderConfig",
     "BertPretrainerV2",
     "ClassificationHead",
     "ClsHeadConfig",
@@ -40,7 +44,10 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AlbertEncoder": "modeling.albert_encoder",
+    "AlbertEncoderConfig": "encoders",
     "BertEncoder": "modeling.bert_encoder",
+    "BertEncoderConfig": "encoders",
     "BertPretrainerV2": "modeling.bert_pretrainer",
     "ClassificationHead": "modeling.classification_head",
     "ClsHeadConfig": "bert",

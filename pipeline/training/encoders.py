@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,19 +14,28 @@ if TYPE_CHECKING:
     from pipeline.training.modeling.bert_encoder import BertEncoder
 
 
-@accept_aliases(num_hidden_layers="num_layers")
+# Where ALBERT's defaults are others than BERT's, as in tensorflow/models.
+_ALBERT = {"vocab_size": 30000, "embedding_size": 128, "dropout_rate": 0.0, "attention_dropout_rate": 0.0}
+
+
+@accept_aliases(
+    defaults_by_type={"bert": {}, "albert": _ALBERT},
+    num_hidden_layers="num_layers",
+    embedding_width="embedding_size",
+)
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The shape of a BERT encoder; the defaults are BERT-Base.
+    """The shape of an encoder; the defaults are BERT-Base's, or with `type` "albert" ALBERT-Base's.
 
-    Fields and defaults are those of tensorflow/models' `BertEncoderConfig`; `num_hidden_layers` is
-    understood for `num_layers`.
+    Fields and defaults are those of tensorflow/models' `BertEncoderConfig` and `AlbertEncoderConfig`. Its
+    nested form, `EncoderConfig(type="bert", bert=BertEncoderConfig(...))`, is understood like the flat one;
+    so are `num_hidden_layers` for `num_layers`, and `embedding_width` for `embedding_size`.
 
     Raises:
         ConfigError: for a value out of range, or a hidden size that the heads do not divide.
     """
 
-    type: str = option("bert", "architecture", choices=("bert",))
+    type: str = option("bert", "architecture", choices=("bert", "albert"))
     vocab_size: int | None = option(30522, "entries of the vocabulary; null takes the corpus's", minimum=6)
     hidden_size: int = option(768, "width of the hidden states", minimum=1)
     num_layers: int = option(12, "transformer blocks", minimum=1)
@@ -54,9 +64,17 @@ class EncoderConfig:
                 received=f"{self.hidden_size} and {self.num_attention_heads}",
             )
 
+    def get(self) -> EncoderConfig:
+        """The options of the chosen type: the config itself, as it holds no others."""
+        return self
+
+
+BertEncoderConfig = functools.partial(EncoderConfig, type="bert")
+AlbertEncoderConfig = functools.partial(EncoderConfig, type="albert")
+
 
 def build_encoder(config: EncoderConfig) -> BertEncoder:
-    """Builds the encoder that `config` describes; its outputs are a dictionary.
+    """Builds the encoder that `config` describes, a `BertEncoder` or `AlbertEncoder` with a dictionary of outputs.
 
     Raises:
         ConfigError: if the configuration leaves the vocabulary's size open.
@@ -64,13 +82,15 @@ def build_encoder(config: EncoderConfig) -> BertEncoder:
     import keras
 
     from pipeline.training.modeling.activations import get_activation
+    from pipeline.training.modeling.albert_encoder import AlbertEncoder
     from pipeline.training.modeling.bert_encoder import BertEncoder
 
     if config.vocab_size is None:
         raise ConfigError(
             "An encoder needs a vocab_size", do="Set encoder.vocab_size, or train on a corpus's directory"
         )
-    return BertEncoder(
+    kind = {"bert": BertEncoder, "albert": AlbertEncoder}[config.type]
+    return kind(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
         num_layers=config.num_layers,
@@ -82,9 +102,9 @@ def build_encoder(config: EncoderConfig) -> BertEncoder:
         output_dropout=config.dropout_rate,
         attention_dropout=config.attention_dropout_rate,
         initializer=keras.initializers.TruncatedNormal(stddev=config.initializer_range),
-        embedding_width=config.embedding_size,
+        embedding_width=config.embedding_size or config.hidden_size,
         norm_first=config.norm_first,
         return_all_encoder_outputs=config.return_all_encoder_outputs,
         dict_outputs=True,
-        name="bert_encoder",
+        name=f"{config.type}_encoder",
     )

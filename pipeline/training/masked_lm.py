@@ -37,9 +37,10 @@ class MaskedLMTask:
         self.task_config = params
         self.logging_dir = logging_dir
         self.name = name
+        self._traced_metrics: dict[bool | None, list[keras.metrics.Metric]] = {}
 
     def build_model(self, params: PretrainerConfig | None = None) -> BertPretrainerV2:
-        """Builds the pre-trainer that the configuration describes."""
+        """Builds the pre-trainer that the configuration describes; its `compile` needs an optimiser alone."""
         config = params or self.task_config.model
         heads = [
             ClassificationHead(
@@ -52,12 +53,14 @@ class MaskedLMTask:
             )
             for head in config.cls_heads
         ]
-        return BertPretrainerV2(
+        model = BertPretrainerV2(
             encoder_network=encoders.build_encoder(config.encoder),
             mlm_activation=get_activation(config.mlm_activation),
             mlm_initializer=keras.initializers.TruncatedNormal(stddev=config.mlm_initializer_range),
             classification_heads=heads,
         )
+        model.set_task(self)
+        return model
 
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0
@@ -112,8 +115,19 @@ class MaskedLMTask:
         return loss
 
     def build_metrics(self, training: bool | None = None) -> list[keras.metrics.Metric]:
-        """Makes the metrics, under tensorflow/models' names."""
-        del training
+        """Makes the metrics, under tensorflow/models' names.
+
+        Within a `tf.function` they are made once: it is traced anew for batches of other lengths, and its
+        metrics must be the same in every trace, and outlive it.
+        """
+        if not tf.inside_function():
+            return self._new_metrics()
+        if training not in self._traced_metrics:
+            with tf.init_scope():
+                self._traced_metrics[training] = self._new_metrics()
+        return self._traced_metrics[training]
+
+    def _new_metrics(self) -> list[keras.metrics.Metric]:
         metrics = [
             keras.metrics.SparseCategoricalAccuracy(name="masked_lm_accuracy"),
             keras.metrics.Mean(name="lm_example_loss"),
@@ -180,12 +194,12 @@ class MaskedLMTask:
         """Labels and outputs, with masked-LM logits of the real predictions alone.
 
         The vocabulary's logits are the dearest part of a small model, and padding among the
-        predictions has no part in the loss. Models without `score_positions` score it all the same.
+        predictions has no part in the loss. Models that cannot score single positions score it all the same.
 
         Returns:
             `(labels, outputs)`, fit for `build_losses` and `process_metrics`.
         """
-        if not hasattr(model, "score_positions"):
+        if not getattr(model, "can_score_positions", False):
             return inputs, model(inputs, training=training)
         outputs = model.encode(inputs, training=training)
         places = tf.where(inputs["masked_lm_weights"] > 0)  # [n, 2]: example, prediction

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from pipeline.training.configs import (
     OptimizerConfig,
     TrainerConfig,
 )
-from pipeline.training.encoders import EncoderConfig, build_encoder
+from pipeline.training.encoders import AlbertEncoderConfig, BertEncoderConfig, EncoderConfig, build_encoder
 
 
 def test_defaults_are_bert_base() -> None:
@@ -42,6 +43,47 @@ def test_second_names() -> None:
         EncoderConfig(num_hidden_layers=3, num_layers=3)
 
 
+def test_nested_form_of_tensorflow_models() -> None:
+    flat = EncoderConfig(hidden_size=24, num_layers=2)
+    assert EncoderConfig(type="bert", bert=BertEncoderConfig(hidden_size=24, num_layers=2)) == flat
+    assert EncoderConfig("bert", bert=flat, albert={"hidden_size": 36}).get() == flat
+    values = {"type": "bert", "bert": {"hidden_size": 24, "num_hidden_layers": 2}, "albert": {"hidden_size": 36}}
+    assert from_dict(EncoderConfig, values) == flat
+    with pytest.raises(ConfigError, match=r"hidden_size is given twice, itself and as bert\.hidden_size"):
+        EncoderConfig(hidden_size=24, bert={"hidden_size": 24})
+    with pytest.raises(ConfigError, match="must be a mapping"):
+        EncoderConfig(bert=3)
+    with pytest.raises(ConfigError, match=r"There is no option encoder\.hidden"):
+        from_dict(PretrainerConfig, {"encoder": {"bert": {"hidden": 3}}})
+
+
+def test_defaults_of_albert() -> None:
+    expected = EncoderConfig(
+        type="albert", vocab_size=30000, embedding_size=128, dropout_rate=0.0, attention_dropout_rate=0.0
+    )
+    assert expected.embedding_width == 128
+    for config in (
+        AlbertEncoderConfig(),
+        EncoderConfig(type="albert"),
+        EncoderConfig(albert={"embedding_width": 128}),
+        from_dict(EncoderConfig, {"type": "albert"}),
+        from_dict(EncoderConfig, {"type": "albert", "albert": {}}),
+        from_dict(EncoderConfig, to_dict(expected)),
+    ):
+        assert config == expected
+    assert dataclasses.replace(expected, dropout_rate=0.1).dropout_rate == 0.1
+    assert from_dict(EncoderConfig, {"albert": {"dropout_rate": 0.1}}).dropout_rate == 0.1
+
+
+def test_overrides_by_second_names() -> None:
+    config = apply_overrides(ExperimentConfig(), ["task.model.encoder.num_layers=2"])
+    for names in (["encoder.num_hidden_layers=2"], ["encoder.bert.num_layers=2"], ["encoder.bert={num_layers: 2}"]):
+        assert apply_overrides(ExperimentConfig(), [f"task.model.{name}" for name in names]) == config
+    # Nothing but what is named changes: no default of the type comes with it.
+    albert = apply_overrides(config, ["task.model.encoder.type=albert"]).task.model.encoder
+    assert (albert.type, albert.num_layers, albert.vocab_size, albert.dropout_rate) == ("albert", 2, 30522, 0.1)
+
+
 def test_overrides() -> None:
     config = apply_overrides(
         ExperimentConfig(), ["task.model.encoder.num_layers=2", "trainer.optimizer.learning_rate=1e-3"]
@@ -57,7 +99,7 @@ def test_overrides() -> None:
     [
         (lambda: EncoderConfig(hidden_size=10, num_attention_heads=3), "multiple of num_attention"),
         (lambda: EncoderConfig(dropout_rate=1.5), "dropout_rate"),
-        (lambda: EncoderConfig(type="xlnet"), "type must be one of bert"),
+        (lambda: EncoderConfig(type="xlnet"), "type must be one of bert, albert"),
         (lambda: DataConfig(global_batch_size=0), "global_batch_size"),
         (lambda: OptimizerConfig(learning_rate=-1.0), "learning_rate"),
         (lambda: TrainerConfig(train_steps=5, optimizer=OptimizerConfig(warmup_steps=5)), "less"),

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import keras
 import numpy as np
 
-from pipeline.training.encoders import EncoderConfig, build_encoder
+from pipeline.training.encoders import AlbertEncoderConfig, EncoderConfig, build_encoder
 from pipeline.training.modeling.activations import gelu
+from pipeline.training.modeling.albert_encoder import AlbertEncoder
 
 
 def test_every_option_reaches_the_encoder() -> None:
@@ -31,6 +33,7 @@ def test_every_option_reaches_the_encoder() -> None:
     built.pop("inner_activation")
     assert built == {
         "name": "bert_encoder",
+        "dtype": keras.dtype_policies.serialize(keras.DTypePolicy("float32")),
         "vocab_size": 31,
         "hidden_size": 12,
         "num_layers": 2,
@@ -51,3 +54,20 @@ def test_other_activations_by_name() -> None:
     config = EncoderConfig(vocab_size=9, hidden_size=4, num_layers=1, num_attention_heads=1, hidden_activation="relu")
     activation = build_encoder(dataclasses.replace(config, intermediate_size=4)).inner_activation
     np.testing.assert_array_equal(activation(np.array([-1.0, 2.0])), [0.0, 2.0])
+
+
+def test_albert() -> None:
+    encoder = build_encoder(
+        AlbertEncoderConfig(hidden_size=8, num_layers=3, num_attention_heads=2, intermediate_size=9)
+    )
+    assert isinstance(encoder, AlbertEncoder)
+    config = encoder.get_config()
+    assert (config["name"], config["embedding_width"], config["num_layers"]) == ("albert_encoder", 128, 3)
+    assert tuple(encoder.get_embedding_table().shape) == (30000, 128)
+
+
+def test_albert_without_factorisation() -> None:
+    config = AlbertEncoderConfig(
+        vocab_size=9, embedding_size=None, hidden_size=8, num_layers=1, num_attention_heads=2, intermediate_size=9
+    )
+    assert tuple(build_encoder(config).get_embedding_table().shape) == (9, 8)

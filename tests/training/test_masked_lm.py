@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +13,8 @@ from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
 from pipeline.training.configs import DataConfig, MaskedLMConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.masked_lm import MaskedLMTask
+from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
+from pipeline.training.modeling.masked_lm import MaskedLM
 
 
 def make_task(*, next_sentence: bool = True, **data: Any) -> MaskedLMTask:
@@ -172,3 +175,71 @@ def test_dummy_inputs() -> None:
     batch = next(iter(task.build_inputs(task.task_config.train_data)))
     logs = task.train_step(batch, task.build_model(), keras.optimizers.SGD(), task.build_metrics())
     assert np.isfinite(float(logs["loss"]))
+
+
+def test_fit_takes_the_steps_of_the_task(batch: dict[str, tf.Tensor]) -> None:
+    task = make_task()
+    by_task, by_fit = task.build_model(), task.build_model()
+    by_fit.set_weights(by_task.get_weights())
+    optimizer, metrics = keras.optimizers.SGD(0.1), task.build_metrics()
+    losses = [float(task.train_step(batch, by_task, optimizer, metrics)["loss"]) for _ in range(3)]
+    expected = {metric.name: float(metric.result()) for metric in metrics}
+    by_fit.compile(optimizer=keras.optimizers.SGD(0.1))
+    dataset = tf.data.Dataset.from_tensors(batch)
+    history = by_fit.fit(dataset.repeat(3), validation_data=dataset, verbose=0).history
+    for one, other in zip(by_fit.get_weights(), by_task.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    found = {name: values[0] for name, values in history.items() if not name.startswith("val_")}
+    assert found == pytest.approx({"loss": np.mean(losses), **expected}, rel=1e-5)
+    metrics = task.build_metrics()
+    loss = float(task.validation_step(batch, by_task, metrics)["loss"])
+    expected = {"loss": loss, **{metric.name: float(metric.result()) for metric in metrics}}
+    assert {name: history[f"val_{name}"][0] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert by_fit.evaluate(dataset, verbose=0, return_dict=True) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_of_ones_own_stands_before_the_task(batch: dict[str, tf.Tensor]) -> None:
+    model = make_task().build_model()
+    model.compile(optimizer="sgd", loss={"next_sentence": keras.losses.SparseCategoricalCrossentropy(from_logits=True)})
+    pairs = tf.data.Dataset.from_tensors((batch, {"next_sentence": batch["next_sentence_labels"]}))
+    assert list(model.fit(pairs, verbose=0).history) == ["loss"]
+
+
+def test_a_task_leaves_no_trace_in_a_saved_model(batch: dict[str, tf.Tensor], tmp_path: Path) -> None:
+    model = make_task().build_model()
+    model.compile(optimizer="sgd")
+    model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(batch)["mlm_logits"], model(batch)["mlm_logits"])
+    loaded.set_task(make_task())
+    loaded.compile(optimizer="sgd")
+    assert "masked_lm_accuracy" in loaded.fit(tf.data.Dataset.from_tensors(batch), verbose=0).history
+
+
+class NotScoringSinglePositions(MaskedLM):
+    def call(self, sequence_data: Any, masked_positions: Any) -> Any:
+        return 2 * super().call(sequence_data, masked_positions)
+
+
+def test_a_customised_head_is_called_itself(batch: dict[str, tf.Tensor]) -> None:
+    task = make_task()
+    standard = task.build_model()
+    encoder = standard.encoder_network
+    head = NotScoringSinglePositions(encoder.get_embedding_table())
+    model = BertPretrainerV2(encoder, classification_heads=standard.classification_heads, customized_masked_lm=head)
+    labels, outputs = task.forward(batch, model, training=False)
+    assert labels is batch
+    np.testing.assert_array_equal(outputs["mlm_logits"], model(batch)["mlm_logits"])
+
+
+def test_build_inputs_splits_the_batch_among_pipelines(tiny_corpus: Any) -> None:
+    task = make_task(input_path=str(tiny_corpus.directory), global_batch_size=8)
+    contexts = [tf.distribute.InputContext(2, index, num_replicas_in_sync=2) for index in range(2)]
+    data = dataclasses.replace(task.task_config.train_data, is_training=False, trim=False)
+    whole = np.concatenate([batch["input_word_ids"] for batch in task.build_inputs(data)])
+    parts = [list(task.build_inputs(data, context)) for context in contexts]
+    assert {batch["input_word_ids"].shape[0] for batches in parts for batch in batches[:-1]} == {4}
+    first, second = (np.concatenate([batch["input_word_ids"] for batch in batches]) for batches in parts)
+    np.testing.assert_array_equal(first, whole[::2])
+    np.testing.assert_array_equal(second, whole[1::2])

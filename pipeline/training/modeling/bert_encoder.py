@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,8 @@ class BertEncoder(keras.Model):
         ValueError: if the heads do not divide `hidden_size`.
         TypeError: for an unknown argument.
     """
+
+    type_name = "bert"
 
     def __init__(
         self,
@@ -134,20 +137,7 @@ class BertEncoder(keras.Model):
                 dtype=policy,
                 name="embedding_projection",
             )
-        self.transformer_layers = [
-            TransformerEncoderBlock(
-                num_attention_heads=num_attention_heads,
-                inner_dim=inner_dim,
-                inner_activation=self.inner_activation,
-                output_dropout=output_dropout,
-                attention_dropout=attention_dropout,
-                kernel_initializer=self._new_initializer(),
-                norm_first=norm_first,
-                dtype=policy,
-                name=f"transformer_layer_{index}",
-            )
-            for index in range(num_layers)
-        ]
+        self.transformer_layers = self._build_blocks()
         self.pooler = keras.layers.Dense(
             hidden_size,
             activation="tanh",
@@ -163,6 +153,23 @@ class BertEncoder(keras.Model):
         }
         self(self.inputs)
 
+    def _build_blocks(self) -> list[TransformerEncoderBlock]:
+        """The blocks in their order; if fewer than `num_layers`, they are applied in turn."""
+        return [self._build_block(f"transformer_layer_{index}") for index in range(self.num_layers)]
+
+    def _build_block(self, name: str) -> TransformerEncoderBlock:
+        return TransformerEncoderBlock(
+            num_attention_heads=self.num_attention_heads,
+            inner_dim=self.inner_dim,
+            inner_activation=self.inner_activation,
+            output_dropout=self.output_dropout,
+            attention_dropout=self.attention_dropout,
+            kernel_initializer=self._new_initializer(),
+            norm_first=self.norm_first,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
     def _new_initializer(self) -> Any:
         return clone_initializer(self.initializer)
 
@@ -177,7 +184,8 @@ class BertEncoder(keras.Model):
             x = self.embedding_projection(x)
         attention_mask = keras.ops.cast(inputs["input_mask"], "float32")[:, None, :]
         encoder_outputs = []
-        for block in self.transformer_layers:
+        blocks = itertools.cycle(self.transformer_layers)
+        for block in itertools.islice(blocks, self.num_layers):
             x = block(x, attention_mask, training=training)
             encoder_outputs.append(x)
         pooled_output = self.pooler(x[:, 0])
@@ -205,6 +213,7 @@ class BertEncoder(keras.Model):
     def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "num_layers": self.num_layers,
@@ -224,9 +233,9 @@ class BertEncoder(keras.Model):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> BertEncoder:
-        """Builds an encoder from `get_config()`, or from arguments with `"type": "bert"` among them."""
+        """Builds an encoder from `get_config()`, or from arguments with its `type` among them, here "bert"."""
         config = dict(config)
-        kind = config.pop("type", "bert")
-        if kind != "bert":
-            raise ValueError(f'`type` must be "bert". Received: {kind!r}.')
+        kind = config.pop("type", cls.type_name)
+        if kind != cls.type_name:
+            raise ValueError(f'`type` must be "{cls.type_name}". Received: {kind!r}.')
         return cls(**config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,14 +28,17 @@ class BertPretrainerV2(keras.Model):
         mlm_activation: activation of the masked-LM head.
         mlm_initializer: initialiser of the masked-LM head.
         classification_heads: layers upon the sequence output, of different names.
-        customized_masked_lm: a masked-LM head to use instead of `MaskedLM`; the arguments for that
-            are then ignored.
+        customized_masked_lm: a masked-LM head to use instead of the standard `MaskedLM`, called as that
+            is; the arguments for the standard one are then ignored.
         name: name of the model.
         **kwargs: of `keras.Model`.
 
     Raises:
         ValueError: if two heads share a name.
     """
+
+    _task: Any = None
+    _task_metrics: Any = None
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class BertPretrainerV2(keras.Model):
         names = [head.name for head in self.classification_heads]
         if len(set(names)) != len(names):
             raise ValueError(f"Classification heads must have different names. Received: {names}.")
+        self._has_customized_masked_lm = customized_masked_lm is not None
         self.masked_lm = customized_masked_lm or MaskedLM(
             embedding_table=encoder_network.get_embedding_table(),
             activation=self.mlm_activation,
@@ -99,6 +104,11 @@ class BertPretrainerV2(keras.Model):
             outputs.update(scored if isinstance(scored, Mapping) else {head.name: scored})
         return outputs
 
+    @property
+    def can_score_positions(self) -> bool:
+        """Whether `score_positions` gives what the masked-LM head's own call would; a customised head may not."""
+        return getattr(type(self.masked_lm), "call", None) is MaskedLM.call
+
     def score_positions(self, sequence_output: Any, rows_and_positions: Any) -> Any:
         """Masked-LM logits at single places, so that padding among predictions costs nothing.
 
@@ -111,21 +121,80 @@ class BertPretrainerV2(keras.Model):
         """
         return self.masked_lm.score(tf.gather_nd(sequence_output, rows_and_positions))
 
+    def set_task(self, task: Any) -> None:
+        """Gives the model its loss, metrics and steps for `fit` and `evaluate`; `task.build_model()` does it.
+
+        The optimiser is then all that `compile` needs; a loss of one's own that it is given stands before the
+        task.
+
+        Args:
+            task: a `MaskedLMTask`, or what has its `build_metrics`, `train_step` and `validation_step`.
+        """
+        # How many predictions are real is known at run time only, which XLA does not take.
+        self.supports_jit = False
+        # Closures hide both from Keras, which would save the metrics with the model.
+        metrics = task.build_metrics()
+        self._task, self._task_metrics = (lambda: task), (lambda: metrics)
+
+    @property
+    def _trains_by_task(self) -> bool:
+        return self._task is not None and getattr(self, "_compile_loss", None) is None
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Those of `compile`, and the task's."""
+        return [*super().metrics, *(self._task_metrics() if self._trains_by_task else [])]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of `fit`."""
+        if not self._trains_by_task:
+            return super().train_step(data)
+        return self._log(data, self._task().train_step(data, self, self.optimizer, self._task_metrics()))
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of `evaluate`."""
+        if not self._trains_by_task:
+            return super().test_step(data)
+        return self._log(data, self._task().validation_step(data, self, self._task_metrics()))
+
+    def _log(self, data: Mapping[str, Any], logs: Mapping[str, Any]) -> dict[str, Any]:
+        """The means since the epoch's beginning, the loss's weighted by examples as Keras does it."""
+        self._loss_tracker.update_state(logs["loss"], sample_weight=tf.shape(data["input_word_ids"])[0])
+        return self.get_metrics_result()
+
+    @property
+    def checkpoint_items(self) -> dict[str, Any]:
+        """What a checkpoint should hold beside the model as a whole, to start another model from."""
+        items = {"encoder": self.encoder_network, "masked_lm": self.masked_lm}
+        for head in self.classification_heads:
+            for key, item in getattr(head, "checkpoint_items", {}).items():
+                items[f"{head.name}.{key}"] = item
+        return items
+
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "encoder_network": serialize(self.encoder_network),
             "mlm_activation": keras.activations.serialize(self.mlm_activation),
             "mlm_initializer": keras.initializers.serialize(self.mlm_initializer),
             "classification_heads": [serialize(head) for head in self.classification_heads],
+            "customized_masked_lm": serialize(self.masked_lm) if self._has_customized_masked_lm else None,
+            "masked_lm_shares_table": isinstance(self.masked_lm, MaskedLM),
         }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> BertPretrainerV2:
         """Builds a model from `get_config()`."""
         config = dict(config)
-        deserialize = keras.saving.deserialize_keras_object
-        config["encoder_network"] = deserialize(config["encoder_network"])
-        config["classification_heads"] = [deserialize(h) for h in config["classification_heads"]]
+        deserialize = functools.partial(keras.saving.deserialize_keras_object, custom_objects=custom_objects)
+        encoder = config["encoder_network"] = deserialize(config["encoder_network"])
+        config["classification_heads"] = [deserialize(head) for head in config["classification_heads"]]
+        head, shares_table = config.get("customized_masked_lm"), config.pop("masked_lm_shares_table", False)
+        if head is not None:
+            if shares_table:
+                arguments = {**head["config"], "embedding_table": encoder.get_embedding_table()}
+                head = {**head, "config": arguments}
+            config["customized_masked_lm"] = deserialize(head)
         return cls(**config)

@@ -85,6 +85,11 @@ class ClassificationHead(keras.layers.Layer):
             return features
         return self.out_proj(self.dropout(features, training=training))
 
+    @property
+    def checkpoint_items(self) -> dict[str, Any]:
+        """The pooling layer, by its name."""
+        return {} if self.dense is None else {self.dense.name: self.dense}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -99,6 +99,10 @@ class MaskedLM(keras.layers.Layer):
         return tf.reshape(gathered, [-1, sequence_tensor.shape[-1]])
 
     def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError(
-            "A MaskedLM shares its table with an encoder and is saved with the model that holds both."
-        )
+        """The arguments without the table, which belongs to the encoder: `BertPretrainerV2` gives it back."""
+        return {
+            **super().get_config(),
+            "activation": keras.activations.serialize(self.activation),
+            "initializer": keras.initializers.serialize(self.initializer),
+            "output": self.output_type,
+        }

@@ -9,6 +9,7 @@ import pytest
 from pipeline.training.modeling.bert_encoder import BertEncoder
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.modeling.classification_head import ClassificationHead
+from pipeline.training.modeling.masked_lm import MaskedLM
 
 INPUTS = {
     "input_word_ids": np.array([[2, 9, 4, 11, 3], [2, 7, 3, 0, 0]], np.int32),
@@ -87,6 +88,68 @@ def test_keras_file_round_trip(tmp_path: Path) -> None:
     # The table is still one variable, shared with the encoder.
     assert loaded.masked_lm.embedding_table is loaded.encoder_network.get_embedding_table()
     assert loaded.count_params() == model.count_params()
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Doubled(MaskedLM):
+    """A head that differs in its call alone."""
+
+    def call(self, sequence_data: object, masked_positions: object) -> object:
+        return 2 * super().call(sequence_data, masked_positions)
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Untied(keras.layers.Layer):
+    """A head with a table of its own."""
+
+    def __init__(self, vocab_size: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.vocab_size = vocab_size
+        self.scores = keras.layers.Dense(vocab_size)
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        self.scores.build(input_shape)
+
+    def call(self, sequence_data: object, masked_positions: object) -> object:
+        return self.scores(keras.ops.take_along_axis(sequence_data, masked_positions[:, :, None], axis=1))
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), "vocab_size": self.vocab_size}
+
+
+@pytest.mark.parametrize("kind", ["MaskedLM", "Doubled", "Untied"])
+def test_customized_masked_lm(kind: str, tmp_path: Path) -> None:
+    encoder = make_model().encoder_network
+    if kind == "Untied":
+        head: keras.layers.Layer = Untied(13, name="mine")
+    else:
+        head = {"MaskedLM": MaskedLM, "Doubled": Doubled}[kind](
+            encoder.get_embedding_table(), "relu", output="predictions", name="mine"
+        )
+    model = BertPretrainerV2(encoder, mlm_activation="gelu", customized_masked_lm=head)
+    assert model.masked_lm is head
+    assert model.can_score_positions == (kind == "MaskedLM")
+    logits = model(INPUTS)["mlm_logits"]
+    np.testing.assert_array_equal(
+        logits, head(model(INPUTS)["sequence_output"], masked_positions=INPUTS["masked_lm_positions"])
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.masked_lm) is type(head)
+    assert loaded.masked_lm.name == "mine"
+    np.testing.assert_array_equal(loaded(INPUTS)["mlm_logits"], logits)
+    if kind != "Untied":
+        assert loaded.masked_lm.embedding_table is loaded.encoder_network.get_embedding_table()
+
+
+def test_checkpoint_items() -> None:
+    model = make_model()
+    head = model.classification_heads[0]
+    assert model.checkpoint_items == {
+        "encoder": model.encoder_network,
+        "masked_lm": model.masked_lm,
+        "next_sentence.pooler_dense": head.dense,
+    }
 
 
 def test_heads_of_one_name_are_refused() -> None:
