@@ -23,7 +23,7 @@ from pipeline.commands import (
     validate,
     vocab,
 )
-from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from pipeline.errors import UserError
 from pipeline.version import __version__
 
@@ -52,10 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.beam_args = unknown
     try:
         run: Callable[[argparse.Namespace], int] = arguments.run
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough (`| head`). What is left of it must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -60,7 +60,7 @@ def exists(path: str) -> bool:
 
 
 def match(patterns: Sequence[str]) -> list[FileInfo]:
-    """Lists the files that globs, directories and paths name, each once, sorted by path.
+    """Lists the files that globs, directories and paths name, each once however it is named, sorted by path.
 
     A directory means the files anywhere below it; names beginning with "." or "_" are passed over there, as Beam,
     Spark and Hadoop do.
@@ -68,7 +68,7 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
     Raises:
         InputError: if a pattern names no file.
     """
-    found: dict[str, int] = {}
+    found: dict[str, FileInfo] = {}
     for pattern in patterns:
         matches = list(_match_remote(pattern) if is_remote(pattern) else _match_local(pattern))
         if not matches:
@@ -77,8 +77,9 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
                 received=repr(pattern),
                 do="Check the path; put globs into quotes so that the shell leaves them alone",
             )
-        found.update(matches)
-    return [FileInfo(path, found[path]) for path in sorted(found)]
+        for path, size in matches:
+            found.setdefault(path if is_remote(path) else os.path.abspath(path), FileInfo(path, size))
+    return sorted(found.values(), key=lambda info: info.path)
 
 
 def _match_local(pattern: str) -> Iterator[tuple[str, int]]:

@@ -123,7 +123,10 @@ NO_MASK = "".join(f"{token}\n" for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]",
         ({"config": "{folder}/bytes.bin"}, "{folder}/bytes.bin is not YAML."),
         ({"config": "{folder}/typo.yaml"}, "There is no option max_seq_lenght. Did you mean max_seq_length?"),
         ({"max_seq_lenght": "48"}, "Neither this command nor Beam has such an option. Received: --max-seq-lenght."),
-        ({"runner": "NoSuch"}, "--runner must name a runner that Beam has. Received: NoSuch."),
+        (
+            {"runner": "NoSuch"},
+            "--runner must name a runner that Beam has, with what it needs installed. Received: NoSuch.",
+        ),
         ({"output": "nonsense://bucket/x"}, "A path with a scheme needs a file system that Beam knows."),
     ],
     ids=str,
@@ -186,6 +189,17 @@ def test_an_interrupt_says_how_to_go_on(
     monkeypatch.setattr(corpus_command, "config_from", interrupt)
     assert setting.run() == 130
     assert capsys.readouterr().err == "mlm-pipeline: interrupted; the same command goes on from here\n"
+
+
+def test_output_that_nobody_reads_is_no_fault(setting: Setting) -> None:
+    """As behind `| head -1`, which closes the pipe."""
+    assert setting.run() == 0
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "pipeline", "stats", str(setting.output)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_fault_of_the_program_is_not_hidden(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ def test_a_directory_means_the_visible_files_anywhere_below(tree: Path) -> None:
 def test_globs_paths_and_directories_give_each_file_once(tree: Path) -> None:
     found = files.match([f"{tree}/*.txt", f"{tree}/a.txt", f"{tree}/deep", f"{tree}/**/d.txt"])
     assert names(found, tree) == ["a.txt", "b.txt", "deep/er/d.txt"]
+    found = files.match([f"{tree}/./a.txt", f"{tree}/deep/../a.txt", os.path.relpath(tree / "a.txt")])
+    assert names(found, tree) == ["a.txt"]
 
 
 def test_a_hidden_file_can_be_named(tree: Path) -> None:
