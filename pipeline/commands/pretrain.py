@@ -22,16 +22,26 @@ def add(commands: Commands) -> None:
         metavar="A.B=C",
         help="single options that stand before the file's, such as trainer.train_steps=1000",
     )
+    parser.add_argument(
+        "--init-from",
+        metavar="PATH",
+        help="what to start from: a run, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or"
+        " tensorflow/models; the model is then that one's, but for what the options say",
+    )
     add_progress_flag(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pipeline.config import apply_overrides, load_yaml
+    from pipeline.config import apply_overrides, from_dict, read_yaml
     from pipeline.training.configs import ExperimentConfig
     from pipeline.training.run import pretrain
 
-    config = load_yaml(ExperimentConfig, arguments.config) if arguments.config else ExperimentConfig()
-    config = apply_overrides(config, arguments.params_override)
     start_tensorflow()
+    values = read_yaml(arguments.config) if arguments.config else {}
+    if arguments.init_from:
+        from pipeline.training.exchange.start import fill_in_model
+
+        values = fill_in_model(values, arguments.init_from)
+    config = apply_overrides(from_dict(ExperimentConfig, values), arguments.params_override)
     pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
     return EXIT_OK

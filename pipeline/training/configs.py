@@ -77,6 +77,9 @@ class MaskedLMConfig:
         "the model",
     )
     scale_loss: bool = option(False, "whether to divide the loss by the number of replicas before gradients are summed")
+    init_checkpoint: str = option(
+        "", "what the weights start from: a run, a Hugging Face folder, a TensorFlow checkpoint; empty for random ones"
+    )
     train_data: DataConfig = option(DataConfig(), "what to train on")
     validation_data: DataConfig = option(DataConfig(), "what to evaluate on")
 

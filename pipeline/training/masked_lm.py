@@ -62,6 +62,17 @@ class MaskedLMTask:
         model.set_task(self)
         return model
 
+    def initialize(self, model: BertPretrainerV2) -> None:
+        """Sets the weights to those of `init_checkpoint`, if there is one, and prints which.
+
+        Raises:
+            InputError: if it cannot be read or does not fit.
+        """
+        if self.task_config.init_checkpoint:
+            from pipeline.training.exchange import start
+
+            print(start.start_from(model, start.read_source(self.task_config.init_checkpoint)))
+
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0
     ) -> tf.data.Dataset:

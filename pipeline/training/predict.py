@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import files
 from pipeline.errors import ConfigError, InputError
-from pipeline.tokenizers import Tokenizer, load_tokenizer
+from pipeline.tokenizers import Tokenizer
 from pipeline.tokenizers.base import MASK
-from pipeline.training.run_folder import RunFolder
+from pipeline.training.trained_model import load_run
 
 
 @dataclass(frozen=True)
@@ -37,19 +36,8 @@ def predict(run_dir: str, texts: Sequence[str], top_k: int = 5) -> list[list[lis
     Raises:
         InputError: if there is no trained model, or a text has no mask or is too long.
     """
-    folder = RunFolder(run_dir)
-    tokenizer = load_tokenizer(folder.tokenizer(), run_dir)
-    if not files.exists(folder.model):
-        raise InputError(
-            f"{run_dir} must hold a trained model, {folder.model}",
-            do="Run the pretrain command again: it goes on where it stopped",
-        )
-    import keras
-
-    import pipeline.training.modeling.bert_pretrainer  # noqa: F401  Registers what the file holds.
-
-    model = keras.saving.load_model(folder.model, compile=False)
-    return fill_masks(model, tokenizer, texts, top_k)
+    trained = load_run(run_dir)
+    return fill_masks(trained.model, trained.tokenizer, texts, top_k)
 
 
 def fill_masks(model: Any, tokenizer: Tokenizer, texts: Sequence[str], top_k: int = 5) -> list[list[list[Guess]]]:

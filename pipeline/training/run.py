@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.training.configs import ExperimentConfig
+from pipeline.training.exchange.start import check_start, read_source
 from pipeline.training.report import format_results
 from pipeline.training.run_folder import RunFolder
 
@@ -35,6 +36,8 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
         OutputError: if the run's folder cannot be written, or holds another run.
     """
     manifest = read_manifest(corpus_dir)
+    if config.task.init_checkpoint:
+        check_start(config.task.model, manifest.tokenizer, read_source(config.task.init_checkpoint), corpus_dir)
     config = resolve(config, manifest, corpus_dir)
     folder = RunFolder(run_dir)
     folder.open(config, manifest, corpus_dir)
@@ -121,6 +124,7 @@ def _run(
     keras.utils.set_random_seed(config.trainer.seed)
     task = MaskedLMTask(config.task)
     model = task.build_model()
+    task.initialize(model)
     optimizer = build_optimizer(config.trainer.optimizer, config.trainer.train_steps, model.trainable_variables)
     metrics = [keras.metrics.Mean(name="loss"), *task.build_metrics(training=True)]
     state = TrainingState(folder.checkpoints, model, optimizer, metrics, max_to_keep=config.trainer.max_to_keep)

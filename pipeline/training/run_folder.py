@@ -16,6 +16,8 @@ from pipeline.manifest import MANIFEST_NAME, Manifest, TokenizerDescription
 from pipeline.training.configs import ExperimentConfig
 from pipeline.version import __version__
 
+ORIGIN = "run.json"  # Tells a run's folder from others.
+
 
 class RunFolder:
     """A directory with these files.
@@ -35,8 +37,8 @@ class RunFolder:
         self.checkpoints = files.join(path, "checkpoints")
         self.summaries = files.join(path, "summaries")
         self.model = files.join(path, "model.keras")
-        self._config = files.join(path, "config.yaml")
-        self._origin = files.join(path, "run.json")
+        self.config = files.join(path, "config.yaml")
+        self._origin = files.join(path, ORIGIN)
         self._results = files.join(path, "results.json")
         self._log = files.join(path, "log.jsonl")
 
@@ -48,7 +50,7 @@ class RunFolder:
         """
         files.make_directory(self.path)
         manifest_sha256 = hashlib.sha256(files.read(files.join(corpus_dir, MANIFEST_NAME))).hexdigest()
-        if files.exists(self._config):
+        if files.exists(self.config):
             self._check_same(config, manifest_sha256)
             return
         if files.list_names(self.path):
@@ -65,14 +67,14 @@ class RunFolder:
         }
         files.write_atomically(self._origin, _json(origin))
         # Last: a folder with a configuration is complete enough to go on with.
-        files.write_atomically(self._config, dump_yaml(config).encode())
+        files.write_atomically(self.config, dump_yaml(config).encode())
 
     def _check_same(self, config: ExperimentConfig, manifest_sha256: str) -> None:
         origin = json.loads(files.read(self._origin))
         differing = []
         if origin["manifest_sha256"] != manifest_sha256:
             differing.append("the corpus is another one")
-        held, wanted = _flatten(read_yaml(self._config)), _flatten(to_dict(config))
+        held, wanted = _flatten(read_yaml(self.config)), _flatten(to_dict(config))
         for name in sorted({*held, *wanted}):
             # A corpus may be moved: its manifest tells whether it is the same.
             if name.endswith(".input_path") or held.get(name) == wanted.get(name):
@@ -94,7 +96,7 @@ class RunFolder:
         if not files.exists(self._origin):
             raise InputError(
                 f"{self.path} must be the directory of a pre-training run",
-                received="a directory without run.json" if os.path.isdir(self.path) else "no such directory",
+                received=f"a directory without {ORIGIN}" if os.path.isdir(self.path) else "no such directory",
                 do="Name the directory that the pretrain command wrote",
             )
         return TokenizerDescription(**json.loads(files.read(self._origin))["tokenizer"])

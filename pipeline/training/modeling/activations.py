@@ -22,8 +22,11 @@ def get_activation(name: str | Callable[[Any], Any] | None) -> Callable[[Any], A
     """The activation that a configuration names.
 
     Args:
-        name: "gelu" for the approximation; else what `keras.activations.get` takes.
+        name: "gelu" for the approximation, "gelu_exact" for what it approximates (what Hugging Face calls "gelu"); else
+            what `keras.activations.get` takes.
     """
     if name == "gelu":
         return gelu
+    if name == "gelu_exact":
+        return keras.activations.gelu
     return keras.activations.get(name)

@@ -1,0 +1,32 @@
+"""`export`: a trained model in other projects' formats."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.common import EXIT_OK, Commands, add_command
+from pipeline.quiet import start_tensorflow
+
+
+def add(commands: Commands) -> None:
+    """Adds the verb."""
+    parser = add_command(commands, "export", _run, "Write a trained model in another project's format.")
+    parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of a finished run")
+    parser.add_argument(
+        "--format",
+        choices=("huggingface",),
+        default="huggingface",
+        help="huggingface: a folder for BertForPreTraining.from_pretrained and AutoTokenizer.from_pretrained",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="directory to write, which is not there yet")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    start_tensorflow()
+    from pipeline.training.exchange.hf_export import export_huggingface
+    from pipeline.training.trained_model import load_run
+
+    trained = load_run(arguments.run_dir)
+    for name, difference in export_huggingface(trained, arguments.output).items():
+        print(f"{arguments.output}: logits computed with {name} differ from the model's by {difference:.1e} at most")
+    return EXIT_OK

@@ -1,0 +1,1 @@
+"""Models in other projects' formats: out of a run, and in as the start of one."""

@@ -1,0 +1,126 @@
+"""A trained model as a Hugging Face folder, checked before it is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import Any
+
+import numpy as np
+
+from pipeline import files
+from pipeline.errors import OutputError
+from pipeline.seeding import generator
+from pipeline.training.exchange.bert_numpy import bert_for_pretraining
+from pipeline.training.exchange.hf_config import to_hf_config
+from pipeline.training.exchange.hf_tokenizer import check_tokenizer, write_tokenizer
+from pipeline.training.exchange.output_folder import new_folder
+from pipeline.training.exchange.safetensors import read_safetensors, write_safetensors
+from pipeline.training.exchange.weights import read_weights
+from pipeline.training.trained_model import TrainedModel
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOLERANCE = 1e-4  # Of logits: largest difference between the model and what was exported.
+_ROWS = 3  # Sequences of the check.
+_SCORED = 16  # Positions whose logits are compared, of each.
+
+
+def export_huggingface(trained: TrainedModel, output: str) -> dict[str, float]:
+    """Writes what `BertForPreTraining.from_pretrained` and `AutoTokenizer.from_pretrained` load.
+
+    Without next-sentence head it is a `BertForMaskedLM`. The files are read again and computed with in numpy, after
+    Hugging Face's architecture, and with transformers itself where it is installed; the folder appears only if the
+    logits agree with the model's.
+
+    Args:
+        trained: the model.
+        output: the folder, which must not be there yet, or be empty.
+
+    Returns:
+        The largest difference of the logits, by what computed them: "numpy", "transformers".
+
+    Raises:
+        ConfigError: if Hugging Face's BERT cannot be such a model.
+        OutputError: if the folder cannot be written, or the logits differ.
+    """
+    check_tokenizer(trained.tokenizer)
+    config = to_hf_config(trained.config, pad_id=trained.tokenizer.special_ids["pad"])
+    with new_folder(output) as folder:
+        text = json.dumps(config, indent=2) + "\n"
+        files.write_atomically(files.join(folder, CONFIG), text.encode())
+        write_safetensors(files.join(folder, WEIGHTS), read_weights(trained.model), {"format": "pt"})
+        write_tokenizer(
+            trained.tokenizer, trained.vocabulary, folder, max_length=trained.config.encoder.max_position_embeddings
+        )
+        return verify(folder, trained.model)
+
+
+def verify(folder: str, model: Any) -> dict[str, float]:
+    """Compares the logits of a folder's model with those of ours, on random sequences.
+
+    Args:
+        folder: a Hugging Face folder.
+        model: the `BertPretrainerV2` that it was made from.
+
+    Returns:
+        The largest difference, by what computed the folder's logits.
+
+    Raises:
+        OutputError: if it is more than `TOLERANCE`.
+    """
+    config = json.loads(files.read(files.join(folder, CONFIG)))
+    batch, positions = _random_batch(config["vocab_size"], config["max_position_embeddings"], config["type_vocab_size"])
+    ours = model(
+        {
+            "input_word_ids": batch["input_ids"],
+            "input_mask": batch["attention_mask"],
+            "input_type_ids": batch["token_type_ids"],
+            "masked_lm_positions": positions,
+        },
+        training=False,
+    )
+    expected = {"prediction_logits": np.asarray(ours["mlm_logits"])}
+    if "next_sentence" in ours:
+        expected["seq_relationship_logits"] = np.asarray(ours["next_sentence"])
+    weights = read_safetensors(files.join(folder, WEIGHTS))
+    computed = {"numpy": bert_for_pretraining(config, weights, batch, positions)}
+    if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
+        computed["transformers"] = _transformers_logits(folder, config["architectures"][0], batch, positions)
+    differences = {}
+    for name, outputs in computed.items():
+        differences[name] = max(float(np.abs(outputs[key] - value).max()) for key, value in expected.items())
+        if not differences[name] <= TOLERANCE:  # NaN is no agreement either.
+            raise OutputError(
+                f"The exported model's logits, computed with {name}, must agree with the trained model's to"
+                f" {TOLERANCE}",
+                received=f"a difference of {differences[name]:.3g}",
+                do="Nothing was exported. If the model's weights are finite numbers, this is a fault of this program",
+            )
+    return differences
+
+
+def _random_batch(vocab_size: int, max_length: int, types: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Sequences of several lengths, the longest possible among them, and positions in them to compare."""
+    draw = generator(0, "export-check")
+    ids = draw.integers(vocab_size, size=(_ROWS, max_length), dtype=np.int32)
+    lengths = np.array([max_length, *draw.integers(1, max_length + 1, size=_ROWS - 1)])
+    mask = (np.arange(max_length) < lengths[:, None]).astype(np.int32)
+    segments = draw.integers(types, size=ids.shape, dtype=np.int32)
+    positions = (draw.random((_ROWS, _SCORED)) * lengths[:, None]).astype(np.int32)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}, positions
+
+
+def _transformers_logits(
+    folder: str, architecture: str, batch: dict[str, np.ndarray], positions: np.ndarray
+) -> dict[str, np.ndarray]:
+    import torch
+    import transformers
+
+    model = getattr(transformers, architecture).from_pretrained(folder)
+    model.eval()
+    with torch.no_grad():
+        outputs = model(**{name: torch.from_numpy(values.astype(np.int64)) for name, values in batch.items()})
+    # A BertForMaskedLM calls the one sort of logits that it has "logits".
+    logits = {"prediction_logits" if name == "logits" else name: value.numpy() for name, value in outputs.items()}
+    logits["prediction_logits"] = np.take_along_axis(logits["prediction_logits"], positions[..., None], axis=1)
+    return logits

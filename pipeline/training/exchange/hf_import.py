@@ -1,0 +1,99 @@
+"""Reading a Hugging Face folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+
+from pipeline import files
+from pipeline.errors import InputError
+from pipeline.training.exchange.hf_config import from_hf_config
+from pipeline.training.exchange.safetensors import read_safetensors
+from pipeline.training.exchange.source_model import SourceModel
+from pipeline.training.exchange.weights import MLM_HEAD, SEQ_RELATIONSHIP
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+_WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
+_DECODER = f"{MLM_HEAD}.decoder"
+
+
+def read_huggingface(folder: str) -> SourceModel:
+    """The model of a folder that `save_pretrained` of BertForPreTraining, BertForMaskedLM or BertModel wrote.
+
+    Raises:
+        InputError: if its weights are not in safetensors, or it is another model than these.
+    """
+    path = files.join(folder, CONFIG)
+    values = read_json(path)
+    weights = _read_weights(folder)
+    has_next_sentence = f"{SEQ_RELATIONSHIP}.weight" in weights
+    tokenizer = files.join(folder, "tokenizer_config.json")
+    lower_case = read_json(tokenizer).get("do_lower_case") if files.exists(tokenizer) else None
+    return SourceModel(
+        path=folder,
+        config=from_hf_config(values, source=path, has_next_sentence=has_next_sentence),
+        weights=weights,
+        vocabulary=read_if_there(folder, "vocab.txt"),
+        lower_case=lower_case,
+    )
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: if it cannot be read or holds anything else.
+    """
+    try:
+        values = json.loads(files.read(path))
+    except ValueError as error:
+        raise InputError(f"{path} must be JSON", received=str(error)) from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold a JSON object", received=repr(values)[:80])
+    return values
+
+
+def read_if_there(folder: str, name: str) -> bytes | None:
+    """A file's bytes; None if there is none."""
+    path = files.join(folder, name)
+    return files.read(path) if files.exists(path) else None
+
+
+def _read_weights(folder: str) -> dict[str, np.ndarray]:
+    names = [WEIGHTS]
+    if files.exists(files.join(folder, INDEX)):
+        names = sorted(set(read_json(files.join(folder, INDEX)).get("weight_map", {}).values()))
+    elif not files.exists(files.join(folder, WEIGHTS)):
+        raise InputError(
+            f"{folder} must hold {WEIGHTS}",
+            received=", ".join(name for name in files.list_names(folder) if "model" in name) or "no weights",
+            do="A pickle (.bin) can run any code when it is read, and is not. Load it with transformers where you trust"
+            " it, and write it again: model.save_pretrained(folder, safe_serialization=True)",
+        )
+    stored: dict[str, np.ndarray] = {}
+    for name in names:
+        stored |= read_safetensors(files.join(folder, name))
+    prefix = "" if any(name.startswith("bert.") for name in stored) else "bert."
+    weights = {_modern_name(prefix + name): value for name, value in stored.items()}
+    weights.pop("bert.embeddings.position_ids", None)  # 0, 1, 2... in files of old.
+    return _untied(weights, folder)
+
+
+def _modern_name(name: str) -> str:
+    """Files of old have TensorFlow's names of a layer norm's weights."""
+    return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
+
+
+def _untied(weights: dict[str, np.ndarray], folder: str) -> dict[str, np.ndarray]:
+    """Drops the second copy of the embedding table and of the output's bias, which older files hold."""
+    for copy, name in ((f"{_DECODER}.weight", _WORD_EMBEDDINGS), (f"{_DECODER}.bias", f"{MLM_HEAD}.bias")):
+        value = weights.pop(copy, None)
+        if value is not None and not np.array_equal(weights.setdefault(name, value), value):
+            raise InputError(
+                f"{folder} must hold a model whose output shares the word embeddings",
+                received=f"a {copy} of its own",
+            )
+    return weights

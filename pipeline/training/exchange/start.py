@@ -1,0 +1,168 @@
+"""What training starts from: another project's model, or a run's."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import files
+from pipeline.config import to_dict
+from pipeline.errors import ConfigError, CorpusError, InputError
+from pipeline.manifest import TokenizerDescription
+from pipeline.tokenizers import load_tokenizer, make_tokenizer
+from pipeline.training.bert import PretrainerConfig
+from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
+from pipeline.training.exchange.source_model import SourceModel
+from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
+from pipeline.training.exchange.weights import assign_weights, read_weights
+from pipeline.training.run_folder import ORIGIN
+from pipeline.training.trained_model import load_run
+
+# What a model that goes on may have otherwise.
+_FREE: dict[str, Any] = {
+    "vocab_size": None,  # The corpus's, and checked with it.
+    "dropout_rate": 0.0,
+    "attention_dropout_rate": 0.0,
+    "initializer_range": 0.0,
+    "return_all_encoder_outputs": False,
+}
+
+
+def read_source(path: str) -> SourceModel:
+    """Reads the model at a path, whatever its format.
+
+    Args:
+        path: a run's directory, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or
+            tensorflow/models (its prefix, or the directory that it lies in).
+
+    Raises:
+        InputError: if there is none of these, or it cannot be read.
+    """
+    if files.exists(files.join(path, ORIGIN)):
+        trained = load_run(path)
+        return SourceModel(
+            path=path,
+            config=trained.config,
+            weights=read_weights(trained.model),
+            vocabulary=trained.vocabulary,
+            lower_case=trained.tokenizer.lower_case,
+        )
+    if files.exists(files.join(path, CONFIG)):
+        return read_huggingface(path)
+    prefix = find_checkpoint(path)
+    if prefix is not None:
+        return read_checkpoint(prefix)
+    names = files.list_names(path)
+    raise InputError(
+        f"{path} must be a run's directory, a Hugging Face folder (config.json, model.safetensors), or a TensorFlow"
+        " checkpoint (the prefix of its .index file)",
+        received=f"a directory of {', '.join(names[:5]) or 'nothing'}" if os.path.isdir(path) else "no such file",
+    )
+
+
+def fill_in_model(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Options to start from a model with that model where they leave it open; what they state is checked later.
+
+    Args:
+        values: an `ExperimentConfig`'s options, as YAML has them.
+        path: what training starts from; see `read_source`.
+
+    Raises:
+        InputError: if that cannot be read.
+    """
+    task = dict(values.get("task") or {})
+    model = dict(task.get("model") or {})
+    derived = to_dict(read_source(path).config)
+    model["encoder"] = {**derived["encoder"], **(model.get("encoder") or {})}
+    return {**values, "task": {**task, "model": {**derived, **model}, "init_checkpoint": path}}
+
+
+def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, source: SourceModel, vocab_dir: str) -> None:
+    """Makes sure that a model and a corpus fit what training starts from.
+
+    Args:
+        config: the model's configuration.
+        tokenizer: the corpus's tokenizer.
+        source: what training starts from.
+        vocab_dir: where the corpus's vocabulary lies.
+
+    Raises:
+        CorpusError: if the vocabulary is another one.
+        ConfigError: if the model is.
+    """
+    _check_vocabulary(tokenizer, source, vocab_dir)
+    ours, theirs = to_dict(_comparable(config)), to_dict(_comparable(source.config))
+    differing = [
+        f"{name} {ours['encoder'][name]!r} instead of {value!r}"
+        for name, value in theirs["encoder"].items()
+        if ours["encoder"][name] != value
+    ]
+    if ours["mlm_activation"] != theirs["mlm_activation"]:
+        differing.append(f"mlm_activation {ours['mlm_activation']!r} instead of {theirs['mlm_activation']!r}")
+    if differing:
+        raise ConfigError(
+            f"The model must be that of {source.path}",
+            received="; ".join(differing),
+            do="Leave these out of the configuration: they are then taken from there",
+        )
+
+
+def start_from(model: Any, source: SourceModel) -> str:
+    """Sets a model's weights to those of `source`.
+
+    Returns:
+        What was done, in words: where the weights are from, which stay random, and which are of no use.
+
+    Raises:
+        InputError: if they do not fit, or the encoder's are not all there.
+    """
+    assigned = assign_weights(model, source.weights, source=source.path)
+    lacking = [name for name in assigned.missing if name.startswith(("bert.embeddings", "bert.encoder"))]
+    if lacking:
+        raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
+    words = [f"starting from {source.path}"]
+    if assigned.missing:
+        words.append(f"random at first: {', '.join(assigned.missing)}")
+    if assigned.unused:
+        words.append(f"not used: {', '.join(assigned.unused)}")
+    return "; ".join(words)
+
+
+def _comparable(config: PretrainerConfig) -> PretrainerConfig:
+    """A configuration without what may differ."""
+    encoder = config.encoder
+    width = encoder.embedding_size or encoder.hidden_size
+    return dataclasses.replace(config, encoder=dataclasses.replace(encoder, embedding_size=width, **_FREE))
+
+
+def _check_vocabulary(tokenizer: TokenizerDescription, source: SourceModel, vocab_dir: str) -> None:
+    do = "Make the corpus with the vocabulary of the model that training starts from"
+    vocab_size = source.config.encoder.vocab_size
+    if tokenizer.vocab_size != vocab_size:
+        raise CorpusError(
+            f"The corpus's vocabulary must have the {vocab_size:,} entries of {source.path}",
+            received=f"{tokenizer.vocab_size:,}",
+            do=do,
+        )
+    if source.vocabulary is not None:
+        theirs = make_tokenizer(
+            source.vocabulary, name=f"the vocabulary of {source.path}", lower_case=source.lower_case
+        )
+        ours = load_tokenizer(tokenizer, vocab_dir)
+        differing = [i for i, tokens in enumerate(zip(ours.tokens, theirs.tokens, strict=True)) if len({*tokens}) > 1]
+        if differing:
+            index = differing[0]
+            raise CorpusError(
+                f"The corpus's vocabulary must be that of {source.path}",
+                received=f"{len(differing):,} other entries, such as {ours.tokens[index]!r} instead of"
+                f" {theirs.tokens[index]!r}",
+                do=do,
+            )
+        if ours.lower_case != theirs.lower_case:
+            raise CorpusError(
+                f"The corpus's text must be lower-cased as for {source.path}",
+                received=f"lower_case {ours.lower_case} instead of {theirs.lower_case}",
+                do=do,
+            )

@@ -1,0 +1,115 @@
+"""Reading TensorFlow checkpoints: google-research/bert's, by names, and tensorflow/models', by objects."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline import files
+from pipeline.errors import InputError
+from pipeline.training.bert import PretrainerConfig
+from pipeline.training.exchange.hf_config import from_google_config, make_config
+from pipeline.training.exchange.hf_import import read_if_there, read_json
+from pipeline.training.exchange.source_model import SourceModel
+from pipeline.training.exchange.tf_names import to_torch_layout, translate_names
+
+_CONFIG = "bert_config.json"
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_EMBEDDINGS = "bert.embeddings"
+_LAYER = re.compile(r"bert\.encoder\.layer\.(\d+)\.intermediate\.dense\.weight")
+_QUERY = "bert.encoder.layer.0.attention.self.query.weight"
+
+
+def find_checkpoint(path: str) -> str | None:
+    """The prefix of the TensorFlow checkpoint that a path names; None if it names none.
+
+    Args:
+        path: a prefix, one of a checkpoint's files, or a directory in which there is one checkpoint, or in which
+            TensorFlow noted which is the newest.
+    """
+    prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path)
+    if os.path.exists(f"{prefix}.index"):
+        return prefix
+    if not os.path.isdir(path):
+        return None
+    import tensorflow as tf
+
+    found = [
+        files.join(path, name.removesuffix(".index")) for name in files.list_names(path) if name.endswith(".index")
+    ]
+    return tf.train.latest_checkpoint(path) or (found[0] if len(found) == 1 else None)
+
+
+def read_checkpoint(prefix: str) -> SourceModel:
+    """The model of a checkpoint.
+
+    Beside it may lie bert_config.json and vocab.txt, as in google-research/bert's archives; that project's checkpoints
+    need the former, for their variables do not tell the number of heads.
+
+    Raises:
+        InputError: if it is damaged, or holds no BERT, or lacks its configuration.
+    """
+    import tensorflow as tf
+
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = reader.get_variable_to_shape_map()
+        names = dict(_object_names(reader)) if _OBJECT_GRAPH in shapes else {name: name for name in shapes}
+        keys = translate_names(names)
+        if _QUERY not in keys:
+            raise InputError(
+                f"{prefix} must be a checkpoint of a BERT of google-research/bert or tensorflow/models",
+                received=f"variables such as {', '.join(sorted(names)[:3])}",
+            )
+        stored = {name: reader.get_tensor(key) for name, key in keys.items()}
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # The reader translates some of its errors.
+        raise InputError(
+            f"{prefix} must be a whole TensorFlow checkpoint", received=str(error)[:200], do="Copy its files again"
+        ) from error
+    folder = os.path.dirname(prefix)
+    weights = {name: to_torch_layout(name, value, key=keys[name]) for name, value in stored.items()}
+    return SourceModel(
+        path=prefix,
+        config=_config(folder, weights, query=stored[_QUERY], source=prefix),
+        weights=weights,
+        vocabulary=read_if_there(folder, "vocab.txt"),
+    )
+
+
+def _object_names(reader: Any) -> Iterator[tuple[str, str]]:
+    """Variables' names, and their keys, of an object-based checkpoint; an optimiser's are left out."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECT_GRAPH))
+    for node in graph.nodes:
+        for attribute in node.attributes:
+            key = attribute.checkpoint_key
+            if attribute.full_name and not key.startswith("optimizer/") and ".OPTIMIZER_SLOT/" not in key:
+                yield attribute.full_name.removesuffix(":0"), key
+
+
+def _config(folder: str, weights: Mapping[str, np.ndarray], *, query: np.ndarray, source: str) -> PretrainerConfig:
+    """The model's configuration: what bert_config.json says, or what the shapes of tensorflow/models' weights tell."""
+    has_next_sentence = "cls.seq_relationship.weight" in weights
+    path = files.join(folder, _CONFIG)
+    if files.exists(path):
+        return from_google_config(read_json(path), source=path, has_next_sentence=has_next_sentence)
+    if query.ndim != 3:
+        raise InputError(
+            f"Beside {source} must lie {_CONFIG}: the variables do not tell the number of attention heads",
+            do="Take it from the archive that the checkpoint came in",
+        )
+    encoder = {
+        "vocab_size": len(weights[f"{_EMBEDDINGS}.word_embeddings.weight"]),
+        "hidden_size": query.shape[0],
+        "num_layers": 1 + max(int(match[1]) for name in weights if (match := _LAYER.fullmatch(name))),
+        "num_attention_heads": query.shape[1],
+        "intermediate_size": len(weights["bert.encoder.layer.0.intermediate.dense.weight"]),
+        "max_position_embeddings": len(weights[f"{_EMBEDDINGS}.position_embeddings.weight"]),
+        "type_vocab_size": len(weights[f"{_EMBEDDINGS}.token_type_embeddings.weight"]),
+    }
+    return make_config(encoder, activation="gelu", has_next_sentence=has_next_sentence, source=source)

@@ -1,0 +1,59 @@
+"""A trained model with all that is needed to use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import files
+from pipeline.config import load_yaml
+from pipeline.errors import InputError
+from pipeline.tokenizers import Tokenizer, load_tokenizer
+from pipeline.training.bert import PretrainerConfig
+from pipeline.training.configs import ExperimentConfig
+from pipeline.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model, its configuration and its tokenizer.
+
+    Attributes:
+        model: a `BertPretrainerV2`.
+        config: the configuration that it was built by.
+        tokenizer: text to its ids.
+        vocabulary: the bytes of the tokenizer's file.
+    """
+
+    model: Any
+    config: PretrainerConfig
+    tokenizer: Tokenizer
+    vocabulary: bytes
+
+
+def load_run(run_dir: str) -> TrainedModel:
+    """The model of a finished run.
+
+    Raises:
+        InputError: if there is no run, or it is not finished.
+    """
+    folder = RunFolder(run_dir)
+    description = folder.tokenizer()
+    tokenizer = load_tokenizer(description, run_dir)
+    if not files.exists(folder.model):
+        raise InputError(
+            f"{run_dir} must hold a trained model, {folder.model}",
+            do="Run the pretrain command again: it goes on where it stopped",
+        )
+    from pipeline.training.masked_lm import MaskedLMTask
+
+    task_config = load_yaml(ExperimentConfig, folder.config).task
+    # Built anew rather than loaded with its weights: it then computes in float32, however it was trained.
+    model = MaskedLMTask(task_config).build_model()
+    model.load_weights(folder.model)
+    return TrainedModel(
+        model=model,
+        config=task_config.model,
+        tokenizer=tokenizer,
+        vocabulary=files.read(files.join(run_dir, description.vocab_file)),
+    )

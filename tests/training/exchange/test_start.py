@@ -1,0 +1,187 @@
+"""What training starts from: found, checked against corpus and configuration, and set."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.cli import main
+from pipeline.config import from_dict
+from pipeline.errors import ConfigError, CorpusError, InputError
+from pipeline.manifest import read_manifest
+from pipeline.training.configs import ExperimentConfig
+from pipeline.training.exchange.hf_export import export_huggingface
+from pipeline.training.exchange.hf_import import read_huggingface
+from pipeline.training.exchange.safetensors import read_safetensors, write_safetensors
+from pipeline.training.exchange.start import check_start, fill_in_model, read_source, start_from
+from pipeline.training.exchange.weights import read_weights
+from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    export_huggingface(trained, str(folder))
+    return folder
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the exported folder, to change."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in exported.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def rewrite(folder: Path, rename: Any) -> None:
+    """Writes the folder's weights anew under other names; None drops one."""
+    path = str(folder / "model.safetensors")
+    weights = {rename(name): value for name, value in read_safetensors(path).items()}
+    weights.pop(None, None)
+    write_safetensors(path, weights, {})
+
+
+def test_options_leave_the_model_to_the_source(exported: Path, trained: Any) -> None:
+    values = {
+        "trainer": {"train_steps": 9, "optimizer": {"warmup_steps": 1}},
+        "task": {"model": {"encoder": {"dropout_rate": 0.3}}, "scale_loss": True},
+    }
+    config = from_dict(ExperimentConfig, fill_in_model(values, str(exported)))
+    assert config.task.model.encoder == dataclasses.replace(trained.config.encoder, dropout_rate=0.3)
+    assert config.task.model.cls_heads == trained.config.cls_heads
+    assert config.task.scale_loss
+    assert config.task.init_checkpoint == str(exported)
+    assert config.trainer.train_steps == 9
+    without_head = fill_in_model({"task": {"model": {"cls_heads": []}}}, str(exported))
+    assert from_dict(ExperimentConfig, without_head).task.model.cls_heads == ()
+
+
+def test_a_model_that_differs_is_refused(exported: Path, trained: Any, tiny_corpus: Any) -> None:
+    directory = str(tiny_corpus.directory)
+    tokenizer, source = read_manifest(directory).tokenizer, read_huggingface(str(exported))
+    free = dataclasses.replace(trained.config.encoder, vocab_size=None, dropout_rate=0.0, embedding_size=16)
+    check_start(dataclasses.replace(trained.config, encoder=free, cls_heads=()), tokenizer, source, directory)
+    other = dataclasses.replace(trained.config.encoder, num_layers=3, hidden_activation="relu")
+    with pytest.raises(ConfigError, match=r"num_layers 3 instead of 2; hidden_activation 'relu' instead of 'gelu'"):
+        check_start(dataclasses.replace(trained.config, encoder=other), tokenizer, source, directory)
+    with pytest.raises(ConfigError, match="mlm_activation 'relu' instead of 'gelu'"):
+        check_start(dataclasses.replace(trained.config, mlm_activation="relu"), tokenizer, source, directory)
+
+
+def test_a_vocabulary_that_differs_is_refused(copy: Path, trained: Any, tiny_corpus: Any) -> None:
+    directory = str(tiny_corpus.directory)
+    tokenizer = read_manifest(directory).tokenizer
+    (copy / "vocab.txt").write_bytes(trained.vocabulary.replace(b"w07", b"w99"))
+    with pytest.raises(CorpusError, match="1 other entries, such as 'w07' instead of 'w99'"):
+        check_start(trained.config, tokenizer, read_source(str(copy)), directory)
+    (copy / "vocab.txt").write_bytes(trained.vocabulary)
+    (copy / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": False}))
+    with pytest.raises(CorpusError, match="lower_case True instead of False"):
+        check_start(trained.config, tokenizer, read_source(str(copy)), directory)
+    (copy / "vocab.txt").unlink()
+    check_start(trained.config, tokenizer, read_source(str(copy)), directory)
+    with pytest.raises(CorpusError, match=r"must have the 50 entries .* Received: 51"):
+        check_start(trained.config, dataclasses.replace(tokenizer, vocab_size=51), read_source(str(copy)), directory)
+
+
+def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
+    """BertModel's files have no "bert.", older files TensorFlow's names of layer norms and a decoder of its own."""
+
+    def old(name: str) -> str | None:
+        name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        return name.replace("cls.predictions.bias", "cls.predictions.decoder.bias")
+
+    rewrite(copy, old)
+    source = read_source(str(copy))
+    expected = read_weights(trained.model)
+    assert set(source.weights) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(source.weights[name], value)
+
+    rewrite(copy, lambda name: name.removeprefix("bert.") if name.startswith("bert.") else None)
+    source = read_source(str(copy))
+    assert source.config.cls_heads == ()
+    model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
+    said = start_from(model, source)
+    assert "random at first: cls.predictions.bias, cls.predictions.transform.LayerNorm.bias" in said
+    weights = read_weights(model)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    np.testing.assert_array_equal(weights[name], expected[name])
+
+
+def test_incomplete_weights_are_refused(copy: Path, trained: Any) -> None:
+    missing = "bert.encoder.layer.1.output.dense.bias"
+    rewrite(copy, lambda name: None if name == missing else name)
+    with pytest.raises(InputError, match=f"whole encoder. Received: no {missing}"):
+        start_from(trained.model, read_source(str(copy)))
+
+
+def test_a_decoder_of_its_own_is_refused(copy: Path) -> None:
+    path = str(copy / "model.safetensors")
+    weights = read_safetensors(path)
+    table = weights["bert.embeddings.word_embeddings.weight"]
+    write_safetensors(path, {**weights, "cls.predictions.decoder.weight": table}, {})
+    assert "cls.predictions.decoder.weight" not in read_source(str(copy)).weights
+    write_safetensors(path, {**weights, "cls.predictions.decoder.weight": table + 1}, {})
+    with pytest.raises(InputError, match="shares the word embeddings"):
+        read_source(str(copy))
+
+
+def test_weights_in_several_files(copy: Path) -> None:
+    path = copy / "model.safetensors"
+    weights = read_safetensors(str(path))
+    names = sorted(weights)
+    for number, part in ((1, names[::2]), (2, names[1::2])):
+        write_safetensors(str(copy / f"model-0000{number}-of-00002.safetensors"), {n: weights[n] for n in part}, {})
+    path.unlink()
+    files = {name: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, name in enumerate(names)}
+    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    assert set(read_source(str(copy)).weights) == set(names)
+
+
+def test_pickles_and_nothing_are_refused(copy: Path, tmp_path: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"must hold model.safetensors. Received: pytorch_model.bin. A pickle"):
+        read_source(str(copy))
+    with pytest.raises(InputError, match="no such file"):
+        read_source(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="a directory of nothing"):
+        read_source(str(tmp_path / "empty"))
+    (copy / "config.json").write_text("[1")
+    with pytest.raises(InputError, match="must be JSON"):
+        read_source(str(copy))
+
+
+def test_pre_training_goes_on_from_an_export(
+    exported: Path, trained: Any, tiny_corpus: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A step of no length leaves the model as it started."""
+    options = {
+        "task": {
+            "train_data": {"global_batch_size": 16, "shuffle_buffer_size": 32},
+            "validation_data": {"global_batch_size": 16},
+        },
+        "trainer": {"train_steps": 1, "optimizer": {"learning_rate": 0.0, "warmup_steps": 0}, "example": "w01 [MASK]"},
+    }
+    config, run = tmp_path / "config.yaml", str(tmp_path / "run")
+    config.write_text(yaml.safe_dump(options))
+    command = ["pretrain", "--corpus", str(tiny_corpus.directory), "--config", str(config), "--no-progress"]
+    command += ["--init-from", str(exported), "--run", run]
+    assert main([*command, "--params-override", "task.model.encoder.num_layers=1"]) == 2
+    assert "num_layers 1 instead of 2" in capsys.readouterr().err
+    assert main(command) == 0
+    assert f"starting from {exported}" in capsys.readouterr().out
+    source = read_source(run)
+    assert source.config == trained.config
+    assert source.vocabulary == trained.vocabulary
+    for name, value in read_weights(trained.model).items():
+        np.testing.assert_array_equal(source.weights[name], value)
