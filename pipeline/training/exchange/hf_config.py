@@ -132,6 +132,7 @@ def _check_expressible(config: PretrainerConfig) -> None:
     encoder = config.encoder
     head = next((head for head in config.cls_heads if head.name == "next_sentence"), None)
     wanted: list[tuple[str, Any, Any]] = [
+        ("encoder.type", encoder.type, "bert"),
         ("encoder.norm_first", encoder.norm_first, False),
         ("encoder.embedding_size", encoder.embedding_size or encoder.hidden_size, encoder.hidden_size),
         ("mlm_activation", config.mlm_activation, encoder.hidden_activation),

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import TokenizerDescription
 from pipeline.tokenizers import load_tokenizer, make_tokenizer
 from pipeline.training.bert import PretrainerConfig
+from pipeline.training.encoders import EncoderConfig
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
@@ -75,7 +76,8 @@ def fill_in_model(values: Mapping[str, Any], path: str) -> dict[str, Any]:
     task = dict(values.get("task") or {})
     model = dict(task.get("model") or {})
     derived = to_dict(read_source(path).config)
-    model["encoder"] = {**derived["encoder"], **(model.get("encoder") or {})}
+    stated = EncoderConfig.canonical_values(model.get("encoder") or {}, whole=False)  # type: ignore[attr-defined]
+    model["encoder"] = {**derived["encoder"], **stated}
     return {**values, "task": {**task, "model": {**derived, **model}, "init_checkpoint": path}}
 
 

@@ -97,6 +97,8 @@ def _slots(model: BertPretrainerV2) -> Iterator[_Slot]:
     yield _Slot(f"{embeddings}.position_embeddings.weight", encoder.position_embedding.embeddings)
     yield _Slot(f"{embeddings}.token_type_embeddings.weight", encoder.type_embeddings.embeddings)
     yield from _layer_norm(f"{embeddings}.LayerNorm", encoder.embeddings_layer_norm)
+    if encoder.embedding_projection is not None:  # Of narrower embeddings, which Hugging Face's BERT has not.
+        yield from _dense("bert.embeddings_project", encoder.embedding_projection)
     for index, block in enumerate(encoder.transformer_layers):
         layer, attention = f"bert.encoder.layer.{index}", block.self_attention
         yield from _dense(f"{layer}.attention.self.query", attention.query_dense)

@@ -55,6 +55,7 @@ def test_there_and_back(head: Any, activation: str) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        (make({"type": "albert", "vocab_size": 50}), "encoder.type 'bert'"),
         (make({"norm_first": True}), "encoder.norm_first False"),
         (make({"embedding_size": 8}), "encoder.embedding_size 128"),
         (make({}, mlm_activation="relu"), "mlm_activation 'gelu'"),

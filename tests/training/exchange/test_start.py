@@ -19,6 +19,7 @@ from pipeline.training.configs import ExperimentConfig
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.exchange.hf_import import read_huggingface
 from pipeline.training.exchange.safetensors import read_safetensors, write_safetensors
+from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.start import check_start, fill_in_model, read_source, start_from
 from pipeline.training.exchange.weights import read_weights
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
@@ -60,6 +61,8 @@ def test_options_leave_the_model_to_the_source(exported: Path, trained: Any) -> 
     assert config.task.scale_loss
     assert config.task.init_checkpoint == str(exported)
     assert config.trainer.train_steps == 9
+    nested = {"task": {"model": {"encoder": {"bert": {"num_hidden_layers": 3}}}}}
+    assert from_dict(ExperimentConfig, fill_in_model(nested, str(exported))).task.model.encoder.num_layers == 3
     without_head = fill_in_model({"task": {"model": {"cls_heads": []}}}, str(exported))
     assert from_dict(ExperimentConfig, without_head).task.model.cls_heads == ()
 
@@ -115,6 +118,16 @@ def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
     weights = read_weights(model)
     name = "bert.encoder.layer.1.output.dense.weight"
     np.testing.assert_array_equal(weights[name], expected[name])
+
+
+def test_an_albert_starts_from_an_albert(make_trained: Any, batch: Any) -> None:
+    """The embeddings' projection, which BERT has not, is taken along."""
+    first = make_trained(type="albert", embedding_size=8)
+    source = SourceModel(path="x", config=first.config, weights=read_weights(first.model))
+    second = make_trained(type="albert", embedding_size=8, initializer_range=0.5).model
+    start_from(second, source)
+    expected, found = (model(batch, training=False) for model in (first.model, second))
+    np.testing.assert_array_equal(found["mlm_logits"], expected["mlm_logits"])
 
 
 def test_incomplete_weights_are_refused(copy: Path, trained: Any) -> None:
