@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers interoperability
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers interoperability parity parity-fixture
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -96,6 +96,12 @@ $(PEERS)/.installed: bench/peers.txt
 
 interoperability: $(STAMP) peers sample-corpus ## read our shards with tensorflow/models, and its with our loader
 	$(BIN)/python bench/interoperability.py $(SAMPLE)
+
+parity: $(STAMP) peers ## compare logits, loss, gradients and steps with tensorflow/models' own
+	$(BIN)/python bench/parity.py
+
+parity-fixture: $(STAMP) peers ## record tensorflow/models' numbers for the tests
+	$(BIN)/python bench/parity.py --write
 
 docs: $(STAMP) ## write docs/options.md
 	$(BIN)/python docs/make_options.py

@@ -10,6 +10,7 @@ import keras
 
 from pipeline.training.modeling.activations import gelu
 from pipeline.training.modeling.initializers import clone_initializer
+from pipeline.training.modeling.one_hot_embedding import OneHotEmbedding
 from pipeline.training.modeling.position_embedding import PositionEmbedding
 from pipeline.training.modeling.transformer_encoder_block import TransformerEncoderBlock
 
@@ -118,7 +119,7 @@ class BertEncoder(keras.Model):
             dtype=policy,
             name="position_embedding",
         )
-        self.type_embeddings = keras.layers.Embedding(
+        self.type_embeddings = OneHotEmbedding(
             type_vocab_size,
             self.embedding_width,
             embeddings_initializer=self._new_initializer(),
