@@ -58,3 +58,7 @@ class OutputError(UserError):
 
 class CorpusError(UserError):
     """A corpus of TFRecords that is unfinished, damaged, or does not match what reads it."""
+
+
+class TrainingError(UserError):
+    """A training that cannot go on: its loss is no number, or a machine that took part in it is gone."""

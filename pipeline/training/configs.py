@@ -98,10 +98,24 @@ class OptimizerConfig:
         ConfigError: for a value out of range.
     """
 
-    type: str = option("adamw", "optimiser", choices=("adamw",))
-    learning_rate: float = option(1e-4, "highest learning rate, at the warm-up's end", minimum=0)
+    type: str = option(
+        "adamw",
+        "adamw: Adam with decoupled weight decay (Loshchilov and Hutter, 2019);"
+        " lamb: its steps scaled to each weight's norm, for large batches (You et al., 2020)",
+        choices=("adamw", "lamb"),
+    )
+    learning_rate: float = option(
+        1e-4, "where the decay starts, at step 0: the warm-up rises to where it has come to", minimum=0
+    )
     end_learning_rate: float = option(0.0, "learning rate at the last step", minimum=0)
-    warmup_steps: int = option(10_000, "steps over which the learning rate rises", minimum=0)
+    warmup_steps: int = option(10_000, "steps over which the learning rate rises, linearly", minimum=0)
+    decay: str = option(
+        "linear",
+        "how the learning rate falls, from step 0 to the last",
+        choices=("linear", "polynomial", "cosine", "constant"),
+        source="tensorflow/models",
+    )
+    decay_power: float = option(1.0, "power of the polynomial decay", minimum=0)
     beta_1: float = option(0.9, "decay of the first moment", minimum=0, maximum=1)
     beta_2: float = option(0.999, "decay of the second moment", minimum=0, maximum=1)
     epsilon: float = option(1e-6, "added to the second moment's root", minimum=0, source="google-research/bert")
@@ -125,6 +139,12 @@ class TrainerConfig:
     """
 
     train_steps: int = option(1_000_000, "steps of the optimiser", minimum=1)
+    accumulation_steps: int = option(
+        1,
+        "parts that a replica computes its share of a batch in, one after another and each of similar lengths:"
+        " less memory and less padding, the same step",
+        minimum=1,
+    )
     optimizer: OptimizerConfig = option(OptimizerConfig(), "the optimiser")
     seed: int = option(0, "seed of weights, dropout and the data's order", minimum=0)
     summary_interval: int = option(100, "steps between summaries and lines of the log", minimum=1)
@@ -143,8 +163,56 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True)
+class RuntimeConfig:
+    """What computes, and in which numbers; the names are those of tensorflow/models' `RuntimeConfig`.
+
+    Raises:
+        ConfigError: for a value out of range.
+    """
+
+    distribution_strategy: str = option(
+        "one_device",
+        "one_device; mirrored: all devices of this machine; multi_worker_mirrored: all machines of TF_CONFIG; tpu",
+        choices=("one_device", "mirrored", "multi_worker_mirrored", "tpu"),
+    )
+    tpu: str = option("", "name or address of the TPU; empty for the machine's own")
+    mixed_precision_dtype: str = option(
+        "float32",
+        "numbers that layers compute in, the weights staying float32; float16 scales the loss",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    loss_scale: float | None = option(
+        None, "with float16: a fixed scale of the loss; null adapts it to the gradients", minimum=1
+    )
+    enable_xla: bool = option(False, "whether XLA compiles the step; batches are then not trimmed")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.loss_scale is not None and self.mixed_precision_dtype != "float16":
+            raise ConfigError("loss_scale is for float16 only", received=self.mixed_precision_dtype)
+
+    @property
+    def needs_static_shapes(self) -> bool:
+        """Whether the step is compiled anew for every shape, so that batches should have one."""
+        return self.enable_xla or self.distribution_strategy == "tpu"
+
+
+@dataclass(frozen=True)
 class ExperimentConfig:
-    """A whole pre-training: the task and the training of it."""
+    """A whole pre-training: the task, the training of it, and what computes it.
+
+    Raises:
+        ConfigError: if a batch does not divide into its parts.
+    """
 
     task: MaskedLMConfig = option(MaskedLMConfig(), "model and data")
     trainer: TrainerConfig = option(TrainerConfig(), "steps, optimiser, intervals")
+    runtime: RuntimeConfig = option(RuntimeConfig(), "devices and numbers")
+
+    def __post_init__(self) -> None:
+        batch, parts = self.task.train_data.global_batch_size, self.trainer.accumulation_steps
+        if batch % parts:
+            raise ConfigError(
+                "task.train_data.global_batch_size must be a multiple of trainer.accumulation_steps",
+                received=f"{batch} and {parts}",
+            )

@@ -85,6 +85,8 @@ class MaskedLMTask:
         model_outputs: Mapping[str, Any],
         metrics: Metrics,
         aux_losses: Sequence[Any] | None = None,
+        *,
+        totals: Mapping[str, Any] | None = None,
     ) -> Any:
         """The total loss of a batch.
 
@@ -98,6 +100,8 @@ class MaskedLMTask:
                 `next_sentence` `[batch, 2]`.
             metrics: what `build_metrics` gave; their means of the losses are updated.
             aux_losses: further losses, scalars.
+            totals: if this is a part of a larger batch, that one's `predictions` and `examples`,
+                float32 scalars: the losses of all parts then add up to the larger batch's.
 
         Returns:
             A float32 scalar.
@@ -108,16 +112,17 @@ class MaskedLMTask:
             logits=tf.cast(model_outputs["mlm_logits"], tf.float32),
         )
         weights = labels["masked_lm_weights"]
-        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+        predictions = totals["predictions"] if totals else tf.reduce_sum(weights)
+        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), predictions)
         if "lm_example_loss" in by_name:
             by_name["lm_example_loss"].update_state(loss)
         if _predicts_next_sentence(labels, model_outputs):
-            sentence_loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    labels=tf.reshape(labels["next_sentence_labels"], [-1]),
-                    logits=tf.cast(model_outputs["next_sentence"], tf.float32),
-                )
+            sentence_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=tf.reshape(labels["next_sentence_labels"], [-1]),
+                logits=tf.cast(model_outputs["next_sentence"], tf.float32),
             )
+            examples = totals["examples"] if totals else tf.cast(tf.size(sentence_losses), tf.float32)
+            sentence_loss = tf.reduce_sum(sentence_losses) / examples
             if "next_sentence_loss" in by_name:
                 by_name["next_sentence_loss"].update_state(sentence_loss)
             loss += sentence_loss
@@ -179,7 +184,8 @@ class MaskedLMTask:
         variables = model.trainable_variables
         gradients = tape.gradient(scaled_loss, [variable.value for variable in variables])
         # The encoder's own pooler takes no part in pre-training: heads pool for themselves.
-        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        # Dense: the norm of an embedding's gradient in slices, by which it would be clipped, is not its own.
+        pairs = [(tf.convert_to_tensor(g), v) for g, v in zip(gradients, variables, strict=True) if g is not None]
         optimizer.apply_gradients(pairs)
         self.process_metrics(metrics, labels, outputs)
         return {self.loss: loss}
@@ -200,17 +206,18 @@ class MaskedLMTask:
         return model(inputs, training=False)
 
     def forward(
-        self, inputs: Mapping[str, Any], model: Any, *, training: bool
+        self, inputs: Mapping[str, Any], model: Any, *, training: bool, static_shapes: bool = False
     ) -> tuple[Mapping[str, Any], dict[str, Any]]:
         """Labels and outputs, with masked-LM logits of the real predictions alone.
 
         The vocabulary's logits are the dearest part of a small model, and padding among the
-        predictions has no part in the loss. Models that cannot score single positions score it all the same.
+        predictions has no part in the loss. Models that cannot score single positions score it all the
+        same, and so does everything with `static_shapes`, which XLA needs.
 
         Returns:
             `(labels, outputs)`, fit for `build_losses` and `process_metrics`.
         """
-        if not getattr(model, "can_score_positions", False):
+        if static_shapes or not getattr(model, "can_score_positions", False):
             return inputs, model(inputs, training=training)
         outputs = model.encode(inputs, training=training)
         places = tf.where(inputs["masked_lm_weights"] > 0)  # [n, 2]: example, prediction

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 from typing import Any
 
 from pipeline.errors import ConfigError, CorpusError
@@ -28,24 +29,34 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
         show_progress: whether to draw a progress bar.
 
     Returns:
-        What `results.json` holds.
+        What `results.json` holds; nothing if SIGTERM stopped it, the run being saved, and nothing to
+        any but the first process of a cluster.
 
     Raises:
-        ConfigError: if the configuration contradicts itself.
+        ConfigError: if the configuration contradicts itself, or asks for devices that are not there.
         CorpusError: if the corpus is unfinished or damaged, or does not fit the configuration.
         OutputError: if the run's folder cannot be written, or holds another run.
+        TrainingError: if the loss is no finite number, or a machine of a cluster is lost.
+        KeyboardInterrupt: if SIGINT stopped it, the run being saved.
     """
     manifest = read_manifest(corpus_dir)
     if config.task.init_checkpoint:
         check_start(config.task.model, manifest.tokenizer, read_source(config.task.init_checkpoint), corpus_dir)
     config = resolve(config, manifest, corpus_dir)
+    from pipeline.training.distribution import build_strategy, is_chief
+
+    strategy = build_strategy(config.runtime)
+    writes = config.runtime.distribution_strategy != "multi_worker_mirrored" or is_chief()
     folder = RunFolder(run_dir)
-    folder.open(config, manifest, corpus_dir)
+    if writes:
+        folder.open(config, manifest, corpus_dir)
     results = folder.results()
     if results is not None:
         print(f"{run_dir}: finished already; another directory starts another run")
     else:
-        results = _run(config, manifest, corpus_dir, folder, show_progress=show_progress)
+        results = _run(config, manifest, corpus_dir, folder, strategy, show_progress=show_progress, writes=writes)
+        if not results:
+            return {}
         folder.write_results(results)
     print(format_results(results))
     return results
@@ -93,7 +104,10 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
             )
         seed = trainer.seed if section.seed is None else section.seed
         steps = section.masking_schedule_steps or trainer.train_steps
-        data[name] = dataclasses.replace(section, input_path=corpus_dir, seed=seed, masking_schedule_steps=steps)
+        trim = section.trim and not config.runtime.needs_static_shapes
+        data[name] = dataclasses.replace(
+            section, input_path=corpus_dir, seed=seed, masking_schedule_steps=steps, trim=trim
+        )
     task = dataclasses.replace(config.task, model=dataclasses.replace(model, encoder=encoder), **data)
     return dataclasses.replace(config, task=task)
 
@@ -103,54 +117,38 @@ def _run(
     manifest: Manifest,
     corpus_dir: str,
     folder: RunFolder,
+    strategy: Any,
     *,
     show_progress: bool,
+    writes: bool,
 ) -> dict[str, Any]:
-    """Trains and evaluates; returns the results."""
-    import keras
-
+    """Trains and evaluates; returns the results, or nothing if it was stopped, or if another process has them."""
     from pipeline.tokenizers import load_tokenizer
     from pipeline.training.baseline import unigram_cross_entropy
     from pipeline.training.data_loader import read_in_order
-    from pipeline.training.evaluation import build_evaluator
     from pipeline.training.masked_lm import MaskedLMTask
-    from pipeline.training.optimization import build_optimizer
     from pipeline.training.predict import fill_masks
     from pipeline.training.record_source import open_source
-    from pipeline.training.train_loop import train
-    from pipeline.training.training_state import TrainingState
-
-    # Keras draws the seeds of initialisers and dropout from its process-wide generators.
-    keras.utils.set_random_seed(config.trainer.seed)
-    task = MaskedLMTask(config.task)
-    model = task.build_model()
-    task.initialize(model)
-    optimizer = build_optimizer(config.trainer.optimizer, config.trainer.train_steps, model.trainable_variables)
-    metrics = [keras.metrics.Mean(name="loss"), *task.build_metrics(training=True)]
-    state = TrainingState(folder.checkpoints, model, optimizer, metrics, max_to_keep=config.trainer.max_to_keep)
-    step = state.restore()
-    folder.rewind_log(step)
-    if step:
-        print(f"{folder.path}: going on from step {step:,}")
+    from pipeline.training.trainer import train_experiment
 
     has_validation = bool(sum(shard.examples for shard in manifest.split("validation")))
-    validate = None
-    if has_validation:
-        validate = build_evaluator(task, model, task.build_inputs(config.task.validation_data))
-    start_example = step * config.task.train_data.global_batch_size
-    train(
-        task,
-        model,
-        optimizer,
-        config.trainer,
-        state,
-        metrics,
-        iter(task.build_inputs(config.task.train_data, start_example=start_example)),
-        validate,
+    outcome = train_experiment(
+        config,
+        MaskedLMTask(config.task),
         folder,
+        strategy,
+        validates=has_validation,
         show_progress=show_progress,
+        writes=writes,
     )
-    state.restore_best()
+    state, model = outcome.state, outcome.model
+    if outcome.stopped:
+        if writes:
+            print(f"{folder.path}: stopped and saved at step {int(state.step):,}; the same command goes on from there")
+        if outcome.stopped.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+    if outcome.stopped or not writes:
+        return {}
     _save_model(model, folder.model)
 
     log = folder.read_log()

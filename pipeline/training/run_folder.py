@@ -17,6 +17,7 @@ from pipeline.training.configs import ExperimentConfig
 from pipeline.version import __version__
 
 ORIGIN = "run.json"  # Tells a run's folder from others.
+_DEVICES = ("runtime.distribution_strategy", "runtime.tpu")
 
 
 class RunFolder:
@@ -77,7 +78,8 @@ class RunFolder:
         held, wanted = _flatten(read_yaml(self.config)), _flatten(to_dict(config))
         for name in sorted({*held, *wanted}):
             # A corpus may be moved: its manifest tells whether it is the same.
-            if name.endswith(".input_path") or held.get(name) == wanted.get(name):
+            # On other devices, a run goes on as it would have here but for rounding.
+            if name.endswith(".input_path") or name in _DEVICES or held.get(name) == wanted.get(name):
                 continue
             differing.append(f"{name} is {held.get(name)!r} there and {wanted.get(name)!r} now")
         if differing:

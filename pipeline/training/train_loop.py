@@ -2,104 +2,120 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
-from tqdm import tqdm
 
-from pipeline.errors import CorpusError
+from pipeline.errors import CorpusError, TrainingError
 from pipeline.training.configs import TrainerConfig
-from pipeline.training.run_folder import RunFolder
-from pipeline.training.summaries import ScalarWriter
+from pipeline.training.progress import Progress
+from pipeline.training.stopping import StopRequest
+from pipeline.training.train_step import StepResult, TrainStep
 from pipeline.training.training_state import TrainingState
 
 
 def train(
-    task: Any,
-    model: Any,
-    optimizer: Any,
+    train_step: TrainStep,
     config: TrainerConfig,
     state: TrainingState,
-    metrics: list[Any],
     batches: Iterator[Mapping[str, Any]],
     validate: Callable[[], dict[str, float]] | None,
-    folder: RunFolder,
+    progress: Progress,
+    stop: StopRequest,
     *,
-    show_progress: bool = True,
-) -> None:
+    describe_batch: Callable[[int], str] = lambda step: f"batch {step:,}",
+) -> bool:
     """Trains from the state's step to `config.train_steps`.
 
-    On the way it logs the means over every `summary_interval` steps to the run's log and to
-    TensorBoard, evaluates, keeps the best weights, and writes checkpoints.
+    On the way it notes the means over every `summary_interval` steps, evaluates, keeps the best
+    weights, and writes checkpoints.
 
     Args:
-        task: a `MaskedLMTask`.
-        model: its model.
-        optimizer: the optimiser, built.
+        train_step: makes a step.
         config: steps and intervals.
         state: the run's state, restored.
-        metrics: what `task.build_metrics` gave, and a mean called "loss"; held by `state`.
         batches: training batches, from the state's position on.
         validate: evaluates the model; None where there is nothing to evaluate on.
-        folder: where the log and the summaries go.
-        show_progress: whether to draw a progress bar.
+        progress: what is told of it.
+        stop: asked after every step whether to save and stop.
+        describe_batch: tells where the batch of a step (counted from 0) came from, for an error.
+
+    Returns:
+        Whether the end was reached; else the state is saved.
 
     Raises:
         CorpusError: if a record cannot be read.
+        TrainingError: if the loss or its gradient is no finite number, or a machine is lost. The
+            last checkpoint stays as it is.
     """
-    train_step = _build_train_step(task, model, optimizer, metrics, state)
-    writers = {name: ScalarWriter(f"{folder.summaries}/{name}") for name in ("train", "validation")}
     step = int(state.step)
     compiled = False
-    bar = tqdm(total=config.train_steps, initial=step, unit="step", desc="pretrain", disable=not show_progress)
-    with bar:
-        while step < config.train_steps:
-            batch = _next_batch(batches)
-            started = time.perf_counter()
-            tokens = int(train_step(batch))
-            if compiled:
-                state.timed_seconds.assign_add(time.perf_counter() - started)
-                state.timed_tokens.assign_add(tokens)
-            compiled = True
-            step = int(state.step)
-            last = step == config.train_steps
-            bar.update()
-            if step % config.summary_interval == 0 or last:
-                row = {metric.name: float(metric.result()) for metric in metrics}
-                row["learning_rate"] = float(optimizer.learning_rate)
-                _reset(metrics)
-                _show(bar, row, state)
-                folder.log({"step": step, "split": "train", "tokens": int(state.tokens), **row})
-                tokens_per_second = state.tokens_per_second()
-                writers["train"].write({**row, "tokens_per_second": tokens_per_second}, step)
-            if validate is not None and (step % config.validation_interval == 0 or last):
-                results = validate()
-                state.note_validation(results["loss"])
-                folder.log({"step": step, "split": "validation", **results})
-                writers["validation"].write(results, step)
-                bar.write(f"step {step:,}: validation " + _in_words(results))
-            if step % config.checkpoint_interval == 0 or last:
-                state.save()
-
-
-def _build_train_step(
-    task: Any, model: Any, optimizer: Any, metrics: list[Any], state: TrainingState
-) -> Callable[[Any], Any]:
-    by_name = {metric.name: metric for metric in metrics}
-
-    @tf.function(reduce_retracing=True)
-    def train_step(batch: Mapping[str, Any]) -> Any:
-        """One step; returns the batch's real tokens."""
-        logs = task.train_step(batch, model, optimizer, metrics)
-        by_name["loss"].update_state(logs[task.loss])
-        tokens = tf.reduce_sum(tf.cast(batch["input_mask"], tf.int64))
-        state.tokens.assign_add(tokens)
+    while step < config.train_steps:
+        batch = _next_batch(batches)
+        started = time.perf_counter()
+        with _surviving_machines():
+            result = train_step(batch, step, loss_scale=state.loss_scale.value, stop=bool(stop))
+        _check(result, state, step, describe_batch)
+        if compiled:
+            state.timed_seconds.assign_add(time.perf_counter() - started)
+            state.timed_tokens.assign_add(result.tokens)
+        compiled = True
+        state.tokens.assign_add(result.tokens)
         state.step.assign_add(1)
-        return tokens
+        state.add(result.sums)
+        step += 1
+        last = step == config.train_steps
+        progress.advance()
+        if step % config.summary_interval == 0 or last:
+            row = {
+                **state.take_means(),
+                "learning_rate": train_step.learning_rate(),
+                "gradient_norm": result.gradient_norm,
+                **({"loss_scale": state.loss_scale.value} if state.loss_scale.adapts else {}),
+            }
+            tokens_per_second = state.tokens_per_second()
+            progress.note_training(step, row, tokens=int(state.tokens), tokens_per_second=tokens_per_second)
+        if validate is not None and (step % config.validation_interval == 0 or last):
+            with _surviving_machines():
+                results = validate()
+            state.note_validation(results["loss"])
+            progress.note_validation(step, results)
+        if step % config.checkpoint_interval == 0 or last or result.stop:
+            state.save()
+        if result.stop and not last:
+            return False
+    return True
 
-    return train_step
+
+def _check(result: StepResult, state: TrainingState, step: int, describe_batch: Callable[[int], str]) -> None:
+    """Refuses to go on with what is no number."""
+    finite_loss = math.isfinite(result.loss)
+    if finite_loss and state.loss_scale.update(result.applied):
+        return
+    what = "loss" if not finite_loss else "gradient's norm"
+    raise TrainingError(
+        f"The {what} of step {step + 1:,} is {result.loss if not finite_loss else result.gradient_norm}",
+        received=describe_batch(step),
+        do="The weights were not touched, and the last checkpoint is kept. Check these shards with the validate"
+        " command; if they are right, start another run with a lower learning rate or a longer warm-up",
+    )
+
+
+@contextlib.contextmanager
+def _surviving_machines() -> Iterator[None]:
+    """Turns what TensorFlow raises when a machine of a cluster is lost into an error of ours."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise TrainingError(
+            "A machine of the cluster is gone",
+            received=" ".join(str(error.message).split())[:300],
+            do="Start the same command on all machines again: they go on from the last checkpoint",
+        ) from error
 
 
 def _next_batch(batches: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -111,18 +127,3 @@ def _next_batch(batches: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
             received=" ".join(str(error.message).split())[:300],
             do="Compare the shards with their SHA-256 in the manifest, and copy or make them again",
         ) from error
-
-
-def _reset(metrics: list[Any]) -> None:
-    for metric in metrics:
-        metric.reset_state()
-
-
-def _show(bar: Any, row: Mapping[str, float], state: TrainingState) -> None:
-    bar.set_postfix_str(
-        f"loss {row['loss']:.3f}, accuracy {row['masked_lm_accuracy']:.3f}, {state.tokens_per_second():,.0f} tokens/s"
-    )
-
-
-def _in_words(results: Mapping[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results.items())

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from pipeline import files
+from pipeline.errors import OutputError
+from pipeline.training.batch_sums import SUM_NAMES, means
+from pipeline.training.loss_scaling import LossScale
 
 
 class TrainingState:
     """The variables of a run, and the checkpoints that hold them.
 
-    A checkpoint holds the weights by their paths, the dropout's random states, the optimiser, the
-    metrics since the last summary, and the counters. The data's position follows from the step:
-    order and batches are functions of the seed alone. A checkpoint is complete or absent: TensorFlow
-    names the newest one in a file that it writes last.
+    A checkpoint holds the weights by their paths, the optimiser, the sums since the last summary,
+    the loss scale and the counters. The data's position and the dropout follow from the step: both
+    are functions of the seed and it alone. A checkpoint is complete or absent: TensorFlow names the
+    newest one in a file that it writes last.
 
     Args:
         directory: where checkpoints go.
         model: the model.
         optimizer: its optimiser, built.
-        metrics: the training metrics.
+        loss_scale: the loss's scale.
         max_to_keep: checkpoints to keep, beside the best.
+        writes: whether this process writes them; of a cluster, one does.
     """
 
     def __init__(
@@ -32,10 +36,13 @@ class TrainingState:
         directory: str,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        metrics: Sequence[keras.metrics.Metric],
+        loss_scale: LossScale,
         *,
         max_to_keep: int,
+        writes: bool = True,
     ) -> None:
+        self.loss_scale = loss_scale
+        self._writes = writes
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
         # Wall time of training steps and the tokens in it; steps that compile are left out of both.
@@ -43,16 +50,14 @@ class TrainingState:
         self.timed_tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._sums = {name: tf.Variable(0.0, dtype=tf.float64, trainable=False) for name in SUM_NAMES}
 
         weights = _by_path(model.weights)
-        of_weights = {id(variable) for variable in model.weights}
-        # Keras numbers the paths of random states through the process: their order names them here.
-        random_states = [v for v in model.variables if id(v) not in of_weights]
         checkpoint = tf.train.Checkpoint(
             model=weights,
-            random={f"{i}": v.value for i, v in enumerate(random_states)},
             optimizer=_by_path(optimizer.variables),
-            metrics=_by_path([v for metric in metrics for v in metric.variables]),
+            sums=self._sums,
+            loss_scale=loss_scale.variables,
             counters={
                 "step": self.step,
                 "tokens": self.tokens,
@@ -77,28 +82,54 @@ class TrainingState:
 
         Returns:
             The step that was reached; 0 without checkpoint.
+
+        Raises:
+            OutputError: if it is damaged, or of another model or optimiser.
         """
-        newest = self._manager.latest_checkpoint
-        if newest:
-            self._manager.checkpoint.restore(newest).assert_existing_objects_matched()
+        _restore(self._manager)
         return int(self.step)
 
     def save(self) -> None:
-        """Writes a checkpoint of the present step."""
-        self._manager.save(checkpoint_number=int(self.step))
+        """Writes a checkpoint of the present step, if it is not there already.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        newest = self._manager.latest_checkpoint or ""
+        if self._writes and not newest.endswith(f"step-{int(self.step)}"):
+            _save(self._manager, int(self.step))
 
     def note_validation(self, loss: float) -> None:
-        """Keeps the present weights as the best, if no evaluation before gave a lower loss."""
+        """Keeps the present weights as the best, if no evaluation before gave a lower loss.
+
+        Raises:
+            OutputError: if they cannot be written.
+        """
         if loss < float(self.best_loss):
             self.best_loss.assign(loss)
             self.best_step.assign(self.step)
-            self._best.save(checkpoint_number=int(self.step))
+            if self._writes:
+                _save(self._best, int(self.step))
 
     def restore_best(self) -> None:
-        """Restores the weights of the lowest validation loss, if there was a validation."""
-        if self._best.latest_checkpoint:
-            restored = self._best.checkpoint.restore(self._best.latest_checkpoint)
-            restored.assert_existing_objects_matched()
+        """Restores the weights of the lowest validation loss, if there was a validation.
+
+        Raises:
+            OutputError: if they are damaged.
+        """
+        _restore(self._best)
+
+    def add(self, sums: Mapping[str, float]) -> None:
+        """Adds a step's sums to those since the last summary."""
+        for name, value in sums.items():
+            self._sums[name].assign_add(value)
+
+    def take_means(self) -> dict[str, float]:
+        """The means since the last summary, and begins anew."""
+        sums = {name: float(variable) for name, variable in self._sums.items()}
+        for variable in self._sums.values():
+            variable.assign(0.0)
+        return means(sums)
 
     def tokens_per_second(self) -> float:
         """Real tokens trained on in a second, over the whole run; 0 before anything was timed."""
@@ -108,3 +139,42 @@ class TrainingState:
 
 def _by_path(variables: Sequence[Any]) -> dict[str, tf.Variable]:
     return {variable.path: variable.value for variable in variables}
+
+
+def _save(manager: tf.train.CheckpointManager, step: int) -> None:
+    try:
+        manager.save(checkpoint_number=step)
+    except tf.errors.OpError as error:
+        raise OutputError(
+            f"The checkpoint of step {step:,} cannot be written",
+            received=_first_line(error),
+            do=f"Those before it in {manager.directory} are kept. Check the space and the permissions, then run again",
+        ) from error
+
+
+def _restore(manager: tf.train.CheckpointManager) -> None:
+    """Restores the newest checkpoint that is whole."""
+    damage: Exception | None = None
+    for path in reversed(manager.checkpoints):
+        try:
+            manager.checkpoint.restore(path).assert_existing_objects_matched()
+            return
+        except (tf.errors.DataLossError, tf.errors.NotFoundError, IndexError) as error:  # Or too short.
+            print(f"{path}: damaged ({_first_line(error)}); taking the one before")
+            damage = error
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise OutputError(
+                f"The checkpoint {path} must hold this configuration's model and optimiser",
+                received=_first_line(error),
+                do="Go back to the configuration that wrote it, or choose another directory for the run",
+            ) from error
+    if damage:
+        raise OutputError(
+            f"{manager.directory} must hold a whole checkpoint",
+            received=_first_line(damage),
+            do="Remove that directory to begin again, or choose another directory for the run",
+        ) from damage
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

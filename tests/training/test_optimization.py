@@ -2,35 +2,11 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import pytest
 
 from pipeline.training.configs import OptimizerConfig
-from pipeline.training.optimization import WarmupLinearDecay, build_optimizer
-
-
-def test_schedule_values() -> None:
-    schedule = WarmupLinearDecay(1e-3, decay_steps=100, warmup_steps=10)
-    values = {step: float(schedule(step)) for step in (0, 1, 5, 9, 10, 55, 100, 150)}
-    peak = 1e-3 * 0.9  # Where the decay has come to when the warm-up ends.
-    assert values == {
-        0: pytest.approx(peak / 10),
-        1: pytest.approx(peak / 10),
-        5: pytest.approx(peak / 2),
-        9: pytest.approx(peak * 0.9),
-        10: pytest.approx(peak),
-        55: pytest.approx(1e-3 * 0.45),
-        100: 0.0,
-        150: 0.0,
-    }
-
-
-def test_schedule_without_warmup_and_with_an_end() -> None:
-    schedule = WarmupLinearDecay(1e-3, decay_steps=10, end_learning_rate=1e-4)
-    assert float(schedule(0)) == pytest.approx(1e-3)
-    assert float(schedule(5)) == pytest.approx(5.5e-4)
-    assert float(schedule(10)) == pytest.approx(1e-4)
-    again = WarmupLinearDecay.from_config(schedule.get_config())
-    assert float(again(7)) == float(schedule(7))
+from pipeline.training.optimization import build_optimizer
+from pipeline.training.optimizers import LAMB, AdamW
+from pipeline.training.schedules import WarmupDecay
 
 
 def make_layer() -> keras.layers.Layer:
@@ -60,7 +36,7 @@ def test_three_adamw_steps_by_hand() -> None:
             block.trainable_variables,
         )
         norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
-        rate = float(WarmupLinearDecay(0.1, 10, 1)(step))
+        rate = float(WarmupDecay(0.1, 10, 1)(step))
         for path, gradient in gradients.items():
             gradient = gradient / max(norm, 1.0)
             if path.endswith("kernel"):
@@ -83,3 +59,14 @@ def test_bias_and_layer_norm_do_not_decay() -> None:
     for variable in block.trainable_variables:
         factor = 1 - 0.1 * 0.5 if variable.path.endswith("dense/kernel") else 1.0
         np.testing.assert_allclose(variable.value, before[variable.path] * factor, rtol=1e-6)
+
+
+def test_types_and_schedule() -> None:
+    block = make_layer()
+    for kind, expected in (("adamw", AdamW), ("lamb", LAMB)):
+        config = OptimizerConfig(type=kind, learning_rate=0.1, warmup_steps=0, decay="polynomial", decay_power=2.0)
+        optimizer = build_optimizer(config, 10, block.trainable_variables)
+        assert type(optimizer) is expected
+        assert float(optimizer.learning_rate) == np.float32(0.1)
+        optimizer.iterations.assign(5)
+        assert abs(float(optimizer.learning_rate) - 0.025) < 1e-7

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,15 +16,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.config import apply_overrides, dump_yaml, from_dict
-from pipeline.errors import CorpusError, OutputError
+from pipeline.errors import CorpusError, OutputError, TrainingError
 from pipeline.manifest import read_manifest
 from pipeline.training import train_loop
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.predict import predict
 from pipeline.training.run import pretrain, resolve
+from pipeline.training.run_folder import RunFolder
 
 
 def tiny_config(**trainer: Any) -> ExperimentConfig:
@@ -138,6 +145,76 @@ def test_resumed_run_has_the_same_losses(
     assert resumed == expected
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops(
+    finished: Path, tiny_corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, number: int
+) -> None:
+    run, corpus = tmp_path / "run", str(tiny_corpus.directory)
+    next_batch, calls = train_loop._next_batch, []
+
+    def next_batch_and_signal(batches: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 7:
+            os.kill(os.getpid(), number)
+        return next_batch(batches)
+
+    handlers = [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
+    with monkeypatch.context() as patch:
+        patch.setattr(train_loop, "_next_batch", next_batch_and_signal)
+        expected: Any = pytest.raises(KeyboardInterrupt) if number == signal.SIGINT else contextlib.nullcontext()
+        with expected:
+            assert pretrain(tiny_config(), corpus, str(run), show_progress=False) == {}
+    assert [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)] == handlers
+    assert "stopped and saved at step 7; the same command goes on from there" in capsys.readouterr().out
+    pretrain(tiny_config(), corpus, str(run), show_progress=False)
+    assert "going on from step 7" in capsys.readouterr().out
+    assert read_log(run) == read_log(finished)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tiny_corpus: Any, tmp_path: Path) -> None:
+    """The error names step and shards; the last checkpoint stays, with weights that are numbers."""
+    config = tiny_config(
+        checkpoint_interval=1, optimizer={"learning_rate": 1e30, "warmup_steps": 0, "gradient_clip_norm": 0}
+    )
+    run = tmp_path / "run"
+    for _ in range(2):
+        with pytest.raises(TrainingError) as raised:
+            pretrain(config, str(tiny_corpus.directory), str(run), show_progress=False)
+    match = re.fullmatch(r"The (?:loss|gradient's norm) of step (\d+) is (?:nan|inf)\..*", str(raised.value), re.S)
+    assert match, raised.value
+    step = int(match[1])
+    assert f"examples {(step - 1) * 16} to {step * 16 - 1} in the order of training, from " in str(raised.value)
+    counts = re.findall(r"(train-\d{5}-of-00003)\.tfrecord \((\d+) examples\)", str(raised.value))
+    assert sum(int(count) for _, count in counts) == 16
+    reader = tf.train.load_checkpoint(str(run / "checkpoints" / f"step-{step - 1}"))
+    for name in reader.get_variable_to_shape_map():
+        if "model" in name:
+            assert np.isfinite(reader.get_tensor(name)).all()
+
+
+def test_a_checkpoint_of_another_model_is_refused(finished: Path, tiny_corpus: Any, tmp_path: Path) -> None:
+    run, corpus = tmp_path / "run", str(tiny_corpus.directory)
+    config = apply_overrides(tiny_config(), ["trainer.optimizer.type=lamb"])
+    RunFolder(str(run)).open(resolve(config, read_manifest(corpus), corpus), read_manifest(corpus), corpus)
+    shutil.copytree(finished / "checkpoints", run / "checkpoints")
+    with pytest.raises(OutputError, match="must hold this configuration's model and optimiser"):
+        pretrain(config, corpus, str(run), show_progress=False)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    finished: Path, tiny_corpus: Any, tmp_path: Path, capsys: Any
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for name in ("results.json", "model.keras", "checkpoints/step-24.index"):
+        (run / name).unlink()
+    with (run / "checkpoints" / "step-20.data-00000-of-00001").open("r+b") as stream:
+        stream.truncate(100)
+    pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
+    assert "going on from step 15" in capsys.readouterr().out
+    assert read_log(run) == read_log(finished)
+
+
 @pytest.mark.slow
 def test_a_killed_process_is_resumed(finished: Path, tiny_corpus: Any, tmp_path: Path) -> None:
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
@@ -217,7 +294,7 @@ def test_a_corpus_without_validation_trains(tmp_path: Path, write_corpus: Any, c
 def test_training_learns_the_rule(tmp_path: Path, write_corpus: Any) -> None:
     """Sentences repeat one word: a model that sees the others beats token frequencies."""
     corpus = str(write_corpus(tmp_path / "corpus", train=(1000, 1000)).directory)
-    config = tiny_config(train_steps=500, summary_interval=100, validation_interval=500)
+    config = tiny_config(train_steps=500, summary_interval=100, validation_interval=500, seed=1)
     run = str(tmp_path / "run")
     results = pretrain(config, corpus, run, show_progress=False)
     assert results["unigram_cross_entropy"] == pytest.approx(math.log(45), abs=0.3)

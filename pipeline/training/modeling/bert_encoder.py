@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from pipeline.training.modeling.activations import gelu
+from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
 from pipeline.training.modeling.one_hot_embedding import OneHotEmbedding
 from pipeline.training.modeling.position_embedding import PositionEmbedding
@@ -129,7 +130,7 @@ class BertEncoder(keras.Model):
         self.embeddings_layer_norm = keras.layers.LayerNormalization(
             epsilon=1e-12, dtype="float32", name="embeddings_layer_norm"
         )
-        self.embedding_dropout = keras.layers.Dropout(output_dropout, dtype=policy, name="embedding_dropout")
+        self.embedding_dropout = Dropout(output_dropout, dtype=policy, name="embedding_dropout")
         self.embedding_projection = None
         if self.embedding_width != hidden_size:
             self.embedding_projection = keras.layers.Dense(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from pipeline.training.modeling.activations import get_activation
+from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
 
 
@@ -53,7 +54,7 @@ class ClassificationHead(keras.layers.Layer):
                 dtype=policy,
                 name="pooler_dense",
             )
-        self.dropout = keras.layers.Dropout(dropout_rate, dtype=policy)
+        self.dropout = Dropout(dropout_rate, dtype=policy)
         self.out_proj = keras.layers.Dense(
             num_classes,
             kernel_initializer=clone_initializer(self.initializer),

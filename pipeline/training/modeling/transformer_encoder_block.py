@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
 from pipeline.training.modeling.self_attention import SelfAttention
 
@@ -78,8 +79,8 @@ class TransformerEncoderBlock(keras.layers.Layer):
         self.output_layer_norm = keras.layers.LayerNormalization(
             epsilon=self.norm_epsilon, dtype="float32", name="output_layer_norm"
         )
-        self.attention_output_dropout = keras.layers.Dropout(self.output_dropout, dtype=policy)
-        self.output_dropout_layer = keras.layers.Dropout(self.output_dropout, dtype=policy)
+        self.attention_output_dropout = Dropout(self.output_dropout, dtype=policy)
+        self.output_dropout_layer = Dropout(self.output_dropout, dtype=policy)
         shape = (None, None, width)
         for layer in (
             self.self_attention,

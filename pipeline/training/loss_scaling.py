@@ -1,0 +1,60 @@
+"""Scaling of the loss, which keeps small gradients from vanishing in float16."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from pipeline.training.configs import RuntimeConfig
+
+_INITIAL = 2.0**15
+_GROWTH_INTERVAL = 2000  # Steps in a row whose gradients are finite.
+
+
+class LossScale:
+    """A factor of the loss, fixed or adapted to the gradients (https://arxiv.org/abs/1710.03740).
+
+    Adapted, it is halved when a gradient overflows, that step being left out, and doubled after
+    2000 steps in a row without, as Keras does. With other numbers than float16 it is 1.
+
+    Args:
+        config: the numbers' type, and the factor if it is fixed.
+    """
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self.adapts = config.mixed_precision_dtype == "float16" and config.loss_scale is None
+        initial = _INITIAL if self.adapts else config.loss_scale or 1.0
+        self._value = tf.Variable(initial, dtype=tf.float32, trainable=False)
+        self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def value(self) -> float:
+        """The factor of the next step's loss."""
+        return float(self._value)
+
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """What a checkpoint must hold, by name."""
+        return {"loss_scale": self._value, "good_steps": self._good_steps}
+
+    def update(self, finite: bool) -> bool:
+        """Adapts the factor after a step.
+
+        Args:
+            finite: whether its gradients were.
+
+        Returns:
+            Whether training can go on: not if they overflowed and no smaller factor would help.
+        """
+        if not self.adapts:
+            return finite
+        if not finite:
+            self._good_steps.assign(0)
+            can_shrink = self.value > 1.0
+            self._value.assign(max(self.value / 2, 1.0))
+            return can_shrink
+        self._good_steps.assign_add(1)
+        if int(self._good_steps) == _GROWTH_INTERVAL:
+            self._good_steps.assign(0)
+            if self.value < 2.0**126:  # The next but one is no float32.
+                self._value.assign(self.value * 2)
+        return True

@@ -1,0 +1,128 @@
+"""AdamW and LAMB, with the numbers of tensorflow/models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class _MomentOptimizer(keras.optimizers.Optimizer):
+    """What AdamW and LAMB share: two moments for each weight, and weights that are left out.
+
+    Args:
+        learning_rate: a number or a schedule.
+        weight_decay_rate: decoupled weight decay (https://arxiv.org/abs/1711.05101).
+        beta_1: decay of the first moment.
+        beta_2: decay of the second moment.
+        epsilon: added to the second moment's root.
+        exclude_from_weight_decay: regular expressions; weights with a match in their path do not decay.
+        **kwargs: of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        weight_decay_rate: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        exclude_from_weight_decay: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.weight_decay_rate = weight_decay_rate
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.excluded_from_weight_decay = list(exclude_from_weight_decay)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Makes the moments of `variables`."""
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
+        # By path: the name alone, "gamma" or "bias", does not tell whose it is.
+        self._is_excluded = [is_excluded(v.path, self.excluded_from_weight_decay) for v in variables]
+
+    def _corrections(self, dtype: Any) -> tuple[Any, Any]:
+        """`beta_1 ** t` and `beta_2 ** t` at this step, the first being 1."""
+        step = tf.cast(self.iterations, dtype) + 1
+        return tf.constant(self.beta_1, dtype) ** step, tf.constant(self.beta_2, dtype) ** step
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("weight_decay", None)  # Keras's own decay would come on top of ours.
+        return {
+            **config,
+            "weight_decay_rate": self.weight_decay_rate,
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+            "exclude_from_weight_decay": self.excluded_from_weight_decay,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class AdamW(_MomentOptimizer):
+    """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101), as `AdamWeightDecay` there.
+
+    The weight decays first, `w -= rate * decay * w`; then Adam, with the epsilon that its paper
+    calls "epsilon hat". One kernel of TensorFlow's does the latter, in one pass over each weight.
+    """
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one weight."""
+        index = self._get_variable_index(variable)
+        rate = tf.cast(learning_rate, variable.dtype)
+        if self.weight_decay_rate and not self._is_excluded[index]:
+            variable.assign_sub(variable * (rate * self.weight_decay_rate))
+        beta_1_power, beta_2_power = self._corrections(variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].handle,
+            v=self._velocities[index].handle,
+            beta1_power=beta_1_power,
+            beta2_power=beta_2_power,
+            lr=rate,
+            beta1=tf.constant(self.beta_1, variable.dtype),
+            beta2=tf.constant(self.beta_2, variable.dtype),
+            epsilon=tf.constant(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class LAMB(_MomentOptimizer):
+    """Layer-wise adaptive moments for large batches (https://arxiv.org/abs/1904.00962).
+
+    Adam's update with the decay in it is scaled to the weight's own norm, but for weights that do
+    not decay, whose update is taken as it is.
+    """
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one weight."""
+        index = self._get_variable_index(variable)
+        rate, gradient = tf.cast(learning_rate, variable.dtype), tf.cast(gradient, variable.dtype)
+        beta_1_power, beta_2_power = self._corrections(variable.dtype)
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        first = momentum.value * self.beta_1 + gradient * (1 - self.beta_1)
+        second = velocity.value * self.beta_2 + tf.square(gradient) * (1 - self.beta_2)
+        self.assign(momentum, first)
+        self.assign(velocity, second)
+        update = first / (1 - beta_1_power) / (tf.sqrt(second / (1 - beta_2_power)) + self.epsilon)
+        if not self._is_excluded[index]:
+            update += self.weight_decay_rate * variable
+            weight_norm, update_norm = tf.norm(variable), tf.norm(update)
+            ratio = tf.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, 1.0)
+            update *= ratio
+        variable.assign_sub(rate * update)
+
+
+def is_excluded(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a weight, by its path, matches one of the patterns."""
+    return any(re.search(pattern, path) for pattern in patterns)
