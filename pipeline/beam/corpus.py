@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline import files
-from pipeline.beam.block import SPLITS, BlockResult, shard_name
+from pipeline.beam.block import SPLITS, BlockResult, build_block, shard_name
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.plan_file import PlanFile
@@ -64,8 +65,28 @@ class CorpusJob:
         return Deduplication(self.config, self.plan).of_block(index)
 
     def tokenizer(self) -> Tokenizer:
-        """Makes the job's tokenizer."""
-        return make_tokenizer(self.vocabulary, name=self.config.vocab, lower_case=self.config.lower_case)
+        """The job's tokenizer, made once in a process."""
+        return _tokenizer(self.vocabulary, self.config.vocab, self.config.lower_case)
+
+    def build_shards(self, index: int) -> dict[str, Any]:
+        """Makes the shards of a block; returns its result, for its sidecar."""
+        from apache_beam.metrics import Metrics
+
+        result = build_block(
+            self.plan.block(index),
+            blocks=self.blocks,
+            config=self.config,
+            tokenizer=self.tokenizer(),
+            duplicates=self.duplicates(index),
+        )
+        for shard in result.shards:
+            Metrics.counter("corpus", f"{shard.split}_examples").inc(shard.examples)
+        return result.to_json()
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(vocabulary: bytes, name: str, lower_case: bool | None) -> Tokenizer:
+    return make_tokenizer(vocabulary, name=name, lower_case=lower_case)
 
 
 def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
@@ -121,9 +142,7 @@ def make_corpus(
     earlier = len(plan.blocks) - len(pending)
     _say(f"{plan}{f', {earlier:,} of them finished earlier' * bool(earlier)}")
     if pending:
-        # Beam takes a second to import; planning and refusing need none of it.
         from pipeline.beam.deduplicate import Deduplication
-        from pipeline.beam.transforms import BuildShards
 
         job.plan.write(plan.blocks)
         if job.config.dedup != "none":
@@ -132,7 +151,7 @@ def make_corpus(
             )
         job.work.run(
             pending,
-            lambda root: root | "BuildShards" >> BuildShards(job, [block.index for block in pending]),
+            job.build_shards,
             beam_args=beam_args,
             workers=workers,
             description="corpus",

@@ -9,16 +9,15 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pipeline import files
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.plan_file import PlanFile
-from pipeline.beam.work import Unit, WorkFolder
+from pipeline.beam.work import WorkFolder
 from pipeline.text.deduplication import DuplicateSets, equal_keys, key_columns
 from pipeline.text.documents import clean_documents
 from pipeline.text.fingerprint import FINGERPRINT_BYTES
@@ -83,7 +82,7 @@ class Deduplication:
         if files.exists(self._file(_RESULT_NAME)):
             return
         options = {"beam_args": beam_args, "workers": workers, "show_progress": show_progress}
-        _run(self.keys, blocks, self.write_keys, "fingerprints", options)
+        self.keys.run_each(blocks, self.write_keys, description="fingerprints", **options)
         results = self.keys.results([block.index for block in blocks])
         documents = [results[block.index]["documents"] for block in blocks]
         starts = np.cumsum([0, *documents])
@@ -94,7 +93,7 @@ class Deduplication:
             for column, part in itertools.product(range(columns), range(parts))
         ]
         compare = functools.partial(self.compare, starts=starts, parts=parts)
-        _run(self.comparisons, comparisons, compare, "comparisons", options)
+        self.comparisons.run_each(comparisons, compare, description="comparisons", **options)
         self._write_result(comparisons, starts)
 
     def of_block(self, index: int) -> dict[int, str]:
@@ -151,17 +150,3 @@ class Deduplication:
 
     def _file(self, name: str) -> str:
         return files.join(self.plan.folder, name)
-
-
-def _run(
-    work: WorkFolder, units: Sequence[Unit], step: Callable[[int], Any], description: str, options: dict[str, Any]
-) -> None:
-    """Runs a step on the units that are not finished."""
-    finished = work.results([unit.index for unit in units])
-    pending = [unit for unit in units if unit.index not in finished]
-    if pending:
-        from pipeline.beam.transforms import ForEach
-
-        each = ForEach(work, [unit.index for unit in pending], step)
-        label = description.capitalize()
-        work.run(pending, lambda root: root | label >> each, description=description, **options)

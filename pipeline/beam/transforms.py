@@ -1,43 +1,20 @@
-"""The PTransforms of the corpus job.
-
-A block that fails leaves a note and lets the others go on; the launcher reports it when all have run.
-"""
+"""The PTransform of every job: a step for each unit of work, which leaves its results in files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import apache_beam as beam
 
-from pipeline.beam.block import build_block
 from pipeline.beam.work import WorkFolder
-
-if TYPE_CHECKING:
-    from pipeline.beam.corpus import CorpusJob
-
-
-class BuildShards(beam.PTransform):
-    """Makes the shards of blocks: root -> 1 for each block that succeeded, else 0.
-
-    Its shape, Create -> ParDo that writes files, is the one that every runner gets right, and needs no shuffle.
-
-    Args:
-        job: the job.
-        indices: the numbers of those of its blocks that are to be made.
-    """
-
-    def __init__(self, job: CorpusJob, indices: Sequence[int]) -> None:
-        super().__init__()
-        self._job = job
-        self._indices = indices
-
-    def expand(self, root: Any) -> Any:
-        return root | "Plan" >> beam.Create(self._indices) | "BuildShard" >> beam.ParDo(_BuildShardFn(self._job))
 
 
 class ForEach(beam.PTransform):
-    """Does a step for units of work: root -> 1 for each that succeeded, else 0; the same shape.
+    """Does a step for units of work: root -> 1 for each that succeeded, else 0.
+
+    Its shape, Create -> Map that writes files, is the one that every runner gets right, and needs no shuffle. A unit
+    that fails leaves a note and lets the others go on; the launcher reports it when all have run.
 
     Args:
         work: where a unit is marked as done, or its failure noted.
@@ -57,42 +34,10 @@ class ForEach(beam.PTransform):
 
 def _do(index: int, work: WorkFolder, step: Callable[[int], Any]) -> int:
     try:
-        if not work.is_done(index):  # A runner tries again what was done by a worker that it has lost.
+        if not work.is_done(index):  # A runner tries again what was done by a worker that it has lost since.
             work.mark_done(index, step(index))
     except Exception as error:
         work.mark_failed(index, error)
         return 0
+    beam.metrics.Metrics.counter(work.kind, "done").inc()
     return 1
-
-
-class _BuildShardFn(beam.DoFn):
-    """Makes a block's shards, then its sidecar."""
-
-    def __init__(self, job: CorpusJob) -> None:
-        super().__init__()
-        self._job = job
-
-    def setup(self) -> None:
-        self._tokenizer = self._job.tokenizer()
-
-    def process(self, index: int) -> Iterator[int]:
-        job = self._job
-        if job.work.is_done(index):  # By a worker that the runner has lost since.
-            yield 1
-            return
-        try:
-            result = build_block(
-                job.plan.block(index),
-                blocks=job.blocks,
-                config=job.config,
-                tokenizer=self._tokenizer,
-                duplicates=job.duplicates(index),
-            )
-            job.work.mark_done(index, result.to_json())
-        except Exception as error:
-            job.work.mark_failed(index, error)
-            yield 0
-            return
-        for shard in result.shards:
-            beam.metrics.Metrics.counter("corpus", f"{shard.split}_examples").inc(shard.examples)
-        yield 1

@@ -11,9 +11,8 @@ from typing import Any
 
 from pipeline import files
 from pipeline.beam.inputs import InputPlan, plan_inputs
-from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.word_counts import WordCounts
 from pipeline.config import to_dict
 from pipeline.errors import InputError
 from pipeline.tokenizers import make_tokenizer
@@ -23,29 +22,6 @@ from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.version import __version__
 
 _SHOWN_CHARACTERS = 20  # How many of the characters that a vocabulary cannot spell are listed.
-
-
-@dataclass(frozen=True)
-class VocabularyJob:
-    """What the workers of a vocabulary job need, fit for pickling.
-
-    Attributes:
-        config: the options, all decided.
-        work: where the blocks leave their marks.
-    """
-
-    config: VocabConfig
-    work: WorkFolder
-
-    @property
-    def plan(self) -> PlanFile:
-        """Where the blocks read what they are."""
-        return PlanFile(self.work.path)
-
-    @property
-    def counts_paths(self) -> tuple[str, str]:
-        """The files of the summed counts, of text to learn from and held out: a line a word, behind a tab its count."""
-        return files.join(self.work.path, "counts.tsv"), files.join(self.work.path, "held-out.tsv")
 
 
 @dataclass(frozen=True)
@@ -137,39 +113,24 @@ def _count_words(
     config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool
 ) -> tuple[TextCounts, TextCounts]:
     """Counts the words to learn from and those of held-out text."""
-    from pipeline.beam.word_counts import CountWords
-
     # Beside the output: a place that is there for all workers, and where it can be seen whether writing is allowed.
-    job = VocabularyJob(config, WorkFolder(files.temporary_name(config.output) + ".d"))
-    job.work.make()
+    job = WordCounts(config, files.temporary_name(config.output) + ".d", len(plan.blocks))
+    job.counted.make()
     try:
         job.plan.write(plan.blocks)
-        job.work.run(
-            plan.blocks,
-            lambda root: root | "CountWords" >> CountWords(job, [block.index for block in plan.blocks]),
-            beam_args=beam_args,
-            workers=workers,
-            description="words",
-            show_progress=show_progress,
-        )
-        results = job.work.results([block.index for block in plan.blocks])
-        blocks = [results[block.index] for block in plan.blocks]
+        job.run(plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress)
+        results = job.counted.results(range(job.blocks)).values()
         learned, held_out = (
             TextCounts(
-                documents=sum(block["documents"][part] for block in blocks),
-                words=sum(block["words"][part] for block in blocks),
-                word_counts=_read_counts(path),
+                documents=sum(result["documents"][held_out] for result in results),
+                words=sum(result["words"][held_out] for result in results),
+                word_counts=word_counts,
             )
-            for part, path in enumerate(job.counts_paths)
+            for held_out, word_counts in enumerate(job.most_frequent_words())
         )
         return learned, held_out
     finally:
-        job.work.clear()
-
-
-def _read_counts(path: str) -> dict[str, int]:
-    lines = files.read(path).decode().split("\n")[:-1]
-    return {word: int(count) for word, _, count in (line.partition("\t") for line in lines)}
+        job.counted.clear()
 
 
 def _measures(report: CoverageReport) -> dict[str, Any]:

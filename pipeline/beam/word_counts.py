@@ -1,113 +1,145 @@
-"""The PTransform that counts the words of raw text."""
+"""Counting the words of raw text: blocks leave their counts in files, whose parts are then summed.
+
+Files instead of a shuffle, for the reasons that `pipeline.beam.deduplicate` gives.
+"""
 
 from __future__ import annotations
 
+import itertools
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-import apache_beam as beam
+import numpy as np
 
 from pipeline import files
+from pipeline.beam.plan_file import PlanFile
+from pipeline.beam.vocab_config import VocabConfig
+from pipeline.beam.work import Part, WorkFolder
 from pipeline.text.documents import clean_documents
+from pipeline.text.plan import Block
 from pipeline.text.split import is_set_apart
 from pipeline.tokenizers.learning import most_frequent, word_splitter
 
-if TYPE_CHECKING:
-    from pipeline.beam.vocabulary import VocabularyJob
-
-# What travels: ((whether the word is of held-out text, the word), its count).
-_Count = tuple[tuple[bool, str], int]
+_MOST_PARTS = 64
+Counts = list[tuple[str, int]]
 
 
-class CountWords(beam.PTransform):
-    """Counts the words of blocks: root -> one element, the number of distinct words; the counts go to files.
+@dataclass(frozen=True)
+class WordCounts:
+    """What the workers need, fit for pickling.
 
-    A block's words are counted where it is read, so that only its distinct words meet a shuffle, and no more of them
-    than `max_words`. Of the sums, too, only the `max_words` most frequent are kept; of the words that are learned from
-    as of those of held-out text. What remains does not depend on the order in which blocks and words come.
+    A word belongs to one part, by its checksum. Of a block, of a part and of all, the `max_words` most frequent words
+    are kept, of the words to learn from as of those of held-out text. What remains does not depend on the order in
+    which blocks and words come.
 
-    Args:
-        job: the job.
-        indices: the numbers of its blocks.
+    Attributes:
+        config: the vocabulary job's options.
+        folder: its work folder.
+        blocks: how many blocks the plan has.
     """
 
-    def __init__(self, job: VocabularyJob, indices: Sequence[int]) -> None:
-        super().__init__()
-        self._job = job
-        self._indices = indices
+    config: VocabConfig
+    folder: str
+    blocks: int
 
-    def expand(self, root: Any) -> Any:
-        return (
-            root
-            | "Plan" >> beam.Create(self._indices)
-            | "CountBlock" >> beam.ParDo(_CountBlockFn(self._job)).with_output_types(_Count)
-            | "SumCounts" >> beam.CombinePerKey(sum)
-            | "KeepMostFrequent" >> beam.CombineGlobally(_MostFrequentFn(self._job.config.max_words))
-            | "WriteCounts" >> beam.Map(_write_counts, paths=self._job.counts_paths)
-        )
+    @property
+    def plan(self) -> PlanFile:
+        """Where the blocks read what they are."""
+        return PlanFile(self.folder)
 
+    @property
+    def counted(self) -> WorkFolder:
+        """Where blocks are marked as counted."""
+        return WorkFolder(self.folder)
 
-class _CountBlockFn(beam.DoFn):
-    """Counts the words of a block: an element for each distinct one."""
+    @property
+    def summed(self) -> WorkFolder:
+        """Where parts are marked as summed."""
+        return WorkFolder(self.folder, "part")
 
-    def __init__(self, job: VocabularyJob) -> None:
-        super().__init__()
-        self._job = job
+    @property
+    def parts(self) -> int:
+        """How many parts there are."""
+        return min(self.blocks, _MOST_PARTS)
 
-    def setup(self) -> None:
-        self._split_words = word_splitter(self._job.config.kind, lower_case=self._job.config.lower_case)
+    def run(self, blocks: Sequence[Block], *, beam_args: Sequence[str], workers: int, show_progress: bool) -> None:
+        """Counts and sums.
 
-    def process(self, index: int) -> Iterator[_Count]:
-        job, config = self._job, self._job.config
+        Args:
+            blocks: the plan.
+            beam_args: Beam's own options.
+            workers: processes on this machine, at most.
+            show_progress: whether to draw progress bars.
+
+        Raises:
+            CorpusError: naming the blocks that failed, and why.
+        """
+        options = {"beam_args": beam_args, "workers": workers, "show_progress": show_progress}
+        self.counted.run_each(blocks, self.count_block, description="words", **options)
+        size = sum(result["bytes"] for result in self.counted.results(range(self.blocks)).values())
+        parts = [Part(part, size // self.parts) for part in range(self.parts)]
+        self.summed.run_each(parts, self.sum_part, description="sums", **options)
+
+    def count_block(self, index: int) -> dict[str, Any]:
+        """Counts the words of a block, and writes the counts by part, behind a table of where each begins."""
+        split_words = word_splitter(self.config.kind, lower_case=self.config.lower_case)
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         documents = [0, 0]
-        try:
-            for segment in job.plan.block(index).segments:
-                for document in clean_documents(segment, config, Counter()):
-                    held_out = is_set_apart(document, config.held_out_fraction, config.seed)
-                    documents[held_out] += 1
-                    # Every tokenizer is judged on the same words: those that white space separates.
-                    words[held_out].update(document.split() if held_out else self._split_words(document))
-            job.work.mark_done(index, {"documents": documents, "words": [count.total() for count in words]})
-        except Exception as error:
-            job.work.mark_failed(index, error)
-            return
-        for held_out in (False, True):
-            for word, count in most_frequent(words[held_out].items(), config.max_words):
-                yield (held_out, word), count
+        for segment in self.plan.block(index).segments:
+            for document in clean_documents(segment, self.config, Counter()):
+                held_out = is_set_apart(document, self.config.held_out_fraction, self.config.seed)
+                documents[held_out] += 1
+                # Every tokenizer is judged on the same words: those that white space separates.
+                words[held_out].update(document.split() if held_out else split_words(document))
+        sections: list[Counts] = [[] for _ in range(2 * self.parts)]
+        for number, counts in enumerate(words):
+            for word, count in most_frequent(counts.items(), self.config.max_words):
+                sections[2 * self._part(word) + number].append((word, count))
+        data = [_to_lines(section) for section in sections]
+        ends = np.cumsum([8 * (len(data) + 1), *map(len, data)], dtype="<i8")
+        files.write_atomically(self._file("words", index), b"".join([ends.tobytes(), *data]))
+        return {"documents": documents, "words": [counts.total() for counts in words], "bytes": int(ends[-1])}
+
+    def sum_part(self, part: int) -> dict[str, list[int]]:
+        """Sums the counts of a part over all blocks, and writes the sums."""
+        words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+        for block in range(self.blocks):
+            with files.open_read(self._file("words", block), 8 * 2 * part) as stream:
+                ends = np.frombuffer(stream.read(24), "<i8").tolist()
+                stream.seek(ends[0])
+                for counts, (start, end) in zip(words, itertools.pairwise(ends), strict=True):
+                    for word, count in _from_lines(stream.read(end - start)):
+                        counts[word] += count
+        data = [_to_lines(most_frequent(counts.items(), self.config.max_words)) for counts in words]
+        files.write_atomically(self._file("sums", part), b"".join(data))
+        return {"ends": [len(data[0]), len(data[0]) + len(data[1])]}
+
+    def most_frequent_words(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The counts of the most frequent words of all parts, in the words' order: to learn from, and held out."""
+        kept: tuple[Counts, Counts] = ([], [])
+        for part in range(self.parts):
+            end = self.summed.result(part)["ends"][0]
+            data = files.read(self._file("sums", part))
+            for counts, section in zip(kept, (data[:end], data[end:]), strict=True):
+                counts[:] = most_frequent([*counts, *_from_lines(section)], self.config.max_words)
+        return dict(sorted(kept[0])), dict(sorted(kept[1]))
+
+    def _part(self, word: str) -> int:
+        return zlib.crc32(word.encode("utf-8", "replace")) % self.parts
+
+    def _file(self, kind: str, index: int) -> str:
+        return files.join(self.folder, f"{kind}-{index:05d}.tsv")
 
 
-class _MostFrequentFn(beam.CombineFn):
-    """Gathers counts into two lists, of learned and of held-out words, each of the most frequent."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-
-    def create_accumulator(self) -> tuple[list[tuple[str, int]], ...]:
-        return [], []
-
-    def add_input(self, gathered: Any, element: _Count) -> Any:
-        (held_out, word), count = element
-        gathered[held_out].append((word, count))
-        if len(gathered[held_out]) >= 2 * self._limit:
-            gathered[held_out][:] = most_frequent(gathered[held_out], self._limit)
-        return gathered
-
-    def merge_accumulators(self, accumulators: Iterable[Any]) -> Any:
-        merged = self.create_accumulator()
-        for gathered in accumulators:
-            for kept, more in zip(merged, gathered, strict=True):
-                kept[:] = most_frequent([*kept, *more], self._limit)
-        return merged
-
-    def extract_output(self, gathered: Any) -> Any:
-        return tuple(most_frequent(counts, self._limit) for counts in gathered)
+def _to_lines(counts: Iterable[tuple[str, int]]) -> bytes:
+    """A line a word, behind a tab its count: neither is within a word."""
+    return "".join(f"{word}\t{count}\n" for word, count in counts).encode("utf-8", "replace")
 
 
-def _write_counts(counts: Sequence[Sequence[tuple[str, int]]], paths: Sequence[str]) -> int:
-    """Writes counts, a word a line, in the order of the words."""
-    for path, part in zip(paths, counts, strict=True):
-        lines = "".join(f"{word}\t{count}\n" for word, count in sorted(part))
-        files.write_atomically(path, lines.encode("utf-8", "replace"))
-    return sum(map(len, counts))
+def _from_lines(data: bytes) -> Iterator[tuple[str, int]]:
+    for line in data.decode().split("\n")[:-1]:
+        word, _, count = line.partition("\t")
+        yield word, int(count)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,6 +19,7 @@ from pipeline.quiet import native_stderr_to
 
 _MOST_SHOWN = 5  # Failed blocks in a message.
 _READ_AT_ONCE = 32
+_MOST_RETRIES = 5
 
 
 class Unit(Protocol):
@@ -29,6 +32,14 @@ class Unit(Protocol):
     @property
     def bytes(self) -> int:
         """How much work it is, for the progress bar."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A unit that is nothing but its place and its size."""
+
+    index: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -98,52 +109,82 @@ class WorkFolder:
             files.remove(files.join(self.path, name))
         files.remove(self.path)
 
+    def run_each(self, units: Sequence[Unit], step: Callable[[int], Any], **options: Any) -> None:
+        """Runs a step for those of the units that are not finished, where a sidecar is all that a unit is to leave.
+
+        Args:
+            units: the units.
+            step: see `ForEach`.
+            options: see `run`.
+        """
+        finished = self.results([unit.index for unit in units])
+        pending = [unit for unit in units if unit.index not in finished]
+        if pending:
+            self.run(pending, step, **options)
+
     def run(
         self,
-        blocks: Sequence[Unit],
-        build: Callable[[Any], Any],
+        units: Sequence[Unit],
+        step: Callable[[int], Any],
         *,
         beam_args: Sequence[str],
         workers: int,
         description: str,
         show_progress: bool,
     ) -> None:
-        """Runs a pipeline over blocks, each of which is to leave its sidecar here, and checks that all did.
+        """Runs a step for units, each of which is to leave its sidecar here, and checks that all did.
+
+        Where a runner gives up, with a worker that was killed say, it is started again with the units that are left,
+        as long as that gets them further.
 
         Args:
-            blocks: the blocks.
-            build: makes the pipeline from its root.
+            units: the units.
+            step: see `ForEach`.
             beam_args: Beam's own options.
             workers: processes on this machine, at most.
             description: what to write before the progress bar.
             show_progress: whether to draw it.
 
         Raises:
-            CorpusError: naming the blocks that failed, and why.
+            CorpusError: naming the units that failed, and why.
         """
         # What an earlier run left says nothing of this one.
-        ours = {name for block in blocks for name in (self.done_name(block.index), self.failed_name(block.index))}
+        ours = {name for unit in units for name in (self.done_name(unit.index), self.failed_name(unit.index))}
         for name in ours.intersection(files.list_names(self.path)):
             files.remove(files.join(self.path, name))
-        sizes = {self.done_name(block.index): block.bytes for block in blocks}
+        sizes = {self.done_name(unit.index): unit.bytes for unit in units}
+        left = [unit.index for unit in units]
         with (
             tempfile.TemporaryFile() as log,
             native_stderr_to(log),
             progress.watch_folder(self.path, sizes, unit="B", description=description, enabled=show_progress),
         ):
-            failure = runner.run(build, beam_args=beam_args, units=len(blocks), workers=workers)
-            if failure:
-                failure = _with_last_lines(failure, log)
-        present = set(files.list_names(self.path))
-        missing = [block.index for block in blocks if self.done_name(block.index) not in present]
-        if missing:
-            noted = [index for index in missing if self.failed_name(index) in present]
+            for retries in itertools.count():
+                before = len(left)
+                failure = self._run_once(left, step, beam_args, workers, label=description.capitalize())
+                failure = _with_last_lines(failure, log) if failure else None
+                present = set(files.list_names(self.path))
+                left = [index for index in left if self.done_name(index) not in present]
+                noted = [index for index in left if self.failed_name(index) in present]
+                if not (failure and left and len(left) < before and not noted and retries < _MOST_RETRIES):
+                    break
+                _say(f"The runner failed ({failure.splitlines()[0]}): starting it again for {len(left):,} {self.kind}s")
+        if left:
             raise CorpusError(
-                f"{len(missing):,} of {len(blocks):,} {self.kind}s failed: {self._reasons(noted, failure)}",
+                f"{len(left):,} of {len(units):,} {self.kind}s failed: {self._reasons(noted, failure)}",
                 do="What is finished is kept: put it right and run the same command again",
             )
         if failure:
             raise CorpusError(f"The runner failed behind the last block: {failure}", do="Run the same command again")
+
+    def _run_once(
+        self, indices: Sequence[int], step: Callable[[int], Any], beam_args: Sequence[str], workers: int, label: str
+    ) -> str | None:
+        """Runs the pipeline once; returns the reason for which the runner failed, if it did."""
+        from pipeline.beam.transforms import ForEach  # Beam takes a second to import.
+
+        each = ForEach(self, indices, step)
+        return runner.run(lambda root: root | label >> each, beam_args=beam_args, units=len(indices), workers=workers)
 
     def _reasons(self, noted: Sequence[int], failure: str | None) -> str:
         """Why blocks are missing: the first notes that blocks left, then the runner's own reason."""
@@ -161,3 +202,7 @@ def _with_last_lines(failure: str, log: IO[bytes]) -> str:
     log.seek(max(0, log.tell() - 2000))
     lines = log.read().decode(errors="replace").splitlines()[-5:]
     return "\n  ".join([failure, *lines])
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

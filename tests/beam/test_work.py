@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
 
+from pipeline.beam.transforms import ForEach
 from pipeline.beam.work import WorkFolder
 from pipeline.errors import CorpusError, InputError
 from pipeline.text.plan import Block, Segment
@@ -20,31 +23,38 @@ def work(tmp_path: Path) -> WorkFolder:
     return folder
 
 
-class _Mark(beam.DoFn):
-    """Marks each block as done, or as the test says."""
+@dataclass(frozen=True)
+class _Step:
+    """Returns what is to be noted of a block, or fails, as the test says."""
 
-    def __init__(self, work: WorkFolder, fails: dict[int, str], silent: tuple[int, ...] = ()) -> None:
-        super().__init__()
-        self._work, self._fails, self._silent = work, fails, silent
+    fails: dict[int, str]
 
-    def process(self, block: Block) -> list[int]:
-        if block.index in self._fails:
-            self._work.mark_failed(block.index, InputError(self._fails[block.index]))
-        elif block.index not in self._silent:
-            self._work.mark_done(block.index, {"index": block.index})
-        return []
+    def __call__(self, index: int) -> dict[str, int]:
+        if index in self.fails:
+            raise InputError(self.fails[index])
+        return {"index": index}
 
 
-def run(work: WorkFolder, blocks: list[Block], **marks: Any) -> None:
-    fails = marks.pop("fails", {})
-    work.run(
-        blocks,
-        lambda root: root | beam.Create(blocks) | beam.ParDo(_Mark(work, fails, **marks)),
-        beam_args=[],
-        workers=1,
-        description="test",
-        show_progress=False,
-    )
+OPTIONS: dict[str, Any] = {"beam_args": [], "workers": 1, "description": "test", "show_progress": False}
+
+
+def run(work: WorkFolder, blocks: list[Block], fails: dict[int, str] | None = None) -> None:
+    work.run(blocks, _Step(fails or {}), **OPTIONS)
+
+
+def leave_out(blocks: Container[int], patch: pytest.MonkeyPatch, failure: str | None = None) -> list[list[int]]:
+    """Lets the runner leave out blocks and, while it does, fail; returns what it is given, as it is given it."""
+    given: list[list[int]] = []
+
+    def run_some(self: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str | None:
+        given.append(indices)
+        done = [index for index in indices if index not in blocks]
+        for index in done:
+            self.mark_done(index, step(index))
+        return failure if len(done) < len(indices) else None
+
+    patch.setattr(WorkFolder, "_run_once", run_some)
+    return given
 
 
 def test_results_and_failures_are_kept_by_block(work: WorkFolder) -> None:
@@ -88,34 +98,73 @@ def test_of_many_failures_the_first_are_shown(work: WorkFolder) -> None:
         run(work, BLOCKS, fails=dict.fromkeys(range(8), "Bad"))
 
 
-def test_blocks_that_a_runner_left_out_are_noticed(work: WorkFolder) -> None:
+def test_blocks_that_a_runner_left_out_are_noticed(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = leave_out((2, 3), monkeypatch)
     with pytest.raises(CorpusError, match="2 of 8 blocks failed: the runner: it left these blocks out"):
-        run(work, BLOCKS, silent=(2, 3))
+        run(work, BLOCKS)
+    assert given == [list(range(8))]  # A runner that says that all is well would say so again.
 
 
-def test_what_an_earlier_run_left_proves_nothing(work: WorkFolder) -> None:
+def test_what_an_earlier_run_left_proves_nothing(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     work.mark_done(2, {"index": "old"})
     work.mark_failed(3, InputError("Old"))
+    leave_out((2,), monkeypatch)
     with pytest.raises(CorpusError, match="1 of 8 blocks failed: the runner"):
-        run(work, BLOCKS, silent=(2,))
+        run(work, BLOCKS)
     assert work.failure(3) is None
 
 
+def test_a_runner_that_gives_up_is_started_again_with_what_is_left(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = [{1, 4, 6}, {4, 6}, {6}, set()]
+    given: list[list[int]] = []
+
+    def run_some(self: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str | None:
+        blocks = lost[len(given)]
+        given.append(indices)
+        for index in indices:
+            if index not in blocks:
+                self.mark_done(index, step(index))
+        return "Lost a worker\n  Killed" if blocks else None
+
+    monkeypatch.setattr(WorkFolder, "_run_once", run_some)
+    run(work, BLOCKS)
+    assert given == [list(range(8)), [1, 4, 6], [4, 6], [6]]
+    assert work.results(range(8)) == {index: {"index": index} for index in range(8)}
+    assert "The runner failed (Lost a worker): starting it again for 2 blocks" in capsys.readouterr().err
+
+
+def test_a_runner_that_gets_no_further_is_not_started_again(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = leave_out((2, 3), monkeypatch, "Lost a worker")
+    with pytest.raises(CorpusError, match="2 of 8 blocks failed: the runner: Lost a worker"):
+        run(work, BLOCKS)
+    assert given == [list(range(8)), [2, 3]]
+
+
+def test_a_block_that_is_done_is_not_redone(work: WorkFolder) -> None:
+    work.mark_done(2, {"index": "kept"})
+    work.run_each(BLOCKS, _Step({}), **OPTIONS)
+    assert work.result(2) == {"index": "kept"}
+    assert work.result(3) == {"index": 3}
+    with beam.Pipeline(runner="FnApiRunner") as root:  # As a runner does that has lost the worker which did them.
+        root | ForEach(work, [2, 3], _Step({3: "Done twice"}))
+    assert (work.result(2), work.failure(3)) == ({"index": "kept"}, None)
+
+
 def test_a_runner_that_fails_is_told_once_not_by_block(work: WorkFolder) -> None:
-    def build(root: Any) -> None:
-        raise RuntimeError("no such\nrunner here")
-
     with pytest.raises(CorpusError) as caught:
-        work.run(BLOCKS, build, beam_args=[], workers=1, description="test", show_progress=False)
-    assert str(caught.value).startswith("8 of 8 blocks failed: the runner: RuntimeError: runner here")
-    assert str(caught.value).count("runner here") == 1
+        work.run(BLOCKS, _Step({}), **OPTIONS | {"beam_args": ["--runner=no.such.Runner"]})
+    assert str(caught.value).startswith("8 of 8 blocks failed: the runner: ")
+    assert str(caught.value).count("No module named 'no'") == 1
 
 
-def test_a_runner_that_fails_behind_the_last_block_is_told(work: WorkFolder) -> None:
-    def build(root: Any) -> None:
-        for block in BLOCKS:
-            work.mark_done(block.index, {})
-        raise RuntimeError("late")
+def test_a_runner_that_fails_behind_the_last_block_is_told(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_all(self: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str:
+        for index in indices:
+            self.mark_done(index, step(index))
+        return "RuntimeError: late"
 
+    monkeypatch.setattr(WorkFolder, "_run_once", run_all)
     with pytest.raises(CorpusError, match="The runner failed behind the last block: RuntimeError: late"):
-        work.run(BLOCKS, build, beam_args=[], workers=1, description="test", show_progress=False)
+        run(work, BLOCKS)
