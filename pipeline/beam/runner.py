@@ -50,7 +50,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
         )
     if unusable:
         raise ConfigError(
-            "--runner must name a runner that Beam has, with what it needs installed",
+            "--runner must name a runner that Beam has",
             received=runner,
             do="Install the extra for it: pip install 'mlm-pipeline[dask]'" if runner == DASK_RUNNER else str(unusable),
         ) from unusable

@@ -1,0 +1,154 @@
+"""What the tests of engines share: a corpus made on this machine, and the same command on an engine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended.
+
+    Attributes:
+        printed: what it wrote, to both streams.
+        pids: the processes that did the work of it, by how many documents each has split.
+        killed: whether one of them was killed in the middle.
+    """
+
+    printed: str
+    pids: Mapping[int, int]
+    killed: bool
+
+
+class Engines:
+    """Runs the project's commands on a text, on this machine or on an engine.
+
+    Args:
+        folder: for everything that is made.
+        texts: a directory of text.
+        vocabulary: a vocabulary file.
+        victim: words that stand in one document.
+    """
+
+    def __init__(self, folder: Path, texts: str, vocabulary: str, victim: str) -> None:
+        self.folder, self._texts, self._vocabulary, self._victim = folder, texts, vocabulary, victim
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment of a command and of the workers that it has do the work."""
+        folder = self.folder / f"{name}-watched"
+        folder.mkdir(exist_ok=True)
+        paths = [str(ROOT), str(HERE)]
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "WATCHED_FOLDER": str(folder),
+        }
+
+    def corpus(self, name: str, *arguments: str, kill: bool = False, environment: dict[str, str] | None = None) -> Done:
+        """Makes the corpus `name`, on two workers, with near duplicates dropped."""
+        words = ["corpus", "--output", str(self.folder / name), "--vocab", self._vocabulary, "--dedup", "near"]
+        words += "--max-seq-length 48 --max-predictions-per-seq 8 --dupe-factor 2 --validation-fraction 0.2".split()
+        words += ["--sentence-splitter", "watched:split"]
+        return self._run(name, [*words, *arguments], environment or self.workers(name, kill=kill))
+
+    def vocab(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> Done:
+        """Learns the vocabulary `name`."""
+        words = ["vocab", "--output", str(self.folder / name), "--vocab-size", "150", *arguments]
+        return self._run(name, words, environment or self.environment(name))
+
+    def workers(self, name: str, *, kill: bool = False) -> dict[str, str]:
+        """The environment of workers that take their time, so that all get some work, one of which may be killed."""
+        return self.environment(name) | {"WATCHED_SECONDS": "0.1", "WATCHED_VICTIM": self._victim if kill else "nobody"}
+
+    def _run(self, name: str, words: list[str], environment: dict[str, str]) -> Done:
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline",
+            words[0],
+            "--input",
+            self._texts,
+            "--block-bytes",
+            "3000",
+            *words[1:],
+        ]
+        done = subprocess.run(
+            [*command, "--workers", "2"], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stderr[-5000:]
+        folder = Path(environment["WATCHED_FOLDER"])
+        pids = {int(path.stem): path.stat().st_size for path in folder.glob("*.pid")}
+        return Done(done.stdout + done.stderr, pids, (folder / "killed").exists())
+
+    def contents(self, name: str) -> dict[str, str]:
+        """The SHA-256 of every file of a corpus, hidden ones too; not of the manifest, which names the directory."""
+        return {
+            str(path.relative_to(self.folder / name)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted((self.folder / name).rglob("*"))
+            if path.is_file() and path.name != "manifest.json"
+        }
+
+
+@pytest.fixture(scope="session")
+def engines(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_texts: Callable[[Path], str],
+    vocabulary_path: str,
+    documents: list[list[str]],
+) -> Engines:
+    """A folder in which the corpus "local" and the vocabulary "local.txt" were made on this machine."""
+    folder = tmp_path_factory.mktemp("engines")
+    texts = write_texts(folder / "texts")
+    assert sum(documents[33][0] in sentence for document in documents for sentence in document) == 1
+    engines = Engines(folder, texts, vocabulary_path, documents[33][0])
+    engines.corpus("local", environment=engines.environment("local"))
+    engines.vocab("local.txt")
+    return engines
+
+
+@pytest.fixture(scope="session")
+def check(engines: Engines) -> Callable[[str, Done], None]:
+    """Checks that a corpus that an engine made is the one made on this machine, and that it was seen in the making."""
+
+    def check(name: str, done: Done) -> None:
+        assert engines.contents(name) == engines.contents("local")
+        manifests = [(engines.folder / corpus / "manifest.json").read_text() for corpus in (name, "local")]
+        statistics = [re.findall(r'"statistics": \{.*?\n \}', text, re.DOTALL) for text in manifests]
+        assert len(statistics[0]) == 1
+        assert statistics[0] == statistics[1]
+        blocks = len(list((engines.folder / name).glob("train-*")))
+        assert blocks > 6
+        for description in ("fingerprints", "corpus"):
+            assert re.search(rf"{description}: 100%.*{blocks}/{blocks} blocks", done.printed)
+
+    return check
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts processes that are killed, with their children, when the test has ended."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+        processes.append(subprocess.Popen(command, start_new_session=True, **options))  # type: ignore[call-overload]
+        return processes[-1]
+
+    yield start
+    for process in reversed(processes):
+        try:
+            os.killpg(process.pid, 9)
+        except ProcessLookupError:
+            continue
+        process.wait()
