@@ -28,7 +28,7 @@ RANKS = {
 }
 APART = {"beam", "training"}
 # The modules that hold PTransforms; what uses them imports them where it runs a pipeline.
-PTRANSFORMS = {"pipeline.beam.transforms", "pipeline.beam.word_counts"}
+PTRANSFORMS = {"pipeline.beam.transforms"}
 HEAVY = {"tensorflow", "tensorflow_text", "apache_beam", "keras"}
 
 
