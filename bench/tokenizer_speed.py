@@ -1,6 +1,6 @@
 """Measures tokenizers on one core: tokens and megabytes a second, beside those of the libraries.
 
-    python bench/tokenizers.py out/sample.txt --megabytes 4
+    python bench/tokenizer_speed.py out/sample.txt --megabytes 4
 
 The WordPiece vocabulary is the one named, the SentencePiece models are learned from the text itself, with as many
 entries. Each row is the median of several runs over the same sentences, behind one that warms up; "same ids" is the

@@ -1,0 +1,58 @@
+"""Text of any size, in BERT's format, for the benchmarks: real text over and over, its paragraphs reordered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.text.sentences import split_sentences
+from pipeline.text.sniffing import sniff_format
+from pipeline.text.text_reader import read_text
+from pipeline.text.plan import Segment
+from pipeline.text.separators import separators
+from collections import Counter
+
+
+def write_text(source: Path, megabytes: float, path: Path, *, files: int = 1, seed: int = 1) -> int:
+    """Writes text in BERT's format: a sentence a line, a blank line between documents.
+
+    Args:
+        source: a file of text, in any of the formats of text.
+        megabytes: how much to write, in bytes / 1e6.
+        path: the file; or with several files, the directory of "00000.txt" and so on.
+        files: how many files to spread it over.
+        seed: of the order of paragraphs.
+
+    Returns:
+        How many documents there are.
+    """
+    wanted = int(megabytes * 1e6)
+    paths = [path]
+    if files > 1:
+        path.mkdir(parents=True, exist_ok=True)
+        paths = [path / f"{index:05d}.txt" for index in range(files)]
+    documents = _reordered(_read(source), random.Random(seed))
+    count = written = 0
+    for index, part in enumerate(paths, start=1):
+        with part.open("wb") as stream:
+            while written < wanted * index // files:
+                written += stream.write(next(documents))
+                count += 1
+    return count
+
+
+def _read(source: Path) -> list[list[str]]:
+    """The documents of a file, as lists of paragraphs, each with a sentence a line."""
+    size, text_format = source.stat().st_size, sniff_format(str(source))
+    segment = Segment(str(source), 0, size, size, size, text_format)
+    documents = read_text(segment, separators(text_format), Counter())
+    split = [["\n".join(split_sentences(paragraph)) for paragraph in text.split("\n")] for text in documents]
+    return [list(filter(None, paragraphs)) for paragraphs in split]
+
+
+def _reordered(documents: list[list[str]], draw: random.Random) -> Iterator[bytes]:
+    """Endless documents: all of them in a random order, their paragraphs in a random order, then again."""
+    while True:
+        for document in draw.sample(documents, len(documents)):
+            yield ("\n".join(draw.sample(document, len(document))) + "\n\n").encode()
