@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 
 # Blocks that BERT takes for CJK ideographs and splits one by one; Hangul and kana are words like any other.
-_CJK_RANGES = (
+CJK_RANGES = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
     (0x20000, 0x2A6DF),
@@ -51,7 +51,7 @@ def is_punctuation(char: str) -> bool:
 def is_cjk(char: str) -> bool:
     """Whether `char` is in one of Unicode's blocks of CJK ideographs."""
     code = ord(char)
-    return any(low <= code <= high for low, high in _CJK_RANGES)
+    return any(low <= code <= high for low, high in CJK_RANGES)
 
 
 def strip_accents(text: str) -> str:
@@ -101,6 +101,19 @@ class BertNormalizer:
     def words(self, sentence: str) -> list[str]:
         """BERT's words of one sentence; equal to `basic_tokenize`."""
         return _SPLIT.findall(self.normalize([sentence])[0])
+
+    def settle_contexts(self, sentences: Sequence[str]) -> Sequence[str]:
+        """Sentences that can be cut at white space, punctuation and ideographs before they are normalised.
+
+        That is all of them, but for those with a capital sigma, for which a cut would be the end of a word: these come
+        back normalised, which a second time changes nothing.
+        """
+        if not self.lower_case or not any("Σ" in sentence for sentence in sentences):
+            return sentences
+        return [
+            " ".join(basic_tokenize(sentence, lower_case=True)) if "Σ" in sentence else sentence
+            for sentence in sentences
+        ]
 
     def _normalize_any(self, sentence: str) -> str:
         normalized = sentence.translate(self._table)

@@ -1,33 +1,30 @@
-"""WordPiece, with the ids of google-research/bert's `FullTokenizer` at the speed of tensorflow-text's kernels."""
+"""WordPiece, with the ids of google-research/bert's `FullTokenizer` at the speed of a table."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
-from pipeline.quiet import start_tensorflow
 from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
-from pipeline.tokenizers.normalizer import BertNormalizer, basic_tokenize, is_control
+from pipeline.tokenizers.chunks import Chunks, encoded
+from pipeline.tokenizers.normalizer import BertNormalizer
+from pipeline.tokenizers.pieces import Pieces
 from pipeline.tokenizers.vocabulary import is_reserved, parse_vocabulary, special_token
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
-# google-research/bert's max_input_chars_per_word: longer words become [UNK].
-_MAX_WORD_CHARS = 200
-_BATCH = 65_536  # Sentences a call of the kernel: bounds its temporary memory.
+_MOST_CHUNKS = 1 << 19  # Remembered at a time: bounds memory.
 
 
 class WordPieceTokenizer:
     """Cuts text into the pieces of a WordPiece vocabulary; see `pipeline.tokenizers.base.Tokenizer`.
 
-    tensorflow-text's FastWordpieceTokenizer (Song et al., 2021, "Fast WordPiece Tokenization") does the work on text
-    that `BertNormalizer` has made plain: its own lower-casing (NFKC case folding) is not BERT's. The rare sentences
-    on which its idea of a word is not BERT's go through a slower, exact path.
+    Text is cut into chunks, each of which is normalised, cut into words and these into pieces when it is first met;
+    from then on its ids are looked up.
 
     Args:
         vocabulary: the bytes of a vocabulary file.
@@ -55,17 +52,11 @@ class WordPieceTokenizer:
             lower_case = not any(self.tokens[i] != self.tokens[i].lower() for i in ordinary)
         self.lower_case = lower_case
         self._normalizer = BertNormalizer(lower_case=lower_case)
-        self._agrees: set[str] = set()
-        self._differs: set[str] = set()
+        self._forget()
 
     @functools.cached_property
-    def _kernel(self) -> Any:
-        return _make_kernel(self.tokens)
-
-    @functools.cached_property
-    def _word_counter(self) -> Any:
-        # A vocabulary of nothing tells how many words the kernel sees: one [UNK] each.
-        return _make_kernel([special_token("unk"), "\U0010fffd"])
+    def _pieces(self) -> Pieces:
+        return Pieces(self.tokens, unknown_id=self.special_ids["unk"])
 
     def encode(self, sentences: Sequence[str]) -> TokenBatch:
         """Tokenizes sentences.
@@ -76,14 +67,19 @@ class WordPieceTokenizer:
         Returns:
             The ids, int32, without special tokens; words that the vocabulary cannot spell are [UNK].
         """
-        parts = [self._encode_batch(sentences[i : i + _BATCH]) for i in range(0, len(sentences), _BATCH)]
-        if not parts:
-            return TokenBatch(np.zeros(0, np.int32), np.zeros(1, np.int64))
-        if len(parts) == 1:
-            return parts[0]
-        lengths = np.concatenate([np.diff(part.row_splits) for part in parts])
-        row_splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        return TokenBatch(np.concatenate([part.ids for part in parts]), row_splits)
+        from pipeline.tokenizers.chunk_kernels import put_ids
+
+        if len(self._chunks) > _MOST_CHUNKS:
+            self._forget()
+        data, splits = encoded(self._normalizer.settle_contexts(sentences))
+        numbers, number_splits = self._chunks.number(data, splits)
+        self._learn_chunks()
+        chunk_ids, chunk_splits = self._ids_of_chunks, self._splits_of_chunks
+        lengths = np.diff(chunk_splits)
+        ids = np.empty(int(lengths[numbers].sum()), np.int32)
+        row_splits = np.zeros(len(splits), np.int64)
+        put_ids(numbers, number_splits, chunk_ids, chunk_splits, ids, row_splits)
+        return TokenBatch(ids, row_splits)
 
     def encode_with_masks(self, text: str) -> list[int]:
         """Tokenizes a text in which [MASK] stands for the special token."""
@@ -91,67 +87,22 @@ class WordPieceTokenizer:
         with_masks: list[int] = np.insert(ids, row_splits[1:-1], self.special_ids["mask"]).tolist()
         return with_masks
 
-    def _encode_batch(self, sentences: Sequence[str]) -> TokenBatch:
-        start_tensorflow()
-        import tensorflow as tf
+    def _forget(self) -> None:
+        self._chunks = Chunks()
+        self._ids_of_chunks = np.zeros(0, np.int32)
+        self._splits_of_chunks = np.zeros(1, np.int64)
 
-        normalized = self._normalizer.normalize(sentences)
-        with tf.device("CPU:0"):
-            ragged = self._kernel.tokenize(tf.constant(normalized, tf.string))
-        batch = TokenBatch(ragged.flat_values.numpy(), ragged.row_splits.numpy())
-        exact = {i: self._encode_exactly(sentences[i]) for i in self._exceptions(normalized)}
-        return _replace_rows(batch, exact) if exact else batch
-
-    def _exceptions(self, normalized: Sequence[str]) -> list[int]:
-        """Indices of the sentences on which the kernel may see other words than BERT's."""
-        rows = [i for i, s in enumerate(normalized) if len(s) > _MAX_WORD_CHARS or not s.isascii()]
-        characters = set().union(*(normalized[i] for i in rows)) if rows else set()
-        self._learn_characters(characters - self._agrees - self._differs)
-        differing = self._differs & characters
-        return [
-            i
-            for i in rows
-            if (differing and not differing.isdisjoint(normalized[i]))
-            or (len(normalized[i]) > _MAX_WORD_CHARS and max(map(len, normalized[i].split())) > _MAX_WORD_CHARS)
-        ]
-
-    def _learn_characters(self, characters: set[str]) -> None:
-        """Asks the kernel, once for each character, whether it leaves it within a word as BERT does.
-
-        Its tables are of another version of Unicode than Python's.
-        """
-        fresh = sorted(char for char in characters if not char.isascii())
-        if not fresh:
-            return
-        words = [len(basic_tokenize(f"x{char}x", lower_case=False)) for char in fresh]
-        seen = self._word_counter.tokenize([f"x{char}x" for char in fresh]).row_lengths().numpy()
-        for char, expected, found in zip(fresh, words, seen.tolist(), strict=True):
-            # Ideographs and punctuation stand between spaces by now: one word, whatever the kernel thinks of them.
-            (self._agrees if expected == 3 or expected == found else self._differs).add(char)
-
-    def _encode_exactly(self, sentence: str) -> np.ndarray:
-        """One sentence's ids by greedy longest match in Python, as google-research/bert's WordpieceTokenizer."""
-        ids: list[int] = []
-        for word in basic_tokenize(sentence, lower_case=self.lower_case):
-            ids += self._word_pieces(word)
-        return np.array(ids, np.int32)
-
-    def _word_pieces(self, word: str) -> list[int]:
-        unknown = [self.special_ids["unk"]]
-        if len(word) > _MAX_WORD_CHARS:
-            return unknown
-        pieces, start = [], 0
-        while start < len(word):
-            prefix = "##" if start else ""
-            for end in range(len(word), start, -1):
-                piece = self._ids.get(prefix + word[start:end])
-                if piece is not None:
-                    break
-            else:
-                return unknown
-            pieces.append(piece)
-            start = end
-        return pieces
+    def _learn_chunks(self) -> None:
+        """Finds the ids of the chunks that have become known."""
+        words: list[str] = []
+        words_of = [0]
+        for chunk in self._chunks.since(len(self._splits_of_chunks) - 1):
+            words += self._normalizer.words(chunk.decode("utf-8", "surrogatepass"))
+            words_of.append(len(words))
+        ids, splits = self._pieces.cut(words)
+        begun = len(self._ids_of_chunks)
+        self._ids_of_chunks = np.concatenate([self._ids_of_chunks, ids])
+        self._splits_of_chunks = np.concatenate([self._splits_of_chunks[:-1], begun + splits[words_of]])
 
     def describe(self) -> TokenizerDescription:
         """What a manifest says of this tokenizer."""
@@ -167,35 +118,3 @@ class WordPieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text that reads like what was encoded: pieces joined to words, words by spaces."""
         return " ".join(self.tokens[int(i)] for i in ids).replace(" ##", "")
-
-
-def _make_kernel(tokens: Sequence[str]) -> Any:
-    # Imported here, not above: it takes seconds, and describing a tokenizer needs none of it.
-    start_tensorflow()
-    import tensorflow as tf
-    import tensorflow_text as tf_text
-
-    # The kernel counts a word's bytes; UTF-8 takes at most four a character.
-    return tf_text.FastWordpieceTokenizer(
-        [token if _is_within_a_word(token) else f"[entry-{index}]" for index, token in enumerate(tokens)],
-        token_out_type=tf.int32,
-        unknown_token=special_token("unk"),
-        max_bytes_per_word=4 * _MAX_WORD_CHARS,
-    )
-
-
-def _is_within_a_word(token: str) -> bool:
-    """Whether a word may hold `token`; what none may, white space say, leads the kernel astray."""
-    return not any(char.isspace() or is_control(char) for char in token)
-
-
-def _replace_rows(batch: TokenBatch, rows: dict[int, np.ndarray]) -> TokenBatch:
-    """`batch` with the ids of some sentences replaced."""
-    pieces, lengths = [], np.diff(batch.row_splits)
-    done = 0
-    for index in sorted(rows):
-        pieces += [batch.ids[done : batch.row_splits[index]], rows[index]]
-        done = batch.row_splits[index + 1]
-        lengths[index] = len(rows[index])
-    pieces.append(batch.ids[done:])
-    return TokenBatch(np.concatenate(pieces), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))

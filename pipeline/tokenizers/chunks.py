@@ -1,0 +1,115 @@
+"""Chunks of text, numbered: what BERT's tokenization can look at one at a time.
+
+Text is full of repetitions: what is to be done with a chunk is done once, for the first of its kind, and looked up for
+all others. A chunk ends at white space; punctuation and ideographs are chunks of their own, because to BERT they are
+words of their own wherever they stand. Everything else that BERT does to text, it does within a chunk.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pipeline.tokenizers import normalizer
+
+_CODE_POINTS = 0x30000  # All ideographs are before it, and all punctuation but what is not in a word anyway.
+_LEAST_SLOTS = 1 << 15
+
+
+def encoded(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Texts as UTF-8, one behind the other: uint8, and int64 `[texts + 1]`, where each begins.
+
+    Half a surrogate pair is encoded as any other code point.
+    """
+    joined = "".join(texts)
+    if joined.isascii():
+        data, lengths = joined.encode(), map(len, texts)
+    else:
+        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+        data, lengths = b"".join(parts), map(len, parts)
+    splits = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter(lengths, np.int64, len(texts)), out=splits[1:])
+    return np.frombuffer(data, np.uint8), splits
+
+
+class Chunks:
+    """The chunks met so far, each with a number, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._known = 0
+        self._slots = np.full(_LEAST_SLOTS, -1, np.int32)
+        self._hashes = np.empty(_LEAST_SLOTS // 2, np.uint64)
+        self._splits = np.zeros(_LEAST_SLOTS // 2 + 1, np.int64)
+        self._keys = np.empty(_LEAST_SLOTS * 4, np.uint8)
+
+    def __len__(self) -> int:
+        return self._known
+
+    def since(self, first: int) -> Iterator[bytes]:
+        """The chunks from number `first` on, as UTF-8."""
+        splits = self._splits[first : self._known + 1]
+        data = self._keys[splits[0] : splits[-1]].tobytes()
+        for start, end in itertools.pairwise((splits - splits[0]).tolist()):
+            yield data[start:end]
+
+    def number(self, data: np.ndarray, row_splits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cuts texts into chunks.
+
+        Args:
+            data: uint8, the texts as `encoded` gives them.
+            row_splits: int64 `[texts + 1]`.
+
+        Returns:
+            The chunks' numbers, int32, text after text, and int64 `[texts + 1]` over them.
+        """
+        from pipeline.tokenizers import chunk_kernels as kernels
+
+        numbers = np.empty(len(data), np.int32)  # Of what is not written to, nothing is in memory.
+        number_splits = np.zeros(len(row_splits), np.int64)
+        state = np.array([0, 0, 0, self._known], np.int64)
+        while not kernels.number_chunks(
+            *(data, row_splits, _classes(), self._slots, self._hashes, self._splits, self._keys),
+            *(state, numbers, number_splits),
+        ):
+            self._known = int(state[3])
+            self._grow()
+        self._known = int(state[3])
+        return numbers[: state[2]], number_splits
+
+    def _grow(self) -> None:
+        """Makes room for more chunks, or for more bytes of them."""
+        from pipeline.tokenizers import chunk_kernels as kernels
+
+        if self._known < len(self._hashes):
+            self._keys = _doubled(self._keys)
+            return
+        self._hashes, self._splits = _doubled(self._hashes), _doubled(self._splits)
+        self._slots = np.full(2 * len(self._hashes), -1, np.int32)
+        kernels.fill_slots(self._hashes, self._known, self._slots)
+
+
+def _doubled(array: np.ndarray) -> np.ndarray:
+    doubled = np.empty(2 * len(array), array.dtype)
+    doubled[: len(array)] = array
+    return doubled
+
+
+@functools.cache
+def _classes() -> np.ndarray:
+    """What characters are, uint8 by code point: see `pipeline.tokenizers.chunk_kernels`."""
+    from pipeline.tokenizers.chunk_kernels import LONE, PART, SPACE
+
+    kinds = {"Z": SPACE, "P": LONE}
+    classes = bytearray(kinds.get(unicodedata.category(chr(code))[0], PART) for code in range(_CODE_POINTS))
+    for code in range(128):
+        if normalizer.is_whitespace(chr(code)):
+            classes[code] = SPACE
+        elif normalizer.is_punctuation(chr(code)):
+            classes[code] = LONE
+    for first, last in normalizer.CJK_RANGES:
+        classes[first : last + 1] = bytes([LONE]) * (last + 1 - first)
+    return np.frombuffer(bytes(classes), np.uint8)

@@ -1,0 +1,69 @@
+"""The entries of a WordPiece vocabulary, and cutting words into them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.tokenizers.chunks import encoded
+
+# google-research/bert's max_input_chars_per_word: longer words become [UNK].
+MAX_WORD_CHARS = 200
+_GOES_ON = "##"  # How an entry begins that goes on with a word.
+
+
+class Pieces:
+    """Cuts words as google-research/bert's `WordpieceTokenizer` does: the longest entry first, from the left.
+
+    Args:
+        tokens: the vocabulary.
+        unknown_id: what a word becomes that it cannot spell.
+    """
+
+    def __init__(self, tokens: Sequence[str], *, unknown_id: int) -> None:
+        from pipeline.tokenizers import chunk_kernels as kernels
+
+        goes_on = [token.startswith(_GOES_ON) for token in tokens]
+        tokens_, splits = encoded([token.removeprefix(_GOES_ON) for token in tokens])
+        slots = np.full(1 << (2 * len(tokens)).bit_length(), -1, np.int32)
+        self._vocabulary = (tokens_, splits, np.array(goes_on, np.uint8), slots)
+        kernels.fill_pieces(*self._vocabulary)
+        self._longest = int(np.diff(splits).max())
+        self._unknown_id = unknown_id
+
+    def cut(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Cuts words.
+
+        Args:
+            words: as `pipeline.tokenizers.normalizer` gives them; none is empty.
+
+        Returns:
+            Their ids, int32, word after word, and int64 `[words + 1]` over them.
+        """
+        from pipeline.tokenizers import chunk_kernels as kernels
+
+        data, splits = encoded(words)
+        ids, id_splits = np.empty(len(data), np.int32), np.empty(len(splits), np.int64)
+        number = kernels.cut_words(
+            *(data, splits, *self._vocabulary, self._longest, MAX_WORD_CHARS, self._unknown_id, ids, id_splits)
+        )
+        return ids[:number], id_splits
+
+
+def cut_word(word: str, ids: dict[str, int], unknown_id: int) -> list[int]:
+    """What `Pieces.cut` does with a word, a piece after the other: what it is tested against."""
+    if len(word) > MAX_WORD_CHARS:
+        return [unknown_id]
+    pieces, start = [], 0
+    while start < len(word):
+        prefix = _GOES_ON if start else ""
+        for end in range(len(word), start, -1):
+            piece = ids.get(prefix + word[start:end])
+            if piece is not None:
+                break
+        else:
+            return [unknown_id]
+        pieces.append(piece)
+        start = end
+    return pieces
