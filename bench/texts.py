@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.text.plan import Segment
 from pipeline.text.sentences import split_sentences
+from pipeline.text.separators import separators
 from pipeline.text.sniffing import sniff_format
 from pipeline.text.text_reader import read_text
-from pipeline.text.plan import Segment
-from pipeline.text.separators import separators
-from collections import Counter
 
 
 def write_text(source: Path, megabytes: float, path: Path, *, files: int = 1, seed: int = 1) -> int:

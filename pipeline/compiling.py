@@ -37,3 +37,8 @@ def compiled(result: Any, *arguments: Any) -> Callable[[CallableT], CallableT]:
             return cast(CallableT, njit(signature, nogil=True)(function))
 
     return compile_function
+
+
+def inlined(function: CallableT) -> CallableT:
+    """Makes a function part of the compiled loops that call it."""
+    return cast(CallableT, njit(inline="always")(function))

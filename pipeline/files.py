@@ -172,7 +172,7 @@ class AtomicWriter:
         """SHA-256 of what was written so far, hexadecimal."""
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Appends `data`."""
         self._stream.write(data)
         self._hash.update(data)

@@ -6,71 +6,20 @@ first process on a machine waits for the compiler.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
-
 import numpy as np
-from numba import njit
+from numba import types
 
-CallableT = TypeVar("CallableT", bound=Callable[..., object])
+from pipeline.compiling import compiled, read_only
 
-
-def _compiled(function: CallableT) -> CallableT:
-    return cast(CallableT, njit(cache=True, nogil=True)(function))
-
-
-@_compiled
-def varint_lengths(values: np.ndarray) -> np.ndarray:
-    """Bytes that the varints of each row take: int64 `[rows]` of integers `[rows, n]` in [0, 2**35)."""
-    lengths = np.empty(len(values), np.int64)
-    for row in range(len(values)):
-        length = 0
-        for value in values[row]:
-            length += 1 + (value >= 1 << 7) + (value >= 1 << 14) + (value >= 1 << 21) + (value >= 1 << 28)
-        lengths[row] = length
-    return lengths
+_INT64S, _INT32S, _FLOATS = read_only(types.int64), read_only(types.int32), read_only(types.float64, 2)
+_INT32_ROWS, _UINT8_ROWS, _BOOL_ROWS = types.int32[:, ::1], types.uint8[:, ::1], types.boolean[:, ::1]
+_BOOLS = read_only(types.boolean, 2)
 
 
-@_compiled
-def put_varints(out: np.ndarray, at: np.ndarray, values: np.ndarray) -> None:
-    """Writes each row's varints to `out` from `at[row]` on, and moves `at[row]` behind them.
-
-    Args:
-        out: uint8.
-        at: int64 `[rows]`.
-        values: integers `[rows or 1, n]` in [0, 2**35).
-    """
-    for row in range(len(at)):
-        place = at[row]
-        for value in values[row if len(values) > 1 else 0]:
-            while value >= 128:
-                out[place] = (value & 0x7F) | 0x80
-                value >>= 7
-                place += 1
-            out[place] = value
-            place += 1
-        at[row] = place
-
-
-@_compiled
-def put_bytes(out: np.ndarray, at: np.ndarray, data: np.ndarray) -> None:
-    """Writes each row's bytes to `out` from `at[row]` on, and moves `at[row]` behind them.
-
-    Args:
-        out: uint8.
-        at: int64 `[rows]`.
-        data: uint8 `[rows or 1, width]`.
-    """
-    width = data.shape[1]
-    for row in range(len(at)):
-        place = at[row]
-        source = data[row if len(data) > 1 else 0]
-        for byte in range(width):
-            out[place + byte] = source[byte]
-        at[row] = place + width
-
-
-@_compiled
+@compiled(
+    *(types.void, _INT32S, _INT64S, _INT64S, _INT64S, _INT64S, types.boolean, types.int64, types.int64),
+    *(_INT32_ROWS, _UINT8_ROWS, _BOOL_ROWS),
+)
 def lay_out(
     token_ids: np.ndarray,
     a_start: np.ndarray,
@@ -115,7 +64,7 @@ def lay_out(
             type_ids[row, place] = 1
 
 
-@_compiled
+@compiled(types.void, _BOOLS, _INT64S, _FLOATS, _BOOL_ROWS)
 def choose_tokens(maskable: np.ndarray, wanted: np.ndarray, drawn: np.ndarray, selected: np.ndarray) -> None:
     """Chooses tokens of each row without repetition; see `pipeline.masking.selection.select_tokens`.
 
@@ -139,7 +88,7 @@ def choose_tokens(maskable: np.ndarray, wanted: np.ndarray, drawn: np.ndarray, s
             selected[row, chosen] = True
 
 
-@_compiled
+@compiled(types.void, _BOOLS, _INT32S, _INT32_ROWS, _INT32_ROWS, _INT32_ROWS, types.float32[:, ::1])
 def put_predictions(
     selected: np.ndarray,
     replacements: np.ndarray,

@@ -5,6 +5,7 @@ The writer, the loader, the manifest and the validator all derive names, dtypes 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from pipeline.errors import ConfigError
 from pipeline.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc
 from pipeline.wire import Part, assemble, constant, total_lengths, varints
 
+_ROWS_AT_ONCE = 256  # Of what is encoded: few enough to stay in the processor's cache.
+_LIST_TAGS = {"int64": b"\x1a", "float32": b"\x12"}  # A Feature's int64_list and float_list.
 # tensorflow/models' names with use_v2_feature_names=True, and google-research/bert's where they differ.
 _V1_NAMES = {"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}
 
@@ -107,60 +110,91 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
 
     Args:
         spec: the examples' shape.
-        columns: by v2 feature name, integers or floats of shape `[examples, length]`; integers in [0, 2**35).
+        columns: by v2 feature name, integers or floats of shape `[examples, length]`; integers in [0, 2**31).
 
     Returns:
         `(records, row_splits)`: the framed records' bytes, uint8, and int64 offsets of shape `[examples + 1]`. Record
         i's `tf.train.Example` is `records[row_splits[i] + 12 : row_splits[i + 1] - 4]` and equals
         `tf.train.Example(...).SerializeToString(deterministic=True)`.
     """
+    # Numba is imported by what encodes, not by what only asks for the shape of a record.
+    from pipeline.record_kernels import CRC_TABLES, encode_rows
+
     examples = len(columns["input_word_ids"])
-    parts: list[Part] = []
-    # Deterministic serialisation writes a map's entries in the order of their keys.
-    by_key = sorted((spec.stored_name(name), name) for name in columns)
-    shapes = {feature.name: feature for feature in spec.features}
-    if [key for key, _ in by_key] != sorted(shapes):
-        raise ValueError(f"Columns {sorted(columns)} are not the features {sorted(shapes)}.")
-    for key, name in by_key:
-        parts += _feature_entry(shapes[key], columns[name], examples)
+    features = _by_key(spec, columns)
+    data = [_as_written(feature, values) for feature, values in features]
+    is_wide = np.array([values.dtype == np.int32 for values in data], np.uint8)
+    widths, ends = np.array([values.shape[1] for values in data]), np.zeros(len(data), np.int64)
+    for kind in (0, 1):
+        ends[is_wide == kind] = np.cumsum(widths[is_wide == kind])
+    keys = [feature.name.encode() for feature, _ in features]
+    layout = (
+        *(is_wide, ends - widths, ends),
+        np.frombuffer(b"".join(_LIST_TAGS[feature.dtype] for feature, _ in features), np.uint8),
+        np.frombuffer(b"".join(keys), np.uint8),
+        np.cumsum([0, *map(len, keys)]),
+    )
+    # A varint of 31 bits takes up to 5 bytes; what is never written to takes no memory.
+    room = int((widths * np.where(is_wide, 5, 1)).sum() + sum(map(len, keys)) + 32 * len(keys) + 64)
+    out, row_splits = np.empty(examples * room, np.uint8), np.zeros(examples + 1, np.int64)
+    place = 0
+    for start in range(0, examples, _ROWS_AT_ONCE):
+        rows = slice(start, min(start + _ROWS_AT_ONCE, examples))
+        wide, narrow = (
+            np.concatenate([np.zeros((examples, 0), dtype)[rows], *(v[rows] for v in data if v.dtype == dtype)], axis=1)
+            for dtype in (np.int32, np.uint8)
+        )
+        place = encode_rows(wide, narrow, *layout, CRC_TABLES, place, out, row_splits[start : rows.stop + 1])
+    return out[:place], row_splits
+
+
+def _as_written(feature: Feature, values: np.ndarray) -> np.ndarray:
+    """Values as int32, or as uint8 `[examples, bytes]` if that is how all of them are written."""
+    if feature.dtype == "float32":
+        return np.ascontiguousarray(values, "<f4").view(np.uint8)
+    return values.astype(np.uint8 if values.max(initial=0) < 128 else np.int32, copy=False)
+
+
+def _by_key(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> list[tuple[Feature, np.ndarray]]:
+    """The features with their values, in the order of their keys, as deterministic serialisation writes a map.
+
+    Raises:
+        ValueError: if the columns are not those of the shape.
+    """
+    values_of = {spec.stored_name(name): values for name, values in columns.items()}
+    features = sorted(spec.features, key=lambda feature: feature.name)
+    if sorted(values_of) != [feature.name for feature in features]:
+        raise ValueError(f"Columns {sorted(values_of)} are not the features {[feature.name for feature in features]}.")
+    examples = len(columns["input_word_ids"])
+    for feature in features:
+        shape = values_of[feature.name].shape
+        if shape != (examples, feature.length):
+            raise ValueError(f"{feature.name} must have shape {(examples, feature.length)}, not {shape}.")
+    return [(feature, values_of[feature.name]) for feature in features]
+
+
+def encode_tfrecords_in_numpy(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What `encode_tfrecords` does, in numpy passes alone: what it is tested against."""
+    examples = len(columns["input_word_ids"])
+    parts = [part for feature, values in _by_key(spec, columns) for part in _feature_entry(feature, values)]
     frame = [constant(b"\x00" * HEADER_BYTES), constant(b"\x0a"), varints(total_lengths(parts))]
     frame += [*parts, constant(b"\x00" * FOOTER_BYTES)]
     records, row_splits = assemble(frame, examples)
-    _fill_checksums(records, row_splits)
+    for start, end in itertools.pairwise(row_splits.tolist()):
+        length = (end - start - HEADER_BYTES - FOOTER_BYTES).to_bytes(8, "little")
+        records[start : start + HEADER_BYTES] = np.frombuffer(length + masked_crc(length), np.uint8)
+        data = records[start + HEADER_BYTES : end - FOOTER_BYTES].tobytes()
+        records[end - FOOTER_BYTES : end] = np.frombuffer(masked_crc(data), np.uint8)
     return records, row_splits
 
 
-def _feature_entry(feature: Feature, values: np.ndarray, examples: int) -> list[Part]:
+def _feature_entry(feature: Feature, values: np.ndarray) -> list[Part]:
     """The parts of one entry of the map `Features.feature`."""
-    if values.shape != (examples, feature.length):
-        raise ValueError(f"{feature.name} must have shape {(examples, feature.length)}, not {values.shape}.")
-    if feature.dtype == "float32":
-        packed, tag = Part(np.ascontiguousarray(values, "<f4").view(np.uint8)), b"\x12"  # float_list
-    else:
-        packed, tag = varints(values), b"\x1a"  # int64_list
+    is_float = feature.dtype == "float32"
+    packed = Part(np.ascontiguousarray(values, "<f4").view(np.uint8)) if is_float else varints(values)
     key = feature.name.encode()
     parts = [packed]
     # From the inside out: the packed values, the list, the Feature, the map's entry.
-    for prefix in (b"\x0a", tag, b"\x0a" + bytes([len(key)]) + key + b"\x12"):
+    for prefix in (b"\x0a", _LIST_TAGS[feature.dtype], b"\x0a" + bytes([len(key)]) + key + b"\x12"):
         parts = [constant(prefix), varints(total_lengths(parts)), *parts]
     return [constant(b"\x0a"), varints(total_lengths(parts)), *parts]
-
-
-def _fill_checksums(records: np.ndarray, row_splits: np.ndarray) -> None:
-    """Writes each record's length and masked CRC-32Cs into the room left for them.
-
-    The framing is that of tensorflow/core/lib/io/record_writer.h.
-    """
-    starts, ends = row_splits[:-1], row_splits[1:]
-    lengths = ends - starts - HEADER_BYTES - FOOTER_BYTES
-    sizes, size_of = np.unique(lengths, return_inverse=True)
-    headers = b"".join((raw := int(size).to_bytes(8, "little")) + masked_crc(raw) for size in sizes)
-    header = np.frombuffer(headers, np.uint8).reshape(-1, HEADER_BYTES)[size_of]
-    records[starts[:, np.newaxis] + np.arange(HEADER_BYTES)] = header
-    data = records.tobytes()
-    footers = b"".join(
-        masked_crc(data[start:end])
-        for start, end in zip((starts + HEADER_BYTES).tolist(), (ends - FOOTER_BYTES).tolist(), strict=True)
-    )
-    footer = np.frombuffer(footers, np.uint8).reshape(-1, FOOTER_BYTES)
-    records[ends[:, np.newaxis] - FOOTER_BYTES + np.arange(FOOTER_BYTES)] = footer

@@ -1,7 +1,8 @@
 """Protocol buffers' wire format for a block of messages at once.
 
 A block's messages are alike but for the widths of some varints. So a block is a list of parts, each a column of bytes
-or of varints that all messages have at the same place; assembling it gives the messages, one after the other.
+or of varints that all messages have at the same place; assembling it gives the messages, one after the other. Numpy
+alone: it says what the compiled loop of `pipeline.record_kernels` is to write.
 """
 
 from __future__ import annotations
@@ -10,16 +11,8 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
-
-
-def _kernels() -> ModuleType:
-    # Numba is imported by what encodes, not by what only asks for the shape of a record.
-    from pipeline import kernels
-
-    return kernels
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Part:
     def lengths(self) -> np.ndarray:
         """Bytes of each message: int64 `[messages]`, or `[1]` where all are alike."""
         if self.is_varint:
-            lengths: np.ndarray = _kernels().varint_lengths(self.data)
+            lengths: np.ndarray = _widest_varints(self.data)[1].sum(axis=1)
             return lengths
         return np.array([self.data.shape[1]], np.int64)
 
@@ -65,24 +58,11 @@ def total_lengths(parts: Sequence[Part]) -> np.ndarray:
 def assemble(parts: Sequence[Part], messages: int) -> tuple[np.ndarray, np.ndarray]:
     """Writes the messages one after the other.
 
-    Returns:
-        Their bytes, uint8, and int64 offsets `[messages + 1]` of where each begins.
-    """
-    row_splits = np.zeros(messages + 1, np.int64)
-    np.cumsum(np.broadcast_to(total_lengths(parts), messages), out=row_splits[1:])
-    out = np.empty(row_splits[-1], np.uint8)
-    kernels = _kernels()
-    at = row_splits[:-1].copy()  # Where each message goes on.
-    for part in parts:
-        (kernels.put_varints if part.is_varint else kernels.put_bytes)(out, at, part.data)
-    return out, row_splits
-
-
-def assemble_in_numpy(parts: Sequence[Part], messages: int) -> tuple[np.ndarray, np.ndarray]:
-    """What `assemble` does, in numpy passes alone: what it is tested against.
-
     All messages are laid out in one matrix in which varints have their widest form, beside a matrix that says which
     bytes count; selecting those gives the messages.
+
+    Returns:
+        Their bytes, uint8, and int64 offsets `[messages + 1]` of where each begins.
     """
     columns, keeps = [np.zeros((messages, 0), np.uint8)], [np.zeros((messages, 0), bool)]
     for part in parts:

@@ -10,40 +10,6 @@ from pipeline.instances import examples
 from pipeline.instances.instances import Instances
 from pipeline.masking.selection import choose_tokens_in_numpy
 from pipeline.records import RecordSpec
-from pipeline.wire import Part, assemble, assemble_in_numpy, constant, varints
-
-
-@given(
-    seed=st.integers(0, 2**32),
-    messages=st.integers(0, 20),
-    widths=st.lists(st.tuples(st.integers(1, 9), st.sampled_from([1, 127, 128, 16_383, 16_384, 2**21, 2**35 - 1]))),
-)
-@settings(deadline=None, max_examples=200)
-def test_assembled_messages(seed: int, messages: int, widths: list[tuple[int, int]]) -> None:
-    rng = np.random.default_rng(seed)
-    parts = [constant(b"head")]
-    for width, largest in widths:
-        parts += [varints(rng.integers(0, largest, (messages, width), endpoint=True)), constant(b"\x00")]
-        parts.append(Part(rng.integers(0, 256, (messages, width), np.uint8)))
-
-    data, row_splits = assemble(parts, messages)
-
-    expected, expected_splits = assemble_in_numpy(parts, messages)
-    np.testing.assert_array_equal(data, expected)
-    np.testing.assert_array_equal(row_splits, expected_splits)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
-def test_varints_of_any_width_of_integer(dtype: type) -> None:
-    part = varints(np.array([[0, 1, 127], [5, 100, 90]], dtype))
-    assert assemble([part], 2)[0].tolist() == [0, 1, 127, 5, 100, 90]
-
-
-def test_varint_bytes() -> None:
-    assert assemble([varints(np.array([300]))], 1)[0].tolist() == [
-        0xAC,
-        0x02,
-    ]  # The example of protobuf's documentation.
 
 
 @given(seed=st.integers(0, 2**32), batch=st.integers(0, 10), seq_length=st.integers(1, 40), most=st.integers(0, 40))

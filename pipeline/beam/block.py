@@ -189,7 +189,7 @@ def _encoded_batches(
     config: CorpusConfig,
     tokenizer: Tokenizer,
     counts: Counter[str],
-) -> Iterator[bytes]:
+) -> Iterator[memoryview]:
     """Instances as TFRecords, in batches."""
     policy = dataclasses.replace(config.masking_policy(), max_predictions_per_seq=spec.max_predictions_per_seq)
     batch = max(1, _TOKENS_A_BATCH // spec.max_seq_length)
@@ -203,4 +203,4 @@ def _encoded_batches(
             rng=generator(config.seed, "mask", *place, number),
             counts=counts,
         )
-        yield encode_tfrecords(spec, columns)[0].tobytes()
+        yield encode_tfrecords(spec, columns)[0].data

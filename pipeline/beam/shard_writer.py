@@ -27,7 +27,7 @@ class ShardWriter:
         # 31: GZIP, without a time.
         self._compressor = zlib.compressobj(wbits=31) if compression == "gzip" else None
 
-    def write(self, records: bytes) -> None:
+    def write(self, records: bytes | memoryview) -> None:
         """Appends TFRecords."""
         self._writer.write(self._compressor.compress(records) if self._compressor else records)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from pipeline.compiling import compiled, read_only
+from pipeline.compiling import compiled, inlined, read_only
 
 PART, SPACE, LONE = 0, 1, 2
 """What a character is: part of a chunk; between chunks; a chunk by itself."""
@@ -16,8 +16,8 @@ _UINT64 = types.uint64[::1]
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a, Fowler, Noll and Vo.
 
 
-@njit(inline="always")
-def _next_character(data: np.ndarray, place: int, classes: np.ndarray) -> tuple[int, int]:
+@inlined
+def _next_character(data: np.ndarray, place: int, classes: np.ndarray) -> tuple[np.int64, int]:
     """The class of the character at `place` of UTF-8, and the bytes that it takes."""
     byte = np.int64(data[place])
     if byte < 0x80:
@@ -27,10 +27,10 @@ def _next_character(data: np.ndarray, place: int, classes: np.ndarray) -> tuple[
     if byte < 0xF0:
         return np.int64(classes[(byte & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | (data[place + 2] & 0x3F)]), 3
     code = (byte & 0x07) << 18 | (data[place + 1] & 0x3F) << 12 | (data[place + 2] & 0x3F) << 6 | data[place + 3] & 0x3F
-    return np.int64(classes[code]) if code < len(classes) else PART, 4
+    return np.int64(classes[code]) if code < len(classes) else np.int64(PART), 4
 
 
-@njit(inline="always")
+@inlined
 def _mixed(hashed: np.uint64) -> np.uint64:
     hashed = (hashed ^ (hashed >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
     return hashed ^ (hashed >> np.uint64(29))

@@ -102,19 +102,6 @@ class BertNormalizer:
         """BERT's words of one sentence; equal to `basic_tokenize`."""
         return _SPLIT.findall(self.normalize([sentence])[0])
 
-    def settle_contexts(self, sentences: Sequence[str]) -> Sequence[str]:
-        """Sentences that can be cut at white space, punctuation and ideographs before they are normalised.
-
-        That is all of them, but for those with a capital sigma, for which a cut would be the end of a word: these come
-        back normalised, which a second time changes nothing.
-        """
-        if not self.lower_case or not any("Σ" in sentence for sentence in sentences):
-            return sentences
-        return [
-            " ".join(basic_tokenize(sentence, lower_case=True)) if "Σ" in sentence else sentence
-            for sentence in sentences
-        ]
-
     def _normalize_any(self, sentence: str) -> str:
         normalized = sentence.translate(self._table)
         if self._table.contextual and not self._table.contextual.isdisjoint(sentence):

@@ -12,11 +12,12 @@ from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
 from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
 from pipeline.tokenizers.chunks import Chunks, encoded
-from pipeline.tokenizers.normalizer import BertNormalizer
+from pipeline.tokenizers.normalizer import BertNormalizer, basic_tokenize
 from pipeline.tokenizers.pieces import Pieces
 from pipeline.tokenizers.vocabulary import is_reserved, parse_vocabulary, special_token
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
+_CAPITAL_SIGMA = "Σ"
 _MOST_CHUNKS = 1 << 19  # Remembered at a time: bounds memory.
 
 
@@ -71,7 +72,11 @@ class WordPieceTokenizer:
 
         if len(self._chunks) > _MOST_CHUNKS:
             self._forget()
-        data, splits = encoded(self._normalizer.settle_contexts(sentences))
+        data, splits = encoded(sentences)
+        # Its lower case depends on whether the word goes on, behind an apostrophe say, where chunks do not. What is
+        # normalised already stays as it is.
+        if self.lower_case and _CAPITAL_SIGMA.encode() in data.tobytes():
+            data, splits = encoded([_settled(sentence) for sentence in sentences])
         numbers, number_splits = self._chunks.number(data, splits)
         self._learn_chunks()
         chunk_ids, chunk_splits = self._ids_of_chunks, self._splits_of_chunks
@@ -118,3 +123,9 @@ class WordPieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text that reads like what was encoded: pieces joined to words, words by spaces."""
         return " ".join(self.tokens[int(i)] for i in ids).replace(" ##", "")
+
+
+def _settled(sentence: str) -> str:
+    if _CAPITAL_SIGMA not in sentence:
+        return sentence
+    return " ".join(basic_tokenize(sentence, lower_case=True))
