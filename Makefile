@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers interoperability parity parity-fixture
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers huggingface interoperability parity parity-fixture
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -85,13 +85,13 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-PEERS := out/peers
+peers: out/peers/.installed ## make the environment of the projects that benchmarks compare with (3 GB)
 
-peers: $(PEERS)/.installed ## make the environment of the projects that benchmarks compare with (3 GB)
+huggingface: out/huggingface/.installed ## make the environment that exported models are tested in (6 GB)
 
-$(PEERS)/.installed: bench/peers.txt
-	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/peers.txt
+out/%/.installed: bench/%.txt
+	test -x out/$*/bin/python || $(PYTHON) -m venv out/$*
+	out/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/$*.txt
 	touch $@
 
 interoperability: $(STAMP) peers sample-corpus ## read our shards with tensorflow/models, and its with our loader

@@ -18,6 +18,12 @@ def add(commands: Commands) -> None:
         default="huggingface",
         help="huggingface: a folder for BertForPreTraining.from_pretrained and AutoTokenizer.from_pretrained",
     )
+    parser.add_argument(
+        "--verify-with",
+        metavar="PYTHON",
+        help="an interpreter that has transformers and torch: its logits too must agree with the model's before a"
+        " Hugging Face folder is written (default: this one, if it has them)",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="directory to write, which is not there yet")
 
 
@@ -27,6 +33,6 @@ def _run(arguments: argparse.Namespace) -> int:
     from pipeline.training.trained_model import load_run
 
     trained = load_run(arguments.run_dir)
-    for name, difference in export_huggingface(trained, arguments.output).items():
+    for name, difference in export_huggingface(trained, arguments.output, python=arguments.verify_with).items():
         print(f"{arguments.output}: logits computed with {name} differ from the model's by {difference:.1e} at most")
     return EXIT_OK

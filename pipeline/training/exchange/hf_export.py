@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -11,11 +15,12 @@ import numpy as np
 from pipeline import files
 from pipeline.errors import OutputError
 from pipeline.seeding import generator
+from pipeline.training.exchange import transformers_check
 from pipeline.training.exchange.bert_numpy import bert_for_pretraining
 from pipeline.training.exchange.hf_config import to_hf_config
 from pipeline.training.exchange.hf_tokenizer import check_tokenizer, write_tokenizer
 from pipeline.training.exchange.output_folder import new_folder
-from pipeline.training.exchange.safetensors import read_safetensors, write_safetensors
+from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.weights import read_weights
 from pipeline.training.trained_model import TrainedModel
 
@@ -25,16 +30,17 @@ _ROWS = 3  # Sequences of the check.
 _SCORED = 16  # Positions whose logits are compared, of each.
 
 
-def export_huggingface(trained: TrainedModel, output: str) -> dict[str, float]:
+def export_huggingface(trained: TrainedModel, output: str, *, python: str | None = None) -> dict[str, float]:
     """Writes what `BertForPreTraining.from_pretrained` and `AutoTokenizer.from_pretrained` load.
 
     Without next-sentence head it is a `BertForMaskedLM`. The files are read again and computed with in numpy, after
-    Hugging Face's architecture, and with transformers itself where it is installed; the folder appears only if the
-    logits agree with the model's.
+    Hugging Face's architecture, and with transformers itself where there is one; the folder appears only if the logits
+    agree with the model's.
 
     Args:
         trained: the model.
         output: the folder, which must not be there yet, or be empty.
+        python: an interpreter that has transformers and torch; by default this one, if it has.
 
     Returns:
         The largest difference of the logits, by what computed them: "numpy", "transformers".
@@ -52,15 +58,16 @@ def export_huggingface(trained: TrainedModel, output: str) -> dict[str, float]:
         write_tokenizer(
             trained.tokenizer, trained.vocabulary, folder, max_length=trained.config.encoder.max_position_embeddings
         )
-        return verify(folder, trained.model)
+        return verify(folder, trained.model, python=python)
 
 
-def verify(folder: str, model: Any) -> dict[str, float]:
+def verify(folder: str, model: Any, *, python: str | None = None) -> dict[str, float]:
     """Compares the logits of a folder's model with those of ours, on random sequences.
 
     Args:
         folder: a Hugging Face folder.
         model: the `BertPretrainerV2` that it was made from.
+        python: as with `export_huggingface`.
 
     Returns:
         The largest difference, by what computed the folder's logits.
@@ -84,8 +91,10 @@ def verify(folder: str, model: Any) -> dict[str, float]:
         expected["seq_relationship_logits"] = np.asarray(ours["next_sentence"])
     weights = read_safetensors(files.join(folder, WEIGHTS))
     computed = {"numpy": bert_for_pretraining(config, weights, batch, positions)}
-    if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
-        computed["transformers"] = _transformers_logits(folder, config["architectures"][0], batch, positions)
+    if python is None and importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
+        python = sys.executable
+    if python is not None:
+        computed["transformers"] = _transformers_logits(folder, batch, positions, python)
     differences = {}
     for name, outputs in computed.items():
         differences[name] = max(float(np.abs(outputs[key] - value).max()) for key, value in expected.items())
@@ -111,16 +120,20 @@ def _random_batch(vocab_size: int, max_length: int, types: int) -> tuple[dict[st
 
 
 def _transformers_logits(
-    folder: str, architecture: str, batch: dict[str, np.ndarray], positions: np.ndarray
+    folder: str, batch: dict[str, np.ndarray], positions: np.ndarray, python: str
 ) -> dict[str, np.ndarray]:
-    import torch
-    import transformers
-
-    model = getattr(transformers, architecture).from_pretrained(folder)
-    model.eval()
-    with torch.no_grad():
-        outputs = model(**{name: torch.from_numpy(values.astype(np.int64)) for name, values in batch.items()})
-    # A BertForMaskedLM calls the one sort of logits that it has "logits".
-    logits = {"prediction_logits" if name == "logits" else name: value.numpy() for name, value in outputs.items()}
-    logits["prediction_logits"] = np.take_along_axis(logits["prediction_logits"], positions[..., None], axis=1)
-    return logits
+    """What transformers computes, in a process of its own: see `transformers_check`."""
+    with tempfile.TemporaryDirectory() as place:
+        inputs, outputs = os.path.join(place, "batch.npz"), os.path.join(place, "logits.npz")
+        arrays: dict[str, Any] = {**batch, "positions": positions}
+        np.savez(inputs, **{name: value.astype(np.int64) for name, value in arrays.items()})
+        done = subprocess.run(
+            [python, transformers_check.__file__, folder, inputs, outputs], capture_output=True, text=True, cwd=place
+        )
+        if done.returncode:
+            raise OutputError(
+                f"transformers must be able to load the exported model, in {python}",
+                received=" ".join(done.stderr.split())[-500:],
+                do="Nothing was exported. Check that this Python has transformers and torch",
+            )
+        return dict(np.load(outputs))

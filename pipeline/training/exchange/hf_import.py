@@ -11,7 +11,7 @@ import numpy as np
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.training.exchange.hf_config import from_hf_config
-from pipeline.training.exchange.safetensors import read_safetensors
+from pipeline.training.exchange.safetensors_file import read_safetensors
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.weights import MLM_HEAD, SEQ_RELATIONSHIP
 

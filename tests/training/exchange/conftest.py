@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 from pipeline.training.trained_model import TrainedModel
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *[f"w{i:02d}" for i in range(45)]]  # The tiny corpus's.
+ROOT = Path(__file__).parents[3]
 VOCABULARY = "\n".join(WORDS).encode() + b"\n"
 ENCODER = {
     "vocab_size": len(WORDS),
@@ -66,3 +70,29 @@ def batch() -> dict[str, np.ndarray]:
         "input_type_ids": draw.integers(2, size=(4, 24)).astype(np.int32),
         "masked_lm_positions": (draw.random((4, 5)) * lengths[:, None]).astype(np.int32),
     }
+
+
+@pytest.fixture(scope="session")
+def peer_environment() -> Callable[[str], Path]:
+    """Makes another project's environment, if it is not there, by its target of the Makefile; gives its directory."""
+
+    def make(target: str) -> Path:
+        done = subprocess.run(["make", target], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return ROOT / "out" / target
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., None]:
+    """Runs a script of this directory in another environment, and with no packages but that one's."""
+
+    def run(environment: Path, script: str, *arguments: str) -> None:
+        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        variables |= {"HF_HUB_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [str(environment / "bin" / "python"), str(Path(__file__).with_name(script)), *arguments]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return run

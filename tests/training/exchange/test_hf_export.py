@@ -4,6 +4,7 @@ by transformers itself."""
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipeline.errors import ConfigError, OutputError
 from pipeline.training.exchange import hf_export
 from pipeline.training.exchange.hf_export import TOLERANCE, export_huggingface, verify
 from pipeline.training.exchange.hf_import import read_huggingface
-from pipeline.training.exchange.safetensors import read_safetensors, write_safetensors
+from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.start import start_from
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 
@@ -118,3 +119,9 @@ def test_a_place_that_is_taken_is_refused(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="local directory"):
         export_huggingface(trained, "gs://bucket/model")
     assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_a_python_without_transformers_is_told_of(trained: Any, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"No module named 'torch'.* has transformers and torch"):
+        export_huggingface(trained, str(tmp_path / "out"), python=sys.executable)
+    assert list(tmp_path.iterdir()) == []

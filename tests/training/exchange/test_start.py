@@ -18,7 +18,7 @@ from pipeline.manifest import read_manifest
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.exchange.hf_import import read_huggingface
-from pipeline.training.exchange.safetensors import read_safetensors, write_safetensors
+from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.start import check_start, fill_in_model, read_source, start_from
 from pipeline.training.exchange.weights import read_weights

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.training.exchange.safetensors import read_safetensors, write_safetensors
+from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 
 
 def write_raw(path: Path, header: Any, body: bytes = b"") -> str:

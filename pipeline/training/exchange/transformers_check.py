@@ -1,0 +1,40 @@
+"""The logits of an exported model as transformers computes them: a script for a process of its own.
+
+TensorFlow and PyTorch each bring a copy of LLVM, and two copies in one process end it. The script imports nothing of
+this project, so that any Python that has transformers can run it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(folder: str, batch_path: str, output_path: str) -> None:
+    """Computes a batch.
+
+    Args:
+        folder: a Hugging Face folder.
+        batch_path: an .npz file of `input_ids`, `attention_mask`, `token_type_ids`, int64 `[batch, seq_length]`, and
+            `positions`, int64 `[batch, n]`.
+        output_path: the .npz file to write: `prediction_logits` `[batch, n, vocab_size]`, and with that head
+            `seq_relationship_logits` `[batch, 2]`.
+    """
+    import numpy as np
+    import torch
+    import transformers
+
+    architecture = transformers.AutoConfig.from_pretrained(folder).architectures[0]
+    model = getattr(transformers, architecture).from_pretrained(folder)
+    model.eval()
+    batch = dict(np.load(batch_path))
+    positions = batch.pop("positions")
+    with torch.no_grad():
+        outputs = model(**{name: torch.from_numpy(values) for name, values in batch.items()})
+    # A BertForMaskedLM calls the one sort of logits that it has "logits".
+    logits = {"prediction_logits" if name == "logits" else name: value.numpy() for name, value in outputs.items()}
+    logits["prediction_logits"] = np.take_along_axis(logits["prediction_logits"], positions[..., None], axis=1)
+    np.savez(output_path, **logits)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,129 @@
+"""Hugging Face's own library loads what we export, and we load what it saves, with the same numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import OutputError
+from pipeline.training.exchange.bert_numpy import bert_for_pretraining
+from pipeline.training.exchange.hf_export import TOLERANCE, export_huggingface, verify
+from pipeline.training.exchange.hf_import import read_huggingface
+from pipeline.training.exchange.start import start_from
+from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
+
+pytestmark = pytest.mark.slow
+
+TEXTS = ["w01 W02, w03", "w44", "Wéo w10 w10\tw11", "[MASK] w10 [SEP]", "unknown words", "w01" + "w" * 150]
+OURS: dict[str, dict[str, Any]] = {
+    "pretraining": {},
+    "masked-lm": {"next_sentence": False},
+    "exact": {"hidden_activation": "gelu_exact", "mlm_activation": "gelu_exact"},
+}
+
+
+@pytest.fixture(scope="module")
+def environment(peer_environment: Any) -> Path:
+    return peer_environment("huggingface")
+
+
+@pytest.fixture(scope="module")
+def models(make_trained: Any) -> dict[str, Any]:
+    return {name: make_trained(**options) for name, options in OURS.items()}
+
+
+@pytest.fixture(scope="module")
+def computed(
+    environment: Path, run_script: Any, models: dict[str, Any], batch: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder that the script has worked on."""
+    folder = tmp_path_factory.mktemp("transformers")
+    (folder / "ours").mkdir()
+    for name, trained in models.items():
+        export_huggingface(trained, str(folder / "ours" / name))
+    theirs = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
+    np.savez(folder / "batch.npz", **{name: batch[ours].astype(np.int64) for name, ours in theirs.items()})
+    (folder / "texts.json").write_text(json.dumps(TEXTS))
+    run_script(environment, "transformers_script.py", str(folder))
+    return folder
+
+
+def ours_on(model: Any, batch: Any) -> dict[str, np.ndarray]:
+    """Logits of a model of ours at every position that holds a token, under Hugging Face's names."""
+    every = np.broadcast_to(np.arange(24, dtype=np.int32), (4, 24))
+    outputs = model({**batch, "masked_lm_positions": every}, training=False)
+    found = {"prediction_logits": np.asarray(outputs["mlm_logits"])}
+    if "next_sentence" in outputs:
+        found["seq_relationship_logits"] = np.asarray(outputs["next_sentence"])
+    return found
+
+
+@pytest.mark.parametrize("name", list(OURS))
+def test_what_we_export_computes_the_same_there(computed: Path, models: Any, batch: Any, name: str) -> None:
+    found = np.load(computed / "ours-computed" / f"{name}.npz")
+    expected = ours_on(models[name].model, batch)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[f"BertForPreTraining.{key}"], value, atol=TOLERANCE)
+    np.testing.assert_allclose(
+        found["BertForMaskedLM.prediction_logits"], expected["prediction_logits"], atol=TOLERANCE
+    )
+    assert found["BertForMaskedLM.missing"].size == 0
+    # All of it, or all but the head that was never trained.
+    assert (found["BertForPreTraining.missing"].size == 0) == (name != "masked-lm")
+
+
+def test_the_tokenizer_gives_the_same_ids_there(computed: Path, models: Any) -> None:
+    found = np.load(computed / "ours-computed" / "pretraining.npz")
+    tokenizer = models["pretraining"].tokenizer
+    ids = json.loads(str(found["ids"]))
+    cls, sep, mask = (tokenizer.special_ids[name] for name in ("cls", "sep", "mask"))
+    for text, theirs in zip(TEXTS, ids, strict=True):
+        # Hugging Face takes every special token that a text spells for one.
+        pieces = [tokenizer.encode_with_masks(part) for part in text.split("[SEP]")]
+        assert theirs == [cls, *pieces[0], *[i for part in pieces[1:] for i in (sep, *part)], sep], text
+    assert json.loads(str(found["pair_ids"]))[0] == [*ids[0], *ids[1][1:]]
+    assert json.loads(str(found["pair_types"]))[0] == [0] * len(ids[0]) + [1] * (len(ids[1]) - 1)
+    assert int(found["mask_id"]) == mask
+    assert int(found["max_length"]) == 24
+
+
+@pytest.mark.parametrize("name", ["pretraining", "masked-lm", "half"])
+def test_what_they_save_computes_the_same_here(computed: Path, batch: Any, name: str) -> None:
+    source = read_huggingface(str(computed / "theirs" / name))
+    model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
+    assert start_from(model, source) == f"starting from {source.path}"
+    found = ours_on(model, batch)
+    expected = np.load(computed / "theirs-computed" / f"{name}.npz")
+    assert set(found) == set(expected.files)
+    for key in expected.files:
+        np.testing.assert_allclose(found[key], expected[key], atol=TOLERANCE)
+
+
+def test_the_export_asks_transformers_where_there_is_one(
+    environment: Path, models: Any, computed: Path, tmp_path: Path
+) -> None:
+    python, trained = str(environment / "bin" / "python"), models["pretraining"]
+    differences = export_huggingface(trained, str(tmp_path / "out"), python=python)
+    assert set(differences) == {"numpy", "transformers"}
+    assert max(differences.values()) < TOLERANCE / 10
+    with pytest.raises(OutputError, match="must agree with the trained model's"):
+        verify(str(computed / "ours" / "exact"), trained.model, python=python)
+
+
+def test_the_numbers_in_numpy_are_those_of_transformers(computed: Path, batch: Any) -> None:
+    """What checks the exports, where there is no transformers, on models that transformers made."""
+    for name in ("pretraining", "masked-lm", "half"):
+        folder = computed / "theirs" / name
+        source = read_huggingface(str(folder))
+        config = {"position_embedding_type": "absolute", **json.loads((folder / "config.json").read_text())}
+        expected = dict(np.load(computed / "theirs-computed" / f"{name}.npz"))
+        inputs = dict(np.load(computed / "batch.npz"))
+        every = np.broadcast_to(np.arange(24), (4, 24))
+        found = bert_for_pretraining(config, source.weights, inputs, every)
+        assert set(found) == set(expected)
+        for key, value in expected.items():
+            np.testing.assert_allclose(found[key], value, atol=1e-5)
