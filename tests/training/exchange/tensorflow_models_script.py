@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from official.modeling import tf_utils
 from official.nlp.configs import bert, encoders
 from official.nlp.modeling import layers, models, networks
 from official.nlp.tasks import masked_lm
@@ -40,7 +41,9 @@ def from_classes() -> tf_keras.Model:
         type_vocab_size=2,
     )  # fmt: skip
     head = layers.ClassificationHead(inner_dim=16, num_classes=2, name="next_sentence")
-    return models.BertPretrainerV2(encoder_network=encoder, classification_heads=[head], mlm_activation="gelu")
+    # By name alone it would be the exact one, with the encoder's an approximation.
+    gelu = tf_utils.get_activation("gelu")
+    return models.BertPretrainerV2(encoder_network=encoder, classification_heads=[head], mlm_activation=gelu)
 
 
 def main(folder: Path) -> None:
