@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pipeline.commands import (
     corpus,
     estimate,
+    evaluate,
     export,
     inspect,
     predict,
@@ -29,7 +30,7 @@ from pipeline.errors import UserError
 from pipeline.version import __version__
 
 PROG = "mlm-pipeline"
-_VERBS = (sample_corpus, vocab, estimate, corpus, stats, inspect, report, validate, pretrain, predict, export)
+_VERBS = (sample_corpus, vocab, estimate, corpus, stats, inspect, report, validate, pretrain, evaluate, predict, export)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

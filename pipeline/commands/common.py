@@ -42,6 +42,17 @@ def add_progress_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-progress", action="store_true", help="draw no progress bar")
 
 
+def add_model_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--run`, which names a trained model."""
+    parser.add_argument(
+        "--run",
+        required=True,
+        metavar="DIR",
+        dest="run_dir",
+        help="directory of a finished run, or of a model in another project's format (docs/import-export.md)",
+    )
+
+
 def add_job_flags(parser: argparse.ArgumentParser) -> None:
     """Adds what every Beam job takes: `--workers` and `--no-progress`."""
     parser.add_argument(

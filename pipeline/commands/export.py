@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.common import EXIT_OK, Commands, add_command
+from pipeline.commands.common import EXIT_OK, Commands, add_command, add_model_flag
 from pipeline.quiet import start_tensorflow
 
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
     parser = add_command(commands, "export", _run, "Write a trained model in another project's format.")
-    parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of a finished run")
+    add_model_flag(parser)
     parser.add_argument(
         "--format",
         choices=("huggingface",),
@@ -30,9 +30,9 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     start_tensorflow()
     from pipeline.training.exchange.hf_export import export_huggingface
-    from pipeline.training.trained_model import load_run
+    from pipeline.training.exchange.load import load_trained
 
-    trained = load_run(arguments.run_dir)
+    trained = load_trained(arguments.run_dir)
     for name, difference in export_huggingface(trained, arguments.output, python=arguments.verify_with).items():
         print(f"{arguments.output}: logits computed with {name} differ from the model's by {difference:.1e} at most")
     return EXIT_OK

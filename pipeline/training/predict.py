@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.errors import ConfigError, InputError
 from pipeline.tokenizers import Tokenizer
 from pipeline.tokenizers.base import MASK
-from pipeline.training.trained_model import load_run
+from pipeline.training.exchange.load import load_trained
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Guess:
     probability: float
 
 
-def predict(run_dir: str, texts: Sequence[str], top_k: int = 5) -> list[list[list[Guess]]]:
-    """Fills the masks of texts with the model of a finished run.
+def predict(model_dir: str, texts: Sequence[str], top_k: int = 5) -> list[list[list[Guess]]]:
+    """Fills the masks of texts with a trained model.
 
     Args:
-        run_dir: the run's folder.
+        model_dir: what `load_trained` reads: the folder of a finished run or of a Hugging Face model.
         texts: texts with `[MASK]` in them, each at most as long as the model's sequences.
         top_k: guesses for each mask.
 
@@ -36,7 +36,7 @@ def predict(run_dir: str, texts: Sequence[str], top_k: int = 5) -> list[list[lis
     Raises:
         InputError: if there is no trained model, or a text has no mask or is too long.
     """
-    trained = load_run(run_dir)
+    trained = load_trained(model_dir)
     return fill_masks(trained.model, trained.tokenizer, texts, top_k)
 
 

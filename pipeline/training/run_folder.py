@@ -103,6 +103,15 @@ class RunFolder:
             )
         return TokenizerDescription(**json.loads(files.read(self._origin))["tokenizer"])
 
+    def corpus(self) -> str:
+        """The directory of the corpus that the run was trained on, as it was named then.
+
+        Raises:
+            InputError: if there is no run in the folder.
+        """
+        self.tokenizer()
+        return str(read_yaml(self.config)["task"]["train_data"]["input_path"])
+
     def results(self) -> dict[str, Any] | None:
         """The final results; None while the run is not finished."""
         return json.loads(files.read(self._results)) if files.exists(self._results) else None

@@ -1,4 +1,4 @@
-"""A tiny corpus with a rule to learn, written as the corpus job writes them."""
+"""A tiny corpus with a rule to learn, and small models that know its vocabulary."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,9 +17,14 @@ from pipeline.manifest import Manifest, Shard, write_manifest
 from pipeline.records import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
 from pipeline.tokenizers import WordPieceTokenizer
+from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+from pipeline.training.encoders import EncoderConfig
+from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
+from pipeline.training.trained_model import TrainedModel
 
 WORDS = [f"w{i:02d}" for i in range(45)]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+VOCABULARY_FILE = "\n".join(VOCABULARY).encode() + b"\n"
 PAD, UNK, CLS, SEP, MASK = range(5)
 FIRST = len(VOCABULARY) - len(WORDS)
 
@@ -37,7 +43,9 @@ class TinyCorpus:
         return {key: np.concatenate([shard[key] for shard in shards]) for key in shards[0]}
 
 
-def make_examples(spec: RecordSpec, count: int, seed: int, shortest: int) -> dict[str, np.ndarray]:
+def make_examples(
+    spec: RecordSpec, count: int, seed: int, shortest: int, *, kinds: bool = False
+) -> dict[str, np.ndarray]:
     """Sentence pairs of one repeated word; a random next sentence repeats another one."""
     rng = generator(seed, "tiny-corpus")
     length, room = spec.max_seq_length, spec.max_predictions_per_seq
@@ -58,7 +66,11 @@ def make_examples(spec: RecordSpec, count: int, seed: int, shortest: int) -> dic
         columns["masked_lm_positions"][row, :number] = positions
         columns["masked_lm_ids"][row, :number] = ids[positions]
         columns["masked_lm_weights"][row, :number] = 1.0
+        originals = ids[positions]
         ids[positions] = MASK
+        if kinds:  # Masked, replaced and kept in turn, rather than all masked.
+            turn = (np.arange(number) + row) % 3
+            ids[positions] = np.choose(turn, [MASK, FIRST + (originals - FIRST + 1) % len(WORDS), originals])
         columns["input_word_ids"][row, :tokens] = ids
         columns["input_mask"][row, :tokens] = 1
         columns["input_type_ids"][row, middle + 1 : tokens] = 1
@@ -83,6 +95,7 @@ def _write_corpus(
     bins: tuple[int, ...] = (),
     train: tuple[int, ...] = (50, 70, 40),
     validation: tuple[int, ...] = (21, 12),
+    kinds: bool = False,
 ) -> TinyCorpus:
     """Writes a corpus with the given numbers of examples in its shards, or in those of each of its bins of lengths."""
     spec = spec or RecordSpec(24, 4)
@@ -95,7 +108,7 @@ def _write_corpus(
             length = f"-len{shape.max_seq_length}" if bins else ""
             name = f"{split}{length}-{index:05d}-of-{len(sizes) * len(specs):05d}.tfrecord"
             shortest = max((length + 1 for length in bins if length < shape.max_seq_length), default=8)
-            columns = make_examples(dataclasses.replace(shape, masked=True), count, len(shards), shortest)
+            columns = make_examples(dataclasses.replace(shape, masked=True), count, len(shards), shortest, kinds=kinds)
             tokens = int(columns["input_mask"].sum())
             columns = columns if spec.masked else _unmasked(columns)
             data, _ = encode_tfrecords(shape, columns)
@@ -114,8 +127,7 @@ def _write_corpus(
                     sha256="",
                 )
             )
-    vocabulary = "\n".join(VOCABULARY).encode() + b"\n"
-    (directory / "vocab.txt").write_bytes(vocabulary)
+    (directory / "vocab.txt").write_bytes(VOCABULARY_FILE)
     manifest = Manifest(
         key="",
         options={
@@ -126,7 +138,7 @@ def _write_corpus(
             "random_prob": 0.1,
         },
         spec=spec,
-        tokenizer=WordPieceTokenizer(vocabulary).describe(),
+        tokenizer=WordPieceTokenizer(VOCABULARY_FILE).describe(),
         inputs=(),
         shards=tuple(shards),
         statistics={},
@@ -151,3 +163,57 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> TinyCorpus:
 def _seeded() -> None:
     """Weights and dropout are the same in every run, whatever ran before."""
     keras.utils.set_random_seed(20190524)
+
+
+# === Models whose every weight matters, as if they had been trained ===
+
+ENCODER = {
+    "vocab_size": len(VOCABULARY),
+    "hidden_size": 16,
+    "num_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 24,
+}
+
+
+def _make_trained(
+    *, next_sentence: bool = True, head: dict[str, Any] | None = None, mlm_activation: str = "gelu", **encoder: Any
+) -> TrainedModel:
+    heads = (ClsHeadConfig(**{"inner_dim": 16, "name": "next_sentence", "dropout_rate": 0.1, **(head or {})}),)
+    config = PretrainerConfig(
+        encoder=EncoderConfig(**{**ENCODER, **encoder}),
+        cls_heads=heads if next_sentence else (),
+        mlm_activation=mlm_activation,
+    )
+    model = MaskedLMTask(MaskedLMConfig(model=config)).build_model()
+    # Biases and layer norms too are other than at first, so that none can be forgotten or mistaken for another.
+    draw = np.random.default_rng(7)
+    for variable in model.trainable_variables:
+        variable.assign(np.asarray(variable) + 0.3 * draw.normal(size=variable.shape))
+    return TrainedModel(model, config, WordPieceTokenizer(VOCABULARY_FILE), VOCABULARY_FILE)
+
+
+@pytest.fixture(scope="session")
+def make_trained() -> Callable[..., TrainedModel]:
+    """Makes a model with random weights."""
+    return _make_trained
+
+
+@pytest.fixture(scope="session")
+def trained() -> TrainedModel:
+    """A model with a next-sentence head."""
+    return _make_trained()
+
+
+@pytest.fixture(scope="session")
+def batch() -> dict[str, np.ndarray]:
+    """Four sequences of several lengths, with positions to predict."""
+    draw = np.random.default_rng(3)
+    lengths = np.array([24, 9, 1, 17])
+    return {
+        "input_word_ids": draw.integers(len(VOCABULARY), size=(4, 24)).astype(np.int32),
+        "input_mask": (np.arange(24) < lengths[:, None]).astype(np.int32),
+        "input_type_ids": draw.integers(2, size=(4, 24)).astype(np.int32),
+        "masked_lm_positions": (draw.random((4, 5)) * lengths[:, None]).astype(np.int32),
+    }

@@ -58,7 +58,7 @@ def test_bad_input_is_refused(tokenizer: WordPieceTokenizer, tmp_path: Path, tin
     for top_k in (0, 11):
         with pytest.raises(ConfigError, match="top_k"):
             fill_masks(Model(), tokenizer, ["[MASK]"], top_k=top_k)
-    with pytest.raises(InputError, match="no such directory"):
+    with pytest.raises(InputError, match="no such file"):
         predict(str(tmp_path / "nowhere"), ["[MASK]"])
-    with pytest.raises(InputError, match=r"without run.json"):
+    with pytest.raises(InputError, match=r"must be a run's directory, .* a directory of manifest.json"):
         predict(str(tiny_corpus.directory), ["[MASK]"])

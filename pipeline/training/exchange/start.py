@@ -11,7 +11,7 @@ from pipeline import files
 from pipeline.config import to_dict
 from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import TokenizerDescription
-from pipeline.tokenizers import load_tokenizer, make_tokenizer
+from pipeline.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
@@ -21,6 +21,7 @@ from pipeline.training.exchange.weights import assign_weights, read_weights
 from pipeline.training.run_folder import ORIGIN
 from pipeline.training.trained_model import load_run
 
+_OTHER_VOCABULARY = "Make the corpus with the vocabulary of the model"
 # What a model that goes on may have otherwise.
 _FREE: dict[str, Any] = {
     "vocab_size": None,  # The corpus's, and checked with it.
@@ -94,15 +95,19 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
         CorpusError: if the vocabulary is another one.
         ConfigError: if the model is.
     """
-    _check_vocabulary(tokenizer, source, vocab_dir)
-    ours, theirs = to_dict(_comparable(config)), to_dict(_comparable(source.config))
+    _check_size(tokenizer, source.config.encoder.vocab_size, source.path)
+    if source.vocabulary is not None:
+        name = f"the vocabulary of {source.path}"
+        theirs = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case)
+        check_vocabulary(tokenizer, vocab_dir, theirs, owner=source.path)
+    stated, wanted = to_dict(_comparable(config)), to_dict(_comparable(source.config))
     differing = [
-        f"{name} {ours['encoder'][name]!r} instead of {value!r}"
-        for name, value in theirs["encoder"].items()
-        if ours["encoder"][name] != value
+        f"{name} {stated['encoder'][name]!r} instead of {value!r}"
+        for name, value in wanted["encoder"].items()
+        if stated["encoder"][name] != value
     ]
-    if ours["mlm_activation"] != theirs["mlm_activation"]:
-        differing.append(f"mlm_activation {ours['mlm_activation']!r} instead of {theirs['mlm_activation']!r}")
+    if stated["mlm_activation"] != wanted["mlm_activation"]:
+        differing.append(f"mlm_activation {stated['mlm_activation']!r} instead of {wanted['mlm_activation']!r}")
     if differing:
         raise ConfigError(
             f"The model must be that of {source.path}",
@@ -139,32 +144,41 @@ def _comparable(config: PretrainerConfig) -> PretrainerConfig:
     return dataclasses.replace(config, encoder=dataclasses.replace(encoder, embedding_size=width, **_FREE))
 
 
-def _check_vocabulary(tokenizer: TokenizerDescription, source: SourceModel, vocab_dir: str) -> None:
-    do = "Make the corpus with the vocabulary of the model that training starts from"
-    vocab_size = source.config.encoder.vocab_size
-    if tokenizer.vocab_size != vocab_size:
+def check_vocabulary(description: TokenizerDescription, vocab_dir: str, tokenizer: Tokenizer, *, owner: str) -> None:
+    """Makes sure that a corpus was made with a model's vocabulary.
+
+    Args:
+        description: the corpus's tokenizer.
+        vocab_dir: where the corpus's vocabulary lies.
+        tokenizer: the model's.
+        owner: what to call the model in messages.
+
+    Raises:
+        CorpusError: naming a difference.
+    """
+    _check_size(description, tokenizer.vocab_size, owner)
+    held = load_tokenizer(description, vocab_dir)
+    pairs = enumerate(zip(held.tokens, tokenizer.tokens, strict=True))
+    differing = [index for index, (ours, theirs) in pairs if ours != theirs]
+    if differing:
+        ours, theirs = held.tokens[differing[0]], tokenizer.tokens[differing[0]]
         raise CorpusError(
-            f"The corpus's vocabulary must have the {vocab_size:,} entries of {source.path}",
-            received=f"{tokenizer.vocab_size:,}",
-            do=do,
+            f"The corpus's vocabulary must be that of {owner}",
+            received=f"{len(differing):,} other entries, such as {ours!r} instead of {theirs!r}",
+            do=_OTHER_VOCABULARY,
         )
-    if source.vocabulary is not None:
-        theirs = make_tokenizer(
-            source.vocabulary, name=f"the vocabulary of {source.path}", lower_case=source.lower_case
+    if held.lower_case != tokenizer.lower_case:
+        raise CorpusError(
+            f"The corpus's text must be lower-cased as for {owner}",
+            received=f"lower_case {held.lower_case} instead of {tokenizer.lower_case}",
+            do=_OTHER_VOCABULARY,
         )
-        ours = load_tokenizer(tokenizer, vocab_dir)
-        differing = [i for i, tokens in enumerate(zip(ours.tokens, theirs.tokens, strict=True)) if len({*tokens}) > 1]
-        if differing:
-            index = differing[0]
-            raise CorpusError(
-                f"The corpus's vocabulary must be that of {source.path}",
-                received=f"{len(differing):,} other entries, such as {ours.tokens[index]!r} instead of"
-                f" {theirs.tokens[index]!r}",
-                do=do,
-            )
-        if ours.lower_case != theirs.lower_case:
-            raise CorpusError(
-                f"The corpus's text must be lower-cased as for {source.path}",
-                received=f"lower_case {ours.lower_case} instead of {theirs.lower_case}",
-                do=do,
-            )
+
+
+def _check_size(description: TokenizerDescription, vocab_size: int | None, owner: str) -> None:
+    if description.vocab_size != vocab_size:
+        raise CorpusError(
+            f"The corpus's vocabulary must have the {vocab_size:,} entries of {owner}",
+            received=f"{description.vocab_size:,}",
+            do=_OTHER_VOCABULARY,
+        )

@@ -1,0 +1,59 @@
+"""`evaluate`: how well a trained model predicts."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.common import EXIT_OK, Commands, add_command, add_model_flag, add_progress_flag
+from pipeline.quiet import start_tensorflow
+
+
+def add(commands: Commands) -> None:
+    """Adds the verb."""
+    summary = "Tell how well a trained model predicts the validation examples of a corpus, or a text."
+    parser = add_command(commands, "evaluate", _run, summary)
+    add_model_flag(parser)
+    parser.add_argument(
+        "--corpus", metavar="DIR", help="directory of a corpus (default: the run's own; none with --text-file)"
+    )
+    parser.add_argument(
+        "--text-file", metavar="TXT", help="a text a line, whose pseudo-perplexity is computed whole: slow, and exact"
+    )
+    parser.add_argument(
+        "--pseudo-tokens",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="tokens of the corpus whose pseudo-perplexity is computed, each masked alone; 0: none (default: 1000)",
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="examples of a batch (default: 64)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_progress_flag(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import json
+
+    start_tensorflow()
+    from pipeline.training.evaluate import evaluate_corpus, evaluate_text
+    from pipeline.training.evaluation_table import format_evaluation
+    from pipeline.training.exchange.load import load_trained
+    from pipeline.training.run_folder import RunFolder
+
+    corpus = arguments.corpus
+    if corpus is None and arguments.text_file is None:
+        corpus = RunFolder(arguments.run_dir).corpus()
+    trained = load_trained(arguments.run_dir)
+    results = {}
+    if corpus is not None:
+        results["corpus"] = evaluate_corpus(
+            trained,
+            corpus,
+            batch_size=arguments.batch_size,
+            pseudo_tokens=arguments.pseudo_tokens,
+            show_progress=not arguments.no_progress,
+        )
+    if arguments.text_file is not None:
+        results["text"] = evaluate_text(trained, arguments.text_file)
+    print(json.dumps(results, indent=1) if arguments.json else format_evaluation(results))
+    return EXIT_OK

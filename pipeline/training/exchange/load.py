@@ -1,0 +1,43 @@
+"""A trained model to use, wherever it came from."""
+
+from __future__ import annotations
+
+from pipeline import files
+from pipeline.errors import InputError
+from pipeline.tokenizers import make_tokenizer
+from pipeline.training.exchange.start import read_source, start_from
+from pipeline.training.exchange.weights import MLM_HEAD
+from pipeline.training.run_folder import ORIGIN
+from pipeline.training.trained_model import TrainedModel, load_run
+
+
+def load_trained(path: str) -> TrainedModel:
+    """Loads a model with its tokenizer.
+
+    Args:
+        path: the directory of a finished run, or anything else that `read_source` reads and that has a vocabulary.
+
+    Raises:
+        InputError: if there is no model, or it lacks a vocabulary or a masked-LM head.
+    """
+    if files.exists(files.join(path, ORIGIN)):
+        return load_run(path)
+    source = read_source(path)
+    if source.vocabulary is None:
+        raise InputError(f"Beside the model of {path} must lie its vocab.txt", do="Copy it there")
+    lacking = [
+        name for name in (f"{MLM_HEAD}.bias", f"{MLM_HEAD}.transform.dense.weight") if name not in source.weights
+    ]
+    if lacking:
+        raise InputError(f"{path} must hold a masked-LM head", received=f"no {', '.join(lacking)}")
+    from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
+
+    model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
+    start_from(model, source)
+    tokenizer = make_tokenizer(source.vocabulary, name=f"the vocabulary of {path}", lower_case=source.lower_case)
+    if tokenizer.vocab_size != source.config.encoder.vocab_size:
+        raise InputError(
+            f"The vocabulary of {path} must have the model's {source.config.encoder.vocab_size:,} entries",
+            received=f"{tokenizer.vocab_size:,}",
+        )
+    return TrainedModel(model, source.config, tokenizer, source.vocabulary)
