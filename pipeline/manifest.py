@@ -73,7 +73,8 @@ class Manifest:
         options: every option that the corpus was made with, defaults included.
         spec: the shape of its (longest) examples.
         tokenizer: the tokenizer that made it.
-        inputs: input files with their sizes, `{"path": str, "bytes": int}`.
+        inputs: input files with their sizes, `{"path": str, "bytes": int}`; of over 10,000, their directories instead,
+            `{"path": str, "files": int, "bytes": int}`.
         shards: its shards, in order.
         statistics: what was counted while making it; see docs/corpus.md.
         versions: versions of this package and of what decides its bytes.

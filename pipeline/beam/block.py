@@ -29,7 +29,8 @@ from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer
 
 SPLITS = ("train", "validation")
-_LEAST_PART = 1 << 21  # Characters of a part of a block, where blocks are small.
+# Characters of a part of a block, which is what a worker holds in memory: where blocks are small, where they are large.
+_LEAST_PART, LARGEST_PART = 1 << 21, 1 << 26
 _TOKENS_A_BATCH = 1 << 19  # Examples are made and encoded in batches of about so many tokens: bounds memory.
 
 
@@ -58,7 +59,10 @@ class BlockResult:
 def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_index: int) -> str:
     """The name of a block's shard of one split and one bin of lengths."""
     length = f"-len{config.specs()[bin_index].max_seq_length}" if config.bins else ""
-    return f"{split}{length}-{index:05d}-of-{blocks:05d}.tfrecord" + (".gz" if config.compression == "gzip" else "")
+    width = max(5, len(str(blocks)))  # Names sort as their numbers do.
+    return f"{split}{length}-{index:0{width}d}-of-{blocks:0{width}d}.tfrecord" + (
+        ".gz" if config.compression == "gzip" else ""
+    )
 
 
 def build_block(
@@ -115,9 +119,9 @@ def _read_parts(
 ) -> Iterator[dict[str, list[list[str]]]]:
     """The block's documents as lists of sentences, by split, in parts that fit into memory.
 
-    Only what no plan can cut, a compressed file or a row group of Parquet, gives more than one.
+    More than one come of what no plan can cut, a compressed file or a row group of Parquet, and of very large blocks.
     """
-    most = max(2 * config.block_bytes, _LEAST_PART)
+    most = min(max(2 * config.block_bytes, _LEAST_PART), LARGEST_PART)
     chars = 0
     texts: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
     numbers = itertools.count()

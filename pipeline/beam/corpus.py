@@ -104,9 +104,11 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
     plan = plan_inputs(config)
     config = dataclasses.replace(config, block_bytes=plan.block_bytes, lower_case=tokenizer.lower_case)
     options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
-    identity = [options, hashlib.sha256(vocabulary).hexdigest(), plan.files, __version__]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    return CorpusJob(config, vocabulary, len(plan.blocks)), plan, key
+    identity = [options, hashlib.sha256(vocabulary).hexdigest(), __version__]
+    key = hashlib.sha256(json.dumps(identity).encode())
+    for file in plan.files:  # One by one: there may be millions.
+        key.update(json.dumps(file).encode())
+    return CorpusJob(config, vocabulary, len(plan.blocks)), plan, key.hexdigest()
 
 
 def make_corpus(

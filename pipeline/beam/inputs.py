@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from pipeline.text.parquet_reader import text_bytes_of_row_groups
 from pipeline.text.plan import Block, InputFile, default_block_bytes, plan_blocks
 from pipeline.text.sniffing import sniff_formats
 
+_MOST_LISTED = 10_000  # Files in a manifest, which every training run reads.
 _FOOTERS_AT_ONCE = 16  # On object stores, reading a footer is mostly waiting.
 
 
@@ -42,11 +43,17 @@ class InputPlan:
         return sum(file.bytes for file in self.files)
 
     def describe(self) -> tuple[dict[str, Any], ...]:
-        """The input files, as a manifest lists them."""
+        """The input files, as a manifest lists them; of very many, how many there are in each directory."""
+        if len(self.files) <= _MOST_LISTED:
+            return tuple({"path": file.path, "bytes": file.bytes} | _kind(file) for file in self.files)
+        groups: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for file in self.files:
+            group = groups[file.path.rpartition("/")[0] + "/", file.format, file.compression]
+            group[0] += 1
+            group[1] += file.bytes
         return tuple(
-            {"path": file.path, "bytes": file.bytes, "format": file.format}
-            | ({"compression": file.compression} if file.compression else {})
-            for file in self.files
+            {"path": path, "files": number, "bytes": size} | _kind(InputFile(path, size, text_format, compression))
+            for (path, text_format, compression), (number, size) in groups.items()
         )
 
     def __str__(self) -> str:
@@ -55,6 +62,10 @@ class InputPlan:
             f"{_count(len(self.files), 'file')}, {self.bytes / 1e6:,.1f} MB, format {', '.join(sorted(formats))}"
             f"{' (detected; --format says otherwise)' * self.detected}, {_count(len(self.blocks), 'block')}"
         )
+
+
+def _kind(file: InputFile) -> dict[str, str]:
+    return {"format": file.format} | ({"compression": file.compression} if file.compression else {})
 
 
 def plan_inputs(config: TextConfig) -> InputPlan:
@@ -73,8 +84,7 @@ def plan_inputs(config: TextConfig) -> InputPlan:
         raise InputError("The input must hold text", received=f"{_count(len(found), 'empty file')} ({found[0].path})")
     detected = config.format == "auto"
     formats = sniff_formats([info.path for info in inputs]) if detected else [config.format] * len(inputs)
-    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
-        described = tuple(pool.map(_describe, inputs, formats, itertools.repeat(config.text_field)))
+    described = _describe_all(inputs, formats, config.text_field)
     total = sum(file.text_bytes for file in described)
     if not total:
         raise InputError("The input must hold text", received="Parquet files without rows")
@@ -82,7 +92,18 @@ def plan_inputs(config: TextConfig) -> InputPlan:
     return InputPlan(described, detected, block_bytes, tuple(plan_blocks(described, block_bytes)))
 
 
-def _describe(info: FileInfo, text_format: str, text_field: str) -> InputFile:
+def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], text_field: str) -> tuple[InputFile, ...]:
+    """What the plan is to know of each file; of Parquet, its footer tells."""
+    described = [_describe(info, text_format) for info, text_format in zip(inputs, formats, strict=True)]
+    parquet = [place for place, file in enumerate(described) if file.format == "parquet"]
+    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+        footers = pool.map(lambda place: text_bytes_of_row_groups(described[place].path, text_field), parquet)
+        for place, row_groups in zip(parquet, footers, strict=True):
+            described[place] = described[place]._replace(row_groups=row_groups)
+    return tuple(described)
+
+
+def _describe(info: FileInfo, text_format: str) -> InputFile:
     named, compression = format_and_compression(info.path)
     if text_format == "parquet" and compression:
         raise ConfigError(f"{info.path}: Parquet compresses within, and cannot be read compressed as a whole")
@@ -92,8 +113,7 @@ def _describe(info: FileInfo, text_format: str, text_field: str) -> InputFile:
             received=f"--format {text_format}",
             do="Leave --format out: each file then has its own format, by its name",
         )
-    row_groups = text_bytes_of_row_groups(info.path, text_field) if text_format == "parquet" else ()
-    return InputFile(info.path, info.bytes, text_format, compression, row_groups)
+    return InputFile(info.path, info.bytes, text_format, compression)
 
 
 def _count(number: int, what: str) -> str:

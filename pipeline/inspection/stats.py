@@ -64,7 +64,10 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
             "lower_case": manifest.tokenizer.lower_case,
             "sha256": manifest.tokenizer.sha256,
         },
-        "inputs": {"files": len(manifest.inputs), "bytes": sum(info["bytes"] for info in manifest.inputs)},
+        "inputs": {
+            "files": sum(info.get("files", 1) for info in manifest.inputs),
+            "bytes": sum(info["bytes"] for info in manifest.inputs),
+        },
         "versions": dict(manifest.versions),
         "key": manifest.key,
     }

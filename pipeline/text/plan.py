@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_LEAST_BLOCK, _LARGEST_BLOCK = 4 << 20, 32 << 20
+_LEAST_BLOCK, _USUAL_BLOCK = 4 << 20, 32 << 20
+# So many files, a few for each block, an object store still lists in a minute; a manifest still is a few tens of MB.
+_MOST_BLOCKS = 50_000
 # What compressed text grows to, about. It decides which compressed files share a block, no more.
 _EXPANSION = 4
 
@@ -78,8 +80,11 @@ class Block:
 
 
 def default_block_bytes(total_bytes: int) -> int:
-    """Block size for an input of `total_bytes`: 4 to 32 MiB, small enough for work on all cores of a machine."""
-    return min(max(total_bytes // 64, _LEAST_BLOCK), _LARGEST_BLOCK)
+    """Block size for an input of `total_bytes`: 4 to 32 MiB, small enough for work on all cores of a machine.
+
+    From 1.7 TB on it is larger, so that there are no more than 50,000 blocks.
+    """
+    return max(min(max(total_bytes // 64, _LEAST_BLOCK), _USUAL_BLOCK), -(-total_bytes // _MOST_BLOCKS))
 
 
 def plan_blocks(inputs: Iterable[InputFile], block_bytes: int) -> list[Block]:

@@ -107,8 +107,17 @@ def test_batches_bound_memory_and_lose_nothing(
     assert totals(build()) == totals(whole)
 
 
-def test_what_no_plan_can_cut_is_made_in_parts(
-    build: Callable[..., list[BlockResult]], tmp_path: Path, bert_text: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "chars", "values_then"), [("_LEAST_PART", 1, {"block_bytes": 1024}), ("LARGEST_PART", 2048, {})]
+)
+def test_what_no_plan_can_cut_is_made_in_parts_and_so_are_large_blocks(
+    build: Callable[..., list[BlockResult]],
+    tmp_path: Path,
+    bert_text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    chars: int,
+    values_then: dict[str, Any],
 ) -> None:
     packed = tmp_path / "packed"
     packed.mkdir()
@@ -124,8 +133,8 @@ def test_what_no_plan_can_cut_is_made_in_parts(
         return drop_empty(ids, row_splits, document_splits)
 
     monkeypatch.setattr(block_module, "drop_empty", counted)
-    monkeypatch.setattr(block_module, "_LEAST_PART", 1)
-    (parts,) = build(**values | {"block_bytes": 1024})
+    monkeypatch.setattr(block_module, limit, chars)
+    (parts,) = build(**values | values_then)
     assert len(tokenized) > 10  # Two splits a part.
     assert max(tokenized) < sum(tokenized) / 3
     assert parts.counts["text"] == whole.counts["text"]
@@ -159,6 +168,7 @@ def test_a_missing_input_is_an_error_and_leaves_nothing(options: Options, text_f
 
 def test_names_of_shards(options: Options) -> None:
     assert shard_name("train", 3, 42, options(), 0) == "train-00003-of-00042.tfrecord"
+    assert shard_name("train", 3, 123456, options(), 0) == "train-000003-of-123456.tfrecord"
     packed = options(compression="gzip", bins=(24, 48))
     assert shard_name("validation", 0, 1, packed, 0) == "validation-len24-00000-of-00001.tfrecord.gz"
     assert shard_name("validation", 0, 1, packed, 1) == "validation-len48-00000-of-00001.tfrecord.gz"

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.beam import inputs
 from pipeline.beam.inputs import plan_inputs
 from pipeline.errors import ConfigError, InputError
 from pipeline.text.config import TextConfig
@@ -46,6 +47,17 @@ def test_each_file_has_its_own_format(folder: Path) -> None:
         r"4 files, 0\.0 MB, format bert, bert gzip, jsonl, parquet \(detected; --format says otherwise\), 1 block",
         str(plan),
     )
+
+
+def test_of_very_many_files_a_manifest_lists_the_directories(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "more").mkdir()
+    for i in range(3):
+        (folder / "more" / f"{i}.txt").write_text(SENTENCES)
+    monkeypatch.setattr(inputs, "_MOST_LISTED", 6)
+    described = plan_inputs(TextConfig(input=(str(folder),))).describe()
+    assert [entry["files"] for entry in described] == [1, 1, 1, 1, 3]
+    assert described[4] == {"path": f"{folder}/more/", "files": 3, "bytes": 3 * len(SENTENCES), "format": "bert"}
+    assert described[1]["compression"] == "gzip"
 
 
 def test_several_globs_and_a_format_of_ones_own(folder: Path) -> None:

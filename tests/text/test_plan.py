@@ -46,7 +46,8 @@ def test_no_input_is_no_block() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "block"), [(0, 4 << 20), (1 << 28, 4 << 20), (1 << 30, 16 << 20), (1 << 40, 32 << 20)]
+    ("total", "block"),
+    [(0, 4 << 20), (1 << 28, 4 << 20), (1 << 30, 16 << 20), (1 << 40, 32 << 20), (10**13, 2 * 10**8)],
 )
 def test_default_block_size(total: int, block: int) -> None:
     assert default_block_bytes(total) == block

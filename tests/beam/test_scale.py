@@ -1,0 +1,94 @@
+"""A million files of ten terabytes, planned without the data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# In a process of its own, whose memory is that of the launcher of such a job.
+_SCRIPT = '''
+import io, json, resource, sys, time
+import apache_beam as beam
+from apache_beam.io.filesystem import FileMetadata, FileSystem
+
+FILES, TOTAL = 1_000_000, 10 * 10**12
+
+class Archive(FileSystem):
+    """A listing of files whose sizes vary; every file holds the same prose, for as long as anyone reads."""
+    @classmethod
+    def scheme(cls): return "archive"
+    def join(self, *paths): return "/".join(paths)
+    def split(self, path): return path.rpartition("/")[::2]
+    def mkdirs(self, path): raise NotImplementedError
+    def has_dirs(self): return False
+    def _list(self, prefix):
+        for i in range(FILES):
+            size = TOTAL // FILES // 2 + (i * 7919 % FILES) * TOTAL // FILES // FILES
+            path = f"archive://crawl/part-{i // 10_000:03d}/document-{i:07d}.txt"
+            if path.startswith(prefix):
+                yield FileMetadata(path, size)
+    def open(self, path, mime_type="", compression_type=""):
+        return io.BytesIO(b"It rained. Nobody came, and the river rose. It was over.\\n\\n" * 2000)
+    def create(self, *a): raise NotImplementedError
+    def copy(self, *a): raise NotImplementedError
+    def rename(self, *a): raise NotImplementedError
+    def exists(self, path): raise NotImplementedError
+    def size(self, path): raise NotImplementedError
+    def checksum(self, path): raise NotImplementedError
+    def metadata(self, path): raise NotImplementedError
+    def last_updated(self, path): raise NotImplementedError
+    def delete(self, paths): raise NotImplementedError
+
+from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus import plan_corpus
+from pipeline.beam.transforms import ForEach
+
+began = time.process_time()
+job, plan, key = plan_corpus(CorpusConfig(input=("archive://crawl/*/*.txt",), output=sys.argv[2], vocab=sys.argv[1]))
+job.work.make()
+job.plan.write(plan.blocks)
+pipeline = beam.Pipeline(runner="FnApiRunner")
+pipeline | ForEach(job.work, range(len(plan.blocks)), job.build_shards)
+seconds = time.process_time() - began
+middle = len(plan.blocks) // 2
+print(json.dumps({
+    "seconds": seconds,
+    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "blocks": len(plan.blocks),
+    "largest": max(block.bytes for block in plan.blocks),
+    "bytes": sum(segment.end - segment.start for block in plan.blocks for segment in block.segments),
+    "files": len({segment.path for block in plan.blocks for segment in block.segments}),
+    "pipeline": pipeline.to_runner_api().ByteSize(),
+    "inputs": len(json.dumps(plan.describe())),
+    "read back": job.plan.block(middle) == plan.blocks[middle],
+}))
+'''
+
+
+@pytest.fixture(scope="module")
+def planned(vocabulary_path: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    command = [sys.executable, "-c", _SCRIPT, vocabulary_path, str(tmp_path_factory.mktemp("scale") / "corpus")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.slow
+def test_a_million_files_are_planned(planned: dict[str, float]) -> None:
+    print(planned)
+    assert planned["seconds"] < 60  # Of processor time.
+    assert planned["peak"] < 1 << 30
+    assert planned["files"] == 1_000_000
+    assert 9.9e12 < planned["bytes"] < 10.1e12
+    assert 40_000 < planned["blocks"] < 100_000  # Numbers of five digits.
+    assert planned["largest"] < 220e6
+    assert planned["read back"]
+    assert planned["pipeline"] < 10 * 10**6  # What Dataflow takes.
+    assert planned["inputs"] < 100_000
