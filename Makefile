@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers huggingface interoperability parity parity-fixture
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers huggingface bench interoperability parity parity-fixture
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -93,6 +93,14 @@ out/%/.installed: bench/%.txt
 	test -x out/$*/bin/python || $(PYTHON) -m venv out/$*
 	out/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/$*.txt
 	touch $@
+
+# Text for the benchmarks, and a vocabulary: by default, one of 30,522 entries is learned from the text.
+BENCH_TEXT ?= $(SAMPLE)
+BENCH_ARGS ?=
+
+bench: $(STAMP) peers sample-corpus ## measure the corpus job and its peers by turns; a table and a picture (20 minutes)
+	$(BIN)/python -m bench.corpus_jobs $(BENCH_TEXT) $(BENCH_ARGS)
+	$(BIN)/python -m bench.corpus_report out/bench/results.jsonl --picture out/bench/performance.svg
 
 interoperability: $(STAMP) peers sample-corpus ## read our shards with tensorflow/models, and its with our loader
 	$(BIN)/python bench/interoperability.py $(SAMPLE)

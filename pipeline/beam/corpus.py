@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.beam.block import SPLITS, BlockResult, build_block, shard_name
+from pipeline.beam.compiled_loops import compile_loops
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.plan_file import PlanFile
@@ -151,6 +152,7 @@ def make_corpus(
             Deduplication(job.config, job.plan).run(
                 plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress
             )
+        compile_loops()
         job.work.run(
             pending,
             job.build_shards,

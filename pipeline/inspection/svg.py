@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 _WIDTH, _HEIGHT = 640, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 12, 12, 44
+_COLOURS = ("#1b6ac9", "#c2410c", "#15803d", "#a21caf", "#0e7490", "#854d0e")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,20 @@ def series(points: Sequence[tuple[float, float]], line: Sequence[tuple[float, fl
     shapes = [f'<circle class="mark" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="2.2"/>' for a, b in points]
     path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in line)
     return _chart([*shapes, f'<polyline class="expected" points="{path}"/>'], x, y)
+
+
+def named_lines(named: Mapping[str, Sequence[tuple[float, float]]], x: Axis, y: Axis) -> str:
+    """A line through the points of each name, in a colour of its own, with the names from top to bottom on the left."""
+    shapes = []
+    for index, (name, points) in enumerate(named.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        places = [(_x(x, a), _y(y, b)) for a, b in points]
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+        shapes.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        shapes += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in places]
+        at = f'x="{_LEFT + 10}" y="{_TOP + 12 + 15 * index}"'
+        shapes.append(f'<text {at} style="fill: {colour}">{html.escape(name)}</text>')
+    return _chart(shapes, x, y)
 
 
 def named_bars(values: Sequence[tuple[str, float, float | None]], text: Callable[[float], str]) -> str:

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pipeline.inspection.svg import Axis, bars, named_bars, series
+from pipeline.inspection.svg import Axis, bars, named_bars, named_lines, series
 
 
 def test_places_and_ticks() -> None:
@@ -34,3 +34,14 @@ def test_points_and_names_are_all_there() -> None:
     assert "0.80 (expected 0.79)" in svg
     assert svg.count('class="expected"') == 1
     ElementTree.fromstring(svg)
+
+
+def test_every_name_has_its_line() -> None:
+    x, y = Axis("MB", 1, 100, logarithmic=True), Axis("s", 1, 100, logarithmic=True)
+    root = ElementTree.fromstring(named_lines({"a & b": [(1, 1), (100, 10)], "c": [(1, 100), (100, 100)]}, x, y))
+    texts = [text.text for text in root.iter("text")]
+    assert {"a & b", "c", "MB", "s"} <= set(texts)
+    first, second = ([float(p.split(",")[1]) for p in line.get("points", "").split()] for line in root.iter("polyline"))
+    bottom, top = first[0], second[0]
+    assert first[1] == pytest.approx((bottom + top) / 2, abs=0.1)
+    assert second[1] == top < bottom
