@@ -6,6 +6,7 @@ import argparse
 
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag
 from pipeline.quiet import start_tensorflow
+from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options
 
 
 def add(commands: Commands) -> None:
@@ -14,7 +15,13 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "pretrain", _run, summary)
     parser.add_argument("--corpus", required=True, metavar="DIR", help="directory of a finished corpus")
     parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of the run")
-    parser.add_argument("--config", metavar="YAML", help="file of options for model, data and training")
+    known = "; ".join(f"{name}: {experiment.description}" for name, experiment in EXPERIMENTS.items())
+    parser.add_argument(
+        "--experiment", choices=tuple(EXPERIMENTS), help=f"published configuration to start from, fitted to the corpus. {known}"
+    )
+    parser.add_argument(
+        "--config", metavar="YAML", help="file of options for model, data and training; they stand before the experiment's"
+    )
     parser.add_argument(
         "--params-override",
         nargs="+",
@@ -32,7 +39,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pipeline.config import apply_overrides, from_dict, read_yaml
+    from pipeline.config import apply_overrides, from_dict, read_yaml, replace_values
+    from pipeline.manifest import read_manifest
     from pipeline.training.configs import ExperimentConfig
     from pipeline.training.run import pretrain
 
@@ -42,6 +50,13 @@ def _run(arguments: argparse.Namespace) -> int:
         from pipeline.training.exchange.start import fill_in_model
 
         values = fill_in_model(values, arguments.init_from)
-    config = apply_overrides(from_dict(ExperimentConfig, values), arguments.params_override)
+    if arguments.experiment:
+        manifest = read_manifest(arguments.corpus)
+        for difference in differing_corpus_options(arguments.experiment, manifest):
+            print(f"note: {difference}")
+        config = replace_values(build_experiment(arguments.experiment, manifest), values)
+    else:
+        config = from_dict(ExperimentConfig, values)
+    config = apply_overrides(config, arguments.params_override)
     pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
     return EXIT_OK

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.cli import main
+from pipeline.config import load_yaml
+from pipeline.errors import ConfigError
+from pipeline.manifest import Manifest, read_manifest
+from pipeline.records import RecordSpec
+from pipeline.training.configs import ExperimentConfig
+from pipeline.training.encoders import build_encoder
+from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options
+from pipeline.training.modeling.masked_lm import MaskedLM
+
+SMALL = [
+    "task.model.encoder.hidden_size=16",
+    "task.model.encoder.num_layers=2",
+    "task.model.encoder.num_attention_heads=2",
+    "task.model.encoder.intermediate_size=24",
+    "task.train_data.global_batch_size=8",
+    "task.validation_data.global_batch_size=16",
+    "trainer.train_steps=2",
+    "trainer.optimizer.warmup_steps=1",
+    "trainer.example=w00 [MASK]",
+]
+
+
+@pytest.fixture
+def manifest(tiny_corpus: Any) -> Manifest:
+    return read_manifest(str(tiny_corpus.directory))
+
+
+# Encoders with pooler as counted in Hugging Face's models, and with masked-LM head in millions as published:
+# Turc et al., 2019, table 1; Devlin et al., 2019, give BERT-Large as 340M; Lan et al., 2020, ALBERT-Base as 12M.
+@pytest.mark.parametrize(
+    ("name", "vocab_size", "encoder_parameters", "published_millions"),
+    [
+        ("bert-tiny", 30522, 4_385_920, 4.4),
+        ("bert-mini", 30522, 11_170_560, 11.3),
+        ("bert-small", 30522, 28_763_648, 29.1),
+        ("albert-like", 30000, 11_683_584, None),
+        pytest.param("bert-base", 30522, 109_482_240, 110.1, marks=pytest.mark.slow),
+        pytest.param("bert-large", 30522, 335_141_888, None, marks=pytest.mark.slow),
+    ],
+)
+def test_parameter_counts(
+    name: str, vocab_size: int, encoder_parameters: int, published_millions: float | None, manifest: Manifest
+) -> None:
+    config = build_experiment(name, manifest).task.model.encoder
+    encoder = build_encoder(dataclasses.replace(config, vocab_size=vocab_size))
+    assert encoder.count_params() == encoder_parameters
+    if published_millions:
+        head = MaskedLM(encoder.get_embedding_table())
+        head.build((None, None, config.hidden_size))
+        assert round((encoder_parameters + head.count_params()) / 1e6, 1) == published_millions
+
+
+def test_roberta_is_bert_base_without_head(manifest: Manifest) -> None:
+    base, roberta = (build_experiment(name, manifest).task.model for name in ("bert-base", "roberta-like"))
+    assert roberta.encoder == base.encoder
+    assert base.has_head("next_sentence")
+    assert not roberta.cls_heads
+
+
+@pytest.mark.parametrize("name", ["bert-mini", "roberta-like", "albert-like"])
+@pytest.mark.parametrize("next_sentence", [True, False])
+def test_trains_on_any_corpus(name: str, next_sentence: bool, tmp_path: Path, write_corpus: Any) -> None:
+    corpus = write_corpus(tmp_path / "corpus", spec=RecordSpec(24, 4, next_sentence=next_sentence)).directory
+    run = tmp_path / "run"
+    arguments = ["pretrain", "--corpus", str(corpus), "--run", str(run), "--experiment", name, "--no-progress"]
+    assert main([*arguments, "--params-override", *SMALL]) == 0
+    results = json.loads((run / "results.json").read_text())
+    assert results["steps"] == 2
+    assert ("next_sentence_loss" in results["validation"]) == (next_sentence and name != "roberta-like")
+    config = load_yaml(ExperimentConfig, str(run / "config.yaml"))
+    assert config.task.model.encoder.type == ("albert" if name == "albert-like" else "bert")
+    assert config.task.model.encoder.vocab_size == 50
+    assert config.trainer.optimizer.type == ("lamb" if name == "albert-like" else "adamw")
+
+
+def test_a_file_stands_before_the_experiment(tmp_path: Path, tiny_corpus: Any) -> None:
+    """What it leaves out stays the experiment's; its classification heads are all that there are."""
+    path, run = tmp_path / "config.yaml", tmp_path / "run"
+    encoder = {"hidden_size": 16, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    path.write_text(yaml.safe_dump({"task": {"model": {"encoder": encoder, "cls_heads": []}}}))
+    arguments = ["pretrain", "--corpus", str(tiny_corpus.directory), "--run", str(run), "--experiment", "bert-base"]
+    assert main([*arguments, "--config", str(path), "--no-progress", "--params-override", *SMALL[4:]]) == 0
+    config = load_yaml(ExperimentConfig, str(run / "config.yaml"))
+    assert config.task.model.encoder.num_layers == 1
+    assert config.task.model.cls_heads == ()
+    assert config.trainer.optimizer.learning_rate == 1e-4
+
+
+def test_is_fitted_to_the_corpus(manifest: Manifest) -> None:
+    long = dataclasses.replace(manifest, spec=RecordSpec(1024, 100))
+    assert build_experiment("bert-tiny", long).task.model.encoder.max_position_embeddings == 1024
+    assert build_experiment("bert-tiny", manifest).task.model.encoder.max_position_embeddings == 512
+    with pytest.raises(ConfigError, match=r"no experiment bert\. Known are: bert-tiny, "):
+        build_experiment("bert", manifest)
+
+
+def test_differing_corpora_are_told(manifest: Manifest) -> None:
+    options = {"pairing": "sentence-order", "masking_unit": "token", "masking": "static"}
+    made = dataclasses.replace(manifest, options=options)
+    assert differing_corpus_options("albert-like", made) == [
+        "albert-like was published with a corpus of --masking-unit ngram; this one has token"
+    ]
+    assert len(differing_corpus_options("roberta-like", made)) == 2
+    assert differing_corpus_options("albert-like", manifest) == []  # Nothing is known of it.
+
+
+def test_help_and_docs_tell_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--help"])
+    shown = capsys.readouterr().out
+    page = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    for name in EXPERIMENTS:
+        assert name in shown
+        assert f"`{name}`" in page
