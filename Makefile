@@ -111,6 +111,10 @@ parity: $(STAMP) peers ## compare logits, loss, gradients and steps with tensorf
 parity-fixture: $(STAMP) peers ## record tensorflow/models' numbers for the tests
 	$(BIN)/python bench/parity.py --write
 
+.PHONY: loss-curves
+loss-curves: $(STAMP) peers sample-corpus ## train on the same records as tensorflow/models, and draw both losses
+	$(BIN)/python bench/loss_curves.py $(SAMPLE) docs/loss-curves.svg
+
 docs: $(STAMP) ## write docs/options.md
 	$(BIN)/python docs/make_options.py
 

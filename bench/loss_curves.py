@@ -1,8 +1,8 @@
 """Trains ours and tensorflow/models' on the same records, and draws both losses into one picture: `make loss-curves`.
 
-For each seed the same batches in the same order, initial weights and dropout drawn by each in its own way, 300 steps of
-AdamW with warm-up and decay. The curves are averaged over the seeds; they differ by chance alone if every step and every
-initialiser does the same, and the script fails if they differ by more.
+For each seed the same batches in the same order, initial weights and dropout drawn by each in its own way, 300 steps
+of AdamW with warm-up and decay. The curves are averaged over the seeds; they differ by chance alone if every step and
+every initialiser does the same, and the script fails if they differ by more.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def main(text: str, picture: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         _write_batches(_make_corpus(text, f"{folder}/corpus"), folder)
         ours = np.stack([_train_ours(config, folder, seed) for seed in range(SEEDS)])
-        done = subprocess.run([str(PEERS), __file__, "train", json.dumps(config), folder], capture_output=True, text=True)
+        done = subprocess.run(
+            [str(PEERS), __file__, "train", json.dumps(config), folder], capture_output=True, text=True
+        )
         if done.returncode:
             raise SystemExit(done.stderr[-3000:])
         theirs = np.load(f"{folder}/losses.npy")
@@ -75,7 +77,9 @@ def _write_batches(corpus: str, folder: str) -> None:
     for seed in range(SEEDS):
         data = DataConfig(input_path=corpus, is_training=True, global_batch_size=BATCH, seed=seed, trim=False)
         batches = list(build_dataset(data).take(STEPS).as_numpy_iterator())
-        np.savez(_batches_path(folder, seed), **{name: np.stack([batch[name] for batch in batches]) for name in batches[0]})
+        np.savez(
+            _batches_path(folder, seed), **{name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+        )
 
 
 def _batches_path(folder: str, seed: int) -> str:
@@ -132,7 +136,9 @@ def _draw(curves: Mapping[str, np.ndarray], path: Path) -> None:
         ".expected{fill:none;stroke:#d1495b;stroke-width:1.5}.name{text-anchor:end}.tick{text-anchor:middle}</style>"
     )
     chart = series(means["ours"], means["theirs"], x, y)
-    path.write_text(chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ').replace(">", f">{style}", 1) + "\n")
+    path.write_text(
+        chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ').replace(">", f">{style}", 1) + "\n"
+    )
 
 
 def _judge(curves: Mapping[str, np.ndarray]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag
 from pipeline.quiet import start_tensorflow
 from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options
+
+if TYPE_CHECKING:
+    from pipeline.training.configs import ExperimentConfig
 
 
 def add(commands: Commands) -> None:
@@ -17,10 +21,14 @@ def add(commands: Commands) -> None:
     parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of the run")
     known = "; ".join(f"{name}: {experiment.description}" for name, experiment in EXPERIMENTS.items())
     parser.add_argument(
-        "--experiment", choices=tuple(EXPERIMENTS), help=f"published configuration to start from, fitted to the corpus. {known}"
+        "--experiment",
+        choices=tuple(EXPERIMENTS),
+        help=f"published configuration to start from, fitted to the corpus. {known}",
     )
     parser.add_argument(
-        "--config", metavar="YAML", help="file of options for model, data and training; they stand before the experiment's"
+        "--config",
+        metavar="YAML",
+        help="file of options for model, data and training; they stand before the experiment's",
     )
     parser.add_argument(
         "--params-override",
@@ -39,12 +47,25 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pipeline.config import apply_overrides, from_dict, read_yaml, replace_values
-    from pipeline.manifest import read_manifest
-    from pipeline.training.configs import ExperimentConfig
     from pipeline.training.run import pretrain
 
     start_tensorflow()
+    config = read_config(arguments)
+    pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
+    return EXIT_OK
+
+
+def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
+    """The configuration that the arguments ask for: the experiment's, then the model's that is started from, then the
+    file's, then single options, the later before the earlier.
+
+    Raises:
+        ConfigError: for a value that an option cannot have.
+    """
+    from pipeline.config import apply_overrides, from_dict, read_yaml, replace_values
+    from pipeline.manifest import read_manifest
+    from pipeline.training.configs import ExperimentConfig
+
     values = read_yaml(arguments.config) if arguments.config else {}
     if arguments.init_from:
         from pipeline.training.exchange.start import fill_in_model
@@ -57,6 +78,4 @@ def _run(arguments: argparse.Namespace) -> int:
         config = replace_values(build_experiment(arguments.experiment, manifest), values)
     else:
         config = from_dict(ExperimentConfig, values)
-    config = apply_overrides(config, arguments.params_override)
-    pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
-    return EXIT_OK
+    return apply_overrides(config, arguments.params_override)

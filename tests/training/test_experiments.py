@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.cli import main
+from pipeline.commands.pretrain import read_config
 from pipeline.config import load_yaml
 from pipeline.errors import ConfigError
 from pipeline.manifest import Manifest, read_manifest
@@ -69,15 +71,13 @@ def test_roberta_is_bert_base_without_head(manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize("name", ["bert-mini", "roberta-like", "albert-like"])
-@pytest.mark.parametrize("next_sentence", [True, False])
-def test_trains_on_any_corpus(name: str, next_sentence: bool, tmp_path: Path, write_corpus: Any) -> None:
-    corpus = write_corpus(tmp_path / "corpus", spec=RecordSpec(24, 4, next_sentence=next_sentence)).directory
+def test_trains(name: str, tmp_path: Path, tiny_corpus: Any) -> None:
     run = tmp_path / "run"
-    arguments = ["pretrain", "--corpus", str(corpus), "--run", str(run), "--experiment", name, "--no-progress"]
-    assert main([*arguments, "--params-override", *SMALL]) == 0
+    arguments = ["pretrain", "--corpus", str(tiny_corpus.directory), "--run", str(run), "--experiment", name]
+    assert main([*arguments, "--no-progress", "--params-override", *SMALL]) == 0
     results = json.loads((run / "results.json").read_text())
     assert results["steps"] == 2
-    assert ("next_sentence_loss" in results["validation"]) == (next_sentence and name != "roberta-like")
+    assert ("next_sentence_loss" in results["validation"]) == (name != "roberta-like")
     config = load_yaml(ExperimentConfig, str(run / "config.yaml"))
     assert config.task.model.encoder.type == ("albert" if name == "albert-like" else "bert")
     assert config.task.model.encoder.vocab_size == 50
@@ -86,12 +86,18 @@ def test_trains_on_any_corpus(name: str, next_sentence: bool, tmp_path: Path, wr
 
 def test_a_file_stands_before_the_experiment(tmp_path: Path, tiny_corpus: Any) -> None:
     """What it leaves out stays the experiment's; its classification heads are all that there are."""
-    path, run = tmp_path / "config.yaml", tmp_path / "run"
+    path = tmp_path / "config.yaml"
     encoder = {"hidden_size": 16, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
     path.write_text(yaml.safe_dump({"task": {"model": {"encoder": encoder, "cls_heads": []}}}))
-    arguments = ["pretrain", "--corpus", str(tiny_corpus.directory), "--run", str(run), "--experiment", "bert-base"]
-    assert main([*arguments, "--config", str(path), "--no-progress", "--params-override", *SMALL[4:]]) == 0
-    config = load_yaml(ExperimentConfig, str(run / "config.yaml"))
+    arguments = Namespace(
+        corpus=str(tiny_corpus.directory),
+        experiment="bert-base",
+        config=str(path),
+        init_from=None,
+        params_override=["trainer.train_steps=20000"],
+    )
+    config = read_config(arguments)
+    assert config.trainer.train_steps == 20000
     assert config.task.model.encoder.num_layers == 1
     assert config.task.model.cls_heads == ()
     assert config.trainer.optimizer.learning_rate == 1e-4
@@ -101,6 +107,10 @@ def test_is_fitted_to_the_corpus(manifest: Manifest) -> None:
     long = dataclasses.replace(manifest, spec=RecordSpec(1024, 100))
     assert build_experiment("bert-tiny", long).task.model.encoder.max_position_embeddings == 1024
     assert build_experiment("bert-tiny", manifest).task.model.encoder.max_position_embeddings == 512
+    without_labels = dataclasses.replace(manifest, spec=RecordSpec(24, 4, next_sentence=False))
+    for name in EXPERIMENTS:
+        assert build_experiment(name, manifest).task.model.has_head("next_sentence") == (name != "roberta-like")
+        assert not build_experiment(name, without_labels).task.model.cls_heads
     with pytest.raises(ConfigError, match=r"no experiment bert\. Known are: bert-tiny, "):
         build_experiment("bert", manifest)
 
@@ -112,7 +122,7 @@ def test_differing_corpora_are_told(manifest: Manifest) -> None:
         "albert-like was published with a corpus of --masking-unit ngram; this one has token"
     ]
     assert len(differing_corpus_options("roberta-like", made)) == 2
-    assert differing_corpus_options("albert-like", manifest) == []  # Nothing is known of it.
+    assert differing_corpus_options("albert-like", dataclasses.replace(manifest, options={})) == []  # Nothing is known.
 
 
 def test_help_and_docs_tell_them_all(capsys: pytest.CaptureFixture[str]) -> None:
