@@ -33,7 +33,15 @@ def is_remote(path: str) -> bool:
 
 def _beam_file_systems(path: str) -> Any:
     from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
 
+    if FileSystems._pipeline_options is None:
+        # Beam sets them where a pipeline is made, and in the workers of most runners; without any, S3 refuses to work.
+        FileSystems.set_options(PipelineOptions([]))
+    if path.startswith("s3://"):
+        from pipeline.s3 import keep_clients
+
+        keep_clients()
     try:
         FileSystems.get_filesystem(path)
     except ValueError as error:

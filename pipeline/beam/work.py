@@ -81,8 +81,10 @@ class WorkFolder:
 
     def result(self, index: int) -> Any:
         """What a finished block left; None if it is not finished."""
-        path = files.join(self.path, self.done_name(index))
-        return json.loads(files.read(path)) if files.exists(path) else None
+        return self._read_result(index) if self.is_done(index) else None
+
+    def _read_result(self, index: int) -> Any:
+        return json.loads(files.read(files.join(self.path, self.done_name(index))))
 
     def results(self, indices: Sequence[int]) -> dict[int, Any]:
         """What the blocks of `indices` left, as far as they are finished, by index."""
@@ -90,7 +92,7 @@ class WorkFolder:
         finished = [index for index in indices if self.done_name(index) in there]
         # On an object store, reading a small file is mostly waiting.
         with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-            return dict(zip(finished, pool.map(self.result, finished), strict=True))
+            return dict(zip(finished, pool.map(self._read_result, finished), strict=True))
 
     def mark_failed(self, index: int, error: Exception) -> None:
         """Leaves the reason for which a block failed; to be called where the error is handled."""

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.training.configs import DataConfig
+from pipeline.training.record_files import serialized_records
 from pipeline.training.record_source import Bin, RecordSource
 
 _NEVER = 2**40  # Epochs: more than will ever be trained.
@@ -82,7 +83,7 @@ def read_once(
     """
     batches = None
     for number, group in enumerate(source.bins):
-        records = tf.data.TFRecordDataset(list(group.paths), source.compression)
+        records = serialized_records(list(group.paths), source.compression, like=group.paths)
         if pipelines > 1:
             records = records.shard(pipelines, index)
         of_bin = records.batch(batch_size, drop_remainder=drop_remainder).map(
@@ -163,7 +164,7 @@ def _stream(
     def one_epoch(epoch: Any) -> tf.data.Dataset:
         files = tf.data.Dataset.from_tensor_slices(_shuffle(share.paths, seed, epoch, _FILES))
         records = files.interleave(
-            lambda path: _records(path, compression, with_origin),
+            lambda path: _records(path, compression, share.paths, with_origin),
             cycle_length=min(config.cycle_length, len(share.paths)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
@@ -190,8 +191,8 @@ def _stream(
     return blocks.map(shuffled, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _records(path: Any, compression: str, with_origin: bool) -> tf.data.Dataset:
-    records = tf.data.TFRecordDataset(path, compression)
+def _records(path: Any, compression: str, like: Sequence[str], with_origin: bool) -> tf.data.Dataset:
+    records = serialized_records(path, compression, like=like)
     if not with_origin:
         return records
     return records.enumerate().map(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline import files
@@ -12,6 +13,8 @@ from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
 from pipeline.record_columns import infer_spec, read_serialized
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
+
+_SIZES_LOOKED_AT = 100  # On a network's file system, thousands take a while.
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,10 @@ class Bin:
             return self.file_examples
         import tensorflow as tf
 
-        return tuple(
-            int(
-                tf.data.TFRecordDataset(path, compression((path,))).reduce(tf.constant(0, tf.int64), lambda n, _: n + 1)
-            )
-            for path in self.paths
-        )
+        from pipeline.training.record_files import serialized_records
+
+        records = (serialized_records(path, compression((path,)), like=(path,)) for path in self.paths)
+        return tuple(int(of_file.reduce(tf.constant(0, tf.int64), lambda n, _: n + 1)) for of_file in records)
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def open_source(config: DataConfig) -> RecordSource:
 def _open_corpus(directory: str, split: str) -> RecordSource:
     manifest = read_manifest(directory)
     by_spec: dict[RecordSpec, list[Shard]] = defaultdict(list)
+    _check_sizes(directory, manifest.split(split))
     for shard in manifest.split(split):
-        _check_size(directory, shard)
         if shard.examples:
             by_spec[manifest.shard_spec(shard)].append(shard)
     if not by_spec:
@@ -123,17 +124,21 @@ def _open_corpus(directory: str, split: str) -> RecordSource:
     return RecordSource(bins, compression(bins[0].paths), directory, manifest)
 
 
-def _check_size(directory: str, shard: Shard) -> None:
-    path = files.join(directory, shard.name)
-    if files.is_remote(path):
+def _check_sizes(directory: str, shards: Sequence[Shard]) -> None:
+    """Looks whether all shards are there, by one listing, and at the sizes of a few: what is read is checked then."""
+    if files.is_remote(directory):
         return  # A listing of thousands of objects would cost more than it tells.
-    size = os.path.getsize(path) if os.path.exists(path) else None
-    if size != shard.bytes:
-        raise CorpusError(
-            f"{path} must hold {shard.bytes:,} bytes, as the manifest says",
-            received="no such file" if size is None else f"{size:,} bytes",
-            do="Copy the shard again, or make the corpus again",
-        )
+    there = set(files.list_names(directory))
+    some = set(shards[:: -(-len(shards) // _SIZES_LOOKED_AT)]) if shards else set()
+    for shard in shards:
+        path = files.join(directory, shard.name)
+        size = None if shard.name not in there else os.path.getsize(path) if shard in some else shard.bytes
+        if size != shard.bytes:
+            raise CorpusError(
+                f"{path} must hold {shard.bytes:,} bytes, as the manifest says",
+                received="no such file" if size is None else f"{size:,} bytes",
+                do="Copy the shard again, or make the corpus again",
+            )
 
 
 def _first_record_spec(path: str) -> RecordSpec:
