@@ -7,6 +7,12 @@ import argparse
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_model_flag
 from pipeline.quiet import start_tensorflow
 
+_FORMATS = {
+    "huggingface": "a folder for BertForPreTraining.from_pretrained and AutoTokenizer.from_pretrained",
+    "saved-model": "a SavedModel to serve, which needs nothing of this project",
+    "encoder": "the encoder alone, to fine-tune, as .keras file and as SavedModel",
+}
+
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
@@ -14,25 +20,30 @@ def add(commands: Commands) -> None:
     add_model_flag(parser)
     parser.add_argument(
         "--format",
-        choices=("huggingface",),
+        choices=tuple(_FORMATS),
         default="huggingface",
-        help="huggingface: a folder for BertForPreTraining.from_pretrained and AutoTokenizer.from_pretrained",
+        help="; ".join(f"{name}: {what}" for name, what in _FORMATS.items()) + " (default: huggingface)",
     )
+    parser.add_argument("--output", required=True, metavar="DIR", help="directory to write, which is not there yet")
     parser.add_argument(
         "--verify-with",
         metavar="PYTHON",
         help="an interpreter that has transformers and torch: its logits too must agree with the model's before a"
         " Hugging Face folder is written (default: this one, if it has them)",
     )
-    parser.add_argument("--output", required=True, metavar="DIR", help="directory to write, which is not there yet")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     start_tensorflow()
-    from pipeline.training.exchange.hf_export import export_huggingface
+    from pipeline.training.exchange import hf_export, tf_export
     from pipeline.training.exchange.load import load_trained
 
-    trained = load_trained(arguments.run_dir)
-    for name, difference in export_huggingface(trained, arguments.output, python=arguments.verify_with).items():
-        print(f"{arguments.output}: logits computed with {name} differ from the model's by {difference:.1e} at most")
+    trained, output = load_trained(arguments.run_dir), arguments.output
+    if arguments.format == "huggingface":
+        for name, difference in hf_export.export_huggingface(trained, output, python=arguments.verify_with).items():
+            print(f"{output}: logits computed with {name} differ from the model's by {difference:.1e} at most")
+        return EXIT_OK
+    export = {"saved-model": tf_export.export_saved_model, "encoder": tf_export.export_encoder}[arguments.format]
+    export(trained, output)
+    print(f"{output}: written, loaded again and compared")
     return EXIT_OK

@@ -14,20 +14,19 @@ import numpy as np
 
 from pipeline import files
 from pipeline.errors import OutputError
-from pipeline.seeding import generator
 from pipeline.training.exchange import transformers_check
 from pipeline.training.exchange.bert_numpy import bert_for_pretraining
 from pipeline.training.exchange.hf_config import to_hf_config
 from pipeline.training.exchange.hf_tokenizer import check_tokenizer, write_tokenizer
 from pipeline.training.exchange.output_folder import new_folder
+from pipeline.training.exchange.random_inputs import random_inputs
 from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.weights import read_weights
 from pipeline.training.trained_model import TrainedModel
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOLERANCE = 1e-4  # Of logits: largest difference between the model and what was exported.
-_ROWS = 3  # Sequences of the check.
-_SCORED = 16  # Positions whose logits are compared, of each.
+_INPUTS = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
 
 
 def export_huggingface(trained: TrainedModel, output: str, *, python: str | None = None) -> dict[str, float]:
@@ -76,16 +75,9 @@ def verify(folder: str, model: Any, *, python: str | None = None) -> dict[str, f
         OutputError: if it is more than `TOLERANCE`.
     """
     config = json.loads(files.read(files.join(folder, CONFIG)))
-    batch, positions = _random_batch(config["vocab_size"], config["max_position_embeddings"], config["type_vocab_size"])
-    ours = model(
-        {
-            "input_word_ids": batch["input_ids"],
-            "input_mask": batch["attention_mask"],
-            "input_type_ids": batch["token_type_ids"],
-            "masked_lm_positions": positions,
-        },
-        training=False,
-    )
+    inputs = random_inputs(model)
+    ours = model(inputs, training=False)
+    batch, positions = {theirs: inputs[name] for theirs, name in _INPUTS.items()}, inputs["masked_lm_positions"]
     expected = {"prediction_logits": np.asarray(ours["mlm_logits"])}
     if "next_sentence" in ours:
         expected["seq_relationship_logits"] = np.asarray(ours["next_sentence"])
@@ -106,17 +98,6 @@ def verify(folder: str, model: Any, *, python: str | None = None) -> dict[str, f
                 do="Nothing was exported. If the model's weights are finite numbers, this is a fault of this program",
             )
     return differences
-
-
-def _random_batch(vocab_size: int, max_length: int, types: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Sequences of several lengths, the longest possible among them, and positions in them to compare."""
-    draw = generator(0, "export-check")
-    ids = draw.integers(vocab_size, size=(_ROWS, max_length), dtype=np.int32)
-    lengths = np.array([max_length, *draw.integers(1, max_length + 1, size=_ROWS - 1)])
-    mask = (np.arange(max_length) < lengths[:, None]).astype(np.int32)
-    segments = draw.integers(types, size=ids.shape, dtype=np.int32)
-    positions = (draw.random((_ROWS, _SCORED)) * lengths[:, None]).astype(np.int32)
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}, positions
 
 
 def _transformers_logits(

@@ -85,6 +85,19 @@ def assign_weights(model: BertPretrainerV2, weights: Mapping[str, np.ndarray], *
     )
 
 
+def use_trained_pooler(model: BertPretrainerV2) -> None:
+    """Gives the encoder the pooler of the next-sentence head, which was trained, for its own, which was not.
+
+    Only where they compute the same: a head may have another width, activation or token.
+    """
+    head, pooler = next_sentence_head(model), model.encoder_network.pooler_layer
+    if head is None or head.dense is None or head.cls_token_idx or head.dense.activation is not pooler.activation:
+        return
+    if head.dense.kernel.shape == pooler.kernel.shape:
+        pooler.kernel.assign(head.dense.kernel)
+        pooler.bias.assign(head.dense.bias)
+
+
 def next_sentence_head(model: BertPretrainerV2) -> Any:
     """The next-sentence head; None if the model has none."""
     return next((head for head in model.classification_heads if head.name == NEXT_SENTENCE), None)

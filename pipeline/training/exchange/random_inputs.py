@@ -1,0 +1,34 @@
+"""Inputs to compare models on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.seeding import generator
+
+_ROWS = 3  # Sequences.
+_SCORED = 16  # Positions of each to predict.
+
+
+def random_inputs(model: Any) -> dict[str, np.ndarray]:
+    """A batch of random tokens in sequences of several lengths, the longest possible among them.
+
+    Args:
+        model: a `BertPretrainerV2`.
+
+    Returns:
+        Its inputs, int32: `input_word_ids`, `input_mask`, `input_type_ids` `[batch, seq_length]`, and
+        `masked_lm_positions` `[batch, num_predictions]`.
+    """
+    encoder = model.encoder_network
+    length, draw = encoder.max_sequence_length, generator(0, "export-check")
+    ids = draw.integers(encoder.vocab_size, size=(_ROWS, length), dtype=np.int32)
+    lengths = np.array([length, *draw.integers(1, length + 1, size=_ROWS - 1)])
+    return {
+        "input_word_ids": ids,
+        "input_mask": (np.arange(length) < lengths[:, None]).astype(np.int32),
+        "input_type_ids": draw.integers(encoder.type_vocab_size, size=ids.shape, dtype=np.int32),
+        "masked_lm_positions": (draw.random((_ROWS, _SCORED)) * lengths[:, None]).astype(np.int32),
+    }

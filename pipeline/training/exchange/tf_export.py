@@ -1,0 +1,129 @@
+"""A trained model in TensorFlow's own formats: for serving, and its encoder for fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline import files
+from pipeline.errors import OutputError
+from pipeline.training.exchange.output_folder import new_folder
+from pipeline.training.exchange.random_inputs import random_inputs
+from pipeline.training.exchange.weights import use_trained_pooler
+from pipeline.training.trained_model import TrainedModel
+
+ENCODER, SAVED_MODEL = "encoder.keras", "saved_model"
+TOLERANCE = 1e-4  # Of outputs: largest difference between the model and what was exported.
+_ENCODER_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+_INPUTS = (*_ENCODER_INPUTS, "masked_lm_positions")
+_ENCODED = ("sequence_output", "pooled_output")
+
+
+def export_saved_model(trained: TrainedModel, output: str) -> None:
+    """Writes a SavedModel, which `tf.saved_model.load` and TensorFlow Serving load without this project.
+
+    Its signatures take int32 tensors by name: "serving_default" a batch's `input_word_ids`, `input_mask`,
+    `input_type_ids` `[batch, seq_length]` and `masked_lm_positions` `[batch, num_predictions]`, and gives `mlm_logits`
+    `[batch, num_predictions, vocab_size]`, `sequence_output`, `pooled_output` and each head's logits by its name;
+    "encode" takes the first three and gives `sequence_output` and `pooled_output`. The vocabulary lies in its
+    assets.extra. What was written is loaded again and must compute the same.
+
+    Raises:
+        OutputError: if it cannot be written or computes something else.
+    """
+    model = trained.model
+    use_trained_pooler(model)
+    inputs = random_inputs(model)
+    expected = model(inputs, training=False)
+    names = sorted(name for name in expected if name != "encoder_outputs")
+    with new_folder(output) as folder:
+        signatures = {"serving_default": (_INPUTS, names, model), "encode": (_ENCODER_INPUTS, _ENCODED, model)}
+        _write_saved_model(model, folder, signatures)
+        _write_vocabulary(trained, files.join(folder, "assets.extra"))
+        _check(_load_signature(folder, "serving_default")(**inputs), expected, names)
+        _check(_load_signature(folder, "encode")(**_only(inputs, _ENCODER_INPUTS)), expected, _ENCODED)
+
+
+def export_encoder(trained: TrainedModel, output: str) -> None:
+    """Writes the encoder alone: encoder.keras, saved_model/, the vocabulary and tokenizer.json, which describes it.
+
+    The former is for fine-tuning with this project installed (see docs/fine-tuning.md), the SavedModel for features
+    without it. The pooler is the next-sentence head's, if there is one. Both are loaded again and must compute the
+    same.
+
+    Raises:
+        OutputError: if it cannot be written or computes something else.
+    """
+    import keras
+
+    encoder = trained.model.encoder_network
+    use_trained_pooler(trained.model)
+    inputs = _only(random_inputs(trained.model), _ENCODER_INPUTS)
+    expected = encoder(inputs, training=False)
+    with new_folder(output) as folder:
+        encoder.save(files.join(folder, ENCODER))
+        path = files.join(folder, SAVED_MODEL)
+        _write_saved_model(encoder, path, {"serving_default": (_ENCODER_INPUTS, _ENCODED, encoder)})
+        _write_vocabulary(trained, folder)
+        _check(_load_signature(path, "serving_default")(**inputs), expected, _ENCODED)
+        loaded = keras.saving.load_model(files.join(folder, ENCODER), compile=False)
+        _check(loaded(inputs, training=False), expected, _ENCODED)
+
+
+def _write_saved_model(
+    model: Any, folder: str, signatures: Mapping[str, tuple[Sequence[str], Sequence[str], Any]]
+) -> None:
+    """Writes a SavedModel of functions from inputs to outputs, by their names."""
+    import keras
+    import tensorflow as tf
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, (inputs, outputs, function) in signatures.items():
+        specs = [tf.TensorSpec([None, None], tf.int32, name=key) for key in inputs]
+        archive.add_endpoint(name, _endpoint(inputs, outputs, function), input_signature=specs)
+    archive.write_out(folder, verbose=False)
+
+
+def _endpoint(inputs: Sequence[str], outputs: Sequence[str], function: Any) -> Any:
+    def endpoint(*tensors: Any) -> dict[str, Any]:
+        computed = function(dict(zip(inputs, tensors, strict=True)), training=False)
+        return {name: computed[name] for name in outputs}
+
+    return endpoint
+
+
+def _load_signature(folder: str, name: str) -> Any:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(folder)
+    signature = loaded.signatures[name]
+    # The signature does not keep what it was loaded with alive.
+    return lambda **inputs: (loaded, signature(**{key: tf.constant(value) for key, value in inputs.items()}))[1]
+
+
+def _check(found: Mapping[str, Any], expected: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        difference = float(np.abs(np.asarray(found[name]) - np.asarray(expected[name])).max())
+        if not difference <= TOLERANCE:  # NaN is no agreement either.
+            raise OutputError(
+                f"The exported model's {name} must agree with the trained model's to {TOLERANCE}",
+                received=f"a difference of {difference:.3g}",
+                do="Nothing was exported. If the model's weights are finite numbers, this is a fault of this program",
+            )
+
+
+def _write_vocabulary(trained: TrainedModel, folder: str) -> None:
+    description = trained.tokenizer.describe()
+    files.make_directory(folder)
+    files.write_atomically(files.join(folder, description.vocab_file), trained.vocabulary)
+    text = json.dumps(dataclasses.asdict(description), indent=1) + "\n"
+    files.write_atomically(files.join(folder, "tokenizer.json"), text.encode())
+
+
+def _only(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: values[name] for name in names}
