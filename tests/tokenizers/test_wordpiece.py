@@ -4,6 +4,8 @@ import hashlib
 import itertools
 import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
@@ -105,6 +107,23 @@ def test_every_pair_of_special_characters(checker: Checker) -> None:
     chars = " .-'[#aé漢\u0301\u0903\u200d\u2028\ufffd\x00\x85\xadΣß。😀\ue000\U0010ffff\ud800"
     checker.check([f"{a}{b}" for a in chars for b in chars])
     checker.check([f"x{a}{b}y" for a in chars for b in chars])
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_ids_are_those_of_tensorflow_text_on_english(lower_case: bool) -> None:
+    """A real vocabulary and real prose, of ASCII alone: there, both follow the same rules."""
+    import tensorflow as tf
+    import tensorflow_text as tf_text
+
+    vocabulary = (Path(__file__).parents[2] / "vocab" / "sample-uncased-8k.txt").read_bytes()
+    tokens = vocabulary.decode().splitlines()
+    kernel = tf_text.FastBertTokenizer(tokens, token_out_type=tf.int32, lower_case_nfd_strip_accents=lower_case)
+    lines = [line for text in topics.values() for line in text.splitlines() if line.isascii()]
+    ragged = kernel.tokenize(lines)
+    batch = WordPieceTokenizer(vocabulary, lower_case=lower_case).encode(lines)
+    assert len(batch.ids) > 100_000
+    np.testing.assert_array_equal(batch.ids, ragged.flat_values)
+    np.testing.assert_array_equal(batch.row_splits, ragged.row_splits)
 
 
 @pytest.mark.parametrize("char", ["a", "é", "漢", "😀", "e\u0301", "\u0903", "한", "Σ"])
