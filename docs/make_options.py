@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.text.config import TextConfig
+from pipeline.training.configs import ExperimentConfig
 
 PAGE = Path(__file__).with_name("options.md")
 _HEAD = """# Options
 
-Every option of the Beam jobs, with its default and the paper or code that it follows. The names are those of YAML
-files; as flags they have dashes (`--max-seq-length`). Written by `make docs`.
+Every option of the Beam jobs and of pre-training, with its default and the paper or code that it follows. The names are
+those of YAML files; as flags of the jobs they have dashes (`--max-seq-length`), and pre-training takes them as
+`--params-override trainer.train_steps=1000`. Written by `make docs`.
 """
 
 
@@ -26,10 +29,35 @@ def page() -> str:
     tables = [_table("The text that corpus and vocab read", shared)]
     for verb, kind in (("corpus", CorpusConfig), ("vocab", VocabConfig)):
         tables.append(_table(verb, [field for field in dataclasses.fields(kind) if field not in shared]))
-    return "\n".join([_HEAD, *itertools.chain(*tables)])
+    for kind, paths in _sections(ExperimentConfig).items():
+        title = f"pretrain: {', '.join(paths)}"
+        tables.append(_table(title, [field for field in dataclasses.fields(kind) if not _nested(kind, field)]))
+    return "\n".join([_HEAD, *itertools.chain(*(table for table in tables if table))])
+
+
+def _sections(kind: type, path: str = "") -> dict[type, list[str]]:
+    """The paths of every config within a config, the outer before the inner."""
+    sections: dict[type, list[str]] = {}
+    for field in dataclasses.fields(kind):
+        inner = _nested(kind, field)
+        if inner is not None:
+            inner_path = f"{path}.{field.name}".lstrip(".")
+            sections.setdefault(inner, []).append(inner_path)
+            sections |= _sections(inner, inner_path)
+    return sections
+
+
+def _nested(kind: type, field: dataclasses.Field[Any]) -> type | None:
+    """The class of the config that a field holds, or holds a list of."""
+    hint = typing.get_type_hints(kind)[field.name]
+    parts = (hint, *typing.get_args(hint))
+    return next((part for part in parts if isinstance(part, type) and dataclasses.is_dataclass(part)), None)
 
 
 def _table(title: str, fields: Iterable[dataclasses.Field[Any]]) -> list[str]:
+    fields = list(fields)
+    if not fields:
+        return []
     rows = [f"## {title}\n", "| option | default | what it does | follows |", "| --- | --- | --- | --- |"]
     for field in fields:
         default = "" if field.default in (None, "", ()) else f"`{field.default}`"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
-from pipeline.training.encoders import EncoderConfig
+from pipeline.training.encoders import ACTIVATIONS, EncoderConfig
 
 __all__ = ["ClsHeadConfig", "EncoderConfig", "PretrainerConfig"]
 
@@ -21,13 +21,17 @@ class ClsHeadConfig:
 
     inner_dim: int = option(0, "width of the pooling layer; 0 for none", minimum=0)
     num_classes: int = option(2, "classes", minimum=1)
-    activation: str | None = option("tanh", "activation of the pooling layer")
+    activation: str | None = option("tanh", "activation of the pooling layer", choices=ACTIVATIONS)
     dropout_rate: float = option(0.0, "dropout before the classes", minimum=0, maximum=0.99)
     cls_token_idx: int = option(0, "place of the token that is pooled", minimum=0)
-    name: str | None = option(None, "name of the head and of its output")
+    name: str | None = option(None, "name of the head and of its output; next_sentence takes those labels")
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.name is not None and (not self.name or "/" in self.name):
+            raise ConfigError("A classification head's name must be a word without slash", received=repr(self.name))
+        if self.name == "next_sentence" and self.num_classes < 2:
+            raise ConfigError("The next_sentence head needs num_classes of at least 2", received=self.num_classes)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class PretrainerConfig:
 
     encoder: EncoderConfig = option(EncoderConfig(), "the encoder")
     cls_heads: tuple[ClsHeadConfig, ...] = option((), "classification heads")
-    mlm_activation: str = option("gelu", "activation of the masked-LM head's dense layer")
+    mlm_activation: str = option("gelu", "activation of the masked-LM head's dense layer", choices=ACTIVATIONS)
     mlm_initializer_range: float = option(0.02, "standard deviation of the masked-LM head's initialiser", minimum=0)
 
     def __post_init__(self) -> None:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from pipeline.training.modeling.bert_encoder import BertEncoder
 
 
+# By name; "gelu" is its tanh approximation, as in google-research/bert, "gelu_exact" what that approximates.
+ACTIVATIONS = (
+    *("gelu", "gelu_exact", "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "hard_swish", "mish"),
+    *("tanh", "sigmoid", "softplus", "softsign", "linear"),
+)
 # Where ALBERT's defaults are others than BERT's, as in tensorflow/models.
 _ALBERT = {"vocab_size": 30000, "embedding_size": 128, "dropout_rate": 0.0, "attention_dropout_rate": 0.0}
 
@@ -35,12 +40,17 @@ class EncoderConfig:
         ConfigError: for a value out of range, or a hidden size that the heads do not divide.
     """
 
-    type: str = option("bert", "architecture", choices=("bert", "albert"))
+    type: str = option(
+        "bert",
+        "bert; albert: one block that is applied num_layers times",
+        choices=("bert", "albert"),
+        source="Lan et al., 2020",
+    )
     vocab_size: int | None = option(30522, "entries of the vocabulary; null takes the corpus's", minimum=6)
     hidden_size: int = option(768, "width of the hidden states", minimum=1)
     num_layers: int = option(12, "transformer blocks", minimum=1)
     num_attention_heads: int = option(12, "attention heads of a block", minimum=1)
-    hidden_activation: str = option("gelu", "activation between a block's two dense layers")
+    hidden_activation: str = option("gelu", "activation between a block's two dense layers", choices=ACTIVATIONS)
     intermediate_size: int = option(3072, "width between a block's two dense layers", minimum=1)
     dropout_rate: float = option(0.1, "dropout of hidden states", minimum=0, maximum=0.99)
     attention_dropout_rate: float = option(0.1, "dropout of attention probabilities", minimum=0, maximum=0.99)

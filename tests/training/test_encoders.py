@@ -4,9 +4,10 @@ import dataclasses
 
 import keras
 import numpy as np
+import pytest
 
-from pipeline.training.encoders import AlbertEncoderConfig, EncoderConfig, build_encoder
-from pipeline.training.modeling.activations import gelu
+from pipeline.training.encoders import ACTIVATIONS, AlbertEncoderConfig, EncoderConfig, build_encoder
+from pipeline.training.modeling.activations import gelu, get_activation
 from pipeline.training.modeling.albert_encoder import AlbertEncoder
 
 
@@ -71,3 +72,12 @@ def test_albert_without_factorisation() -> None:
         vocab_size=9, embedding_size=None, hidden_size=8, num_layers=1, num_attention_heads=2, intermediate_size=9
     )
     assert tuple(build_encoder(config).get_embedding_table().shape) == (9, 8)
+
+
+def test_every_activation_is_known() -> None:
+    x = np.array([-1.0, 0.5], np.float32)
+    found = {name: tuple(np.asarray(get_activation(name)(x)).round(4)) for name in ACTIVATIONS}
+    assert found["gelu"] == (pytest.approx(-0.1588), pytest.approx(0.3457))
+    assert found["gelu_exact"] == (pytest.approx(-0.1587), pytest.approx(0.3457))
+    assert found["swish"] == found["silu"]
+    assert len(set(found.values())) == len(ACTIVATIONS) - 2  # Both are ReLU where it is under 6, and the pair above.
