@@ -39,9 +39,9 @@ def _beam_file_systems(path: str) -> Any:
         # Beam sets them where a pipeline is made, and in the workers of most runners; without any, S3 refuses to work.
         FileSystems.set_options(PipelineOptions([]))
     if path.startswith("s3://"):
-        from pipeline.s3 import keep_clients
+        from pipeline.s3 import complete_s3
 
-        keep_clients()
+        complete_s3()
     try:
         FileSystems.get_filesystem(path)
     except ValueError as error:

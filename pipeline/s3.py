@@ -1,4 +1,4 @@
-"""Beam's S3 file system with one client a process, where Beam itself makes one for every call: 0.1 s each."""
+"""What Beam's S3 file system lacks: empty files, and one client a process where it makes one, 0.1 s, for each call."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 
 
 @functools.cache
-def keep_clients() -> None:
-    """Lets Beam's S3 clients of the same options share a client of boto3's, which threads may share."""
+def complete_s3() -> None:
+    """Lets Beam's S3 clients of the same options share a client of boto3's, and write empty files."""
     with contextlib.suppress(ImportError):  # Without boto3, Beam itself says what is missing.
         import boto3  # noqa: F401
         from apache_beam.io.aws import s3io
 
         s3io.boto3_client.Client = _client_kind(s3io.boto3_client.Client)
+        s3io.S3Uploader = _uploader_kind(s3io.S3Uploader)
 
 
 def _client_kind(kind: Any) -> Any:
-    shared: dict[str, Any] = {}
+    shared: dict[str, Any] = {}  # Threads may share what boto3 makes.
 
     class Client(kind):  # type: ignore[misc]
-        """What a client keeps besides boto3's own, the download that it is at, stays its own."""
+        """Has of its own only the download that it is at."""
 
         client: Any
 
@@ -36,3 +37,15 @@ def _client_kind(kind: Any) -> Any:
             self._download_pos = 0
 
     return Client
+
+
+def _uploader_kind(kind: Any) -> Any:
+    class Uploader(kind):  # type: ignore[misc]
+        """S3 wants an upload to have at least one part, which may be empty."""
+
+        def finish(self) -> None:
+            if not self.parts and not self.buffer:
+                self._write_to_s3(b"")
+            super().finish()
+
+    return Uploader

@@ -1,0 +1,148 @@
+"""A corpus on S3, on a real server of its protocol: inputs, shards, manifest, resumption, the loader."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import files
+from pipeline.errors import InputError
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+OUT = "s3://bucket/corpus"
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A client of a server that this environment's processes take for S3."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # A line for every request.
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="bucket")
+        yield client
+    server.stop()
+
+
+def names(s3: Any, prefix: str) -> list[str]:
+    listed = s3.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])
+    return [item["Key"].removeprefix(prefix) for item in listed]
+
+
+def objects(s3: Any, prefix: str) -> dict[str, bytes]:
+    return {name: s3.get_object(Bucket="bucket", Key=f"{prefix}{name}")["Body"].read() for name in names(s3, prefix)}
+
+
+def corpus(texts: str, output: str, vocabulary: str) -> list[str]:
+    words = [sys.executable, "-m", "pipeline", "corpus", "--input", texts, "--output", output, "--vocab", vocabulary]
+    words += "--max-seq-length 48 --max-predictions-per-seq 8 --dupe-factor 40 --block-bytes 4000 --workers 2".split()
+    return [*words, "--validation-fraction", "0.2", "--no-progress"]
+
+
+def run(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def test_a_corpus_on_s3_is_killed_goes_on_and_is_read(
+    s3: Any, write_texts: Callable[[Path], str], vocabulary_path: str, tmp_path: Path
+) -> None:
+    texts = write_texts(tmp_path / "texts")
+    run(corpus(texts, str(tmp_path / "local"), vocabulary_path))
+    local = {path.name: path.read_bytes() for path in (tmp_path / "local").iterdir()}
+    for path in [*Path(texts).iterdir(), Path(vocabulary_path)]:
+        s3.upload_file(str(path), "bucket", f"{path.parent.name}/{path.name}")
+    command = corpus("s3://bucket/texts/*.txt", OUT, f"s3://bucket/{Path(vocabulary_path).parent.name}/vocab.txt")
+    assert names(s3, "texts/") == ["one.txt", "two.txt"]
+
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not any(name.startswith(".blocks/block-") for name in names(s3, "corpus/")):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = objects(s3, "corpus/")
+    assert "manifest.json" not in left
+    for name, data in left.items():  # What is there under a final name is complete.
+        assert not name.startswith("train-") or data == local[name]
+
+    assert "of them finished earlier" in run(command)
+    made = objects(s3, "corpus/")
+    assert made.keys() == local.keys()
+    assert {name for name in made if made[name] != local[name]} == {"manifest.json"}
+    assert "Nothing to do" in run(command)
+
+    from pipeline.training.configs import DataConfig
+    from pipeline.training.data_loader import build_dataset
+
+    batches = [
+        list(build_dataset(DataConfig(input_path=path, is_training=True, seed=1)).take(5).as_numpy_iterator())
+        for path in (OUT, str(tmp_path / "local"))
+    ]
+    for one, other in zip(*batches, strict=True):
+        assert {name: array.tobytes() for name, array in one.items()} == {
+            name: array.tobytes() for name, array in other.items()
+        }
+
+
+def write_half(path: str) -> None:
+    with files.write_file(path) as writer:
+        writer.write(b"half")
+        raise RuntimeError
+
+
+def test_one_client_reads_and_writes_everything(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    files.write_atomically("s3://bucket/small/empty", b"")
+    monkeypatch.setattr(boto3.session.Session, "client", lambda *_, **__: pytest.fail("Another client"))
+    files.write_atomically("s3://bucket/small/full", bytes(range(256)) * 30_000)  # Two parts.
+    files.write_atomically("s3://bucket/small/full", bytes(range(256)) * 40_000)
+    assert files.list_names("s3://bucket/small") == ["empty", "full"]
+    assert [info.bytes for info in files.match(["s3://bucket/small"])] == [0, 256 * 40_000]
+    with (
+        files.open_read("s3://bucket/small/full", 256 * 20_000 + 7) as one,
+        files.open_read("s3://bucket/small/full") as two,
+    ):
+        assert (one.read(2), two.read(2), one.read(2)) == (b"\x07\x08", b"\0\1", b"\x09\x0a")
+    assert files.read("s3://bucket/small/empty") == b""
+    with pytest.raises(RuntimeError):
+        write_half("s3://bucket/small/half")
+    files.remove("s3://bucket/small/full")
+    assert files.list_names("s3://bucket/small") == ["empty"]
+    with pytest.raises(InputError, match="Cannot read s3://bucket/small/full"):
+        files.read("s3://bucket/small/full")
+
+
+def test_a_missing_bucket_is_one_clear_line(s3: Any, vocabulary_path: str, tmp_path: Path) -> None:
+    command = corpus("s3://nowhere/*.txt", str(tmp_path / "out"), vocabulary_path)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 2
+    assert "must name at least one file. Received: 's3://nowhere/*.txt'" in done.stderr
+    assert "Traceback" not in done.stderr
