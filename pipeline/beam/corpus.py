@@ -18,6 +18,7 @@ from pipeline.beam.compiled_loops import compile_loops
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.plan_file import PlanFile
+from pipeline.beam.runner import check_paths
 from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
@@ -135,6 +136,7 @@ def make_corpus(
     Raises:
         UserError: for whatever the user can put right; nothing half-written is then under a final name.
     """
+    check_paths(beam_args, (*config.input, config.output))
     job, plan, key = plan_corpus(config)
     finished = _prepare_output(job, key, overwrite=overwrite)
     if finished is not None:

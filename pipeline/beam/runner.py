@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from pipeline import files
 from pipeline.beam.dask_cluster import DASK_RUNNER, dask_arguments
 from pipeline.errors import ConfigError
 
@@ -63,6 +64,28 @@ def _chosen_runner(beam_args: Sequence[str]) -> str | None:
     runner: str | None = parser.parse_known_args(list(beam_args))[0].runner
     # Beam has short names for all of its runners but this one.
     return DASK_RUNNER if (runner or "").lower() in ("dask", "daskrunner") else runner
+
+
+def check_paths(beam_args: Sequence[str], paths: Sequence[str]) -> None:
+    """Refuses paths on this machine where the workers are on others.
+
+    Args:
+        beam_args: Beam's own options.
+        paths: what the workers are to read or to write.
+
+    Raises:
+        ConfigError: naming the first path that they cannot reach. Where a cluster may share a file system with this
+            machine, none is refused.
+    """
+    if "dataflow" not in (_chosen_runner(beam_args) or "").lower():
+        return
+    for path in paths:
+        if not files.is_remote(path):
+            raise ConfigError(
+                "Dataflow's workers read and write object stores alone",
+                received=path,
+                do="Copy the input to gs://, and let --output be a directory there",
+            )
 
 
 class _QuietParser(argparse.ArgumentParser):

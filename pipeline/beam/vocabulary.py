@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.beam.inputs import InputPlan, plan_inputs
+from pipeline.beam.runner import check_paths
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.word_counts import WordCounts
 from pipeline.config import to_dict
@@ -69,6 +70,7 @@ def make_vocabulary(
     Raises:
         UserError: for whatever the user can put right.
     """
+    check_paths(beam_args, (*config.input, config.output))
     plan = plan_inputs(config)
     print(plan, file=sys.stderr, flush=True)
     learned, held_out = _count_words(config, plan, beam_args, workers, show_progress)

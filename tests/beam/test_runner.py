@@ -8,7 +8,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, StandardOptions
 
-from pipeline.beam.runner import check_beam_args, run
+from pipeline.beam.dask_cluster import DASK_RUNNER
+from pipeline.beam.runner import check_beam_args, check_paths, run
 from pipeline.errors import ConfigError
 
 OWN = ["--max-seq-length", "--workers", "--input", "--vocab"]
@@ -48,6 +49,30 @@ def test_what_neither_knows_is_refused(beam_args: list[str], message: str, capsy
     with pytest.raises(ConfigError, match=message):
         check_beam_args(beam_args, own_options=OWN)
     assert capsys.readouterr().err == ""  # Beam has hundreds of lines of usage.
+
+
+@pytest.mark.parametrize("runner", ["DataflowRunner", "dataflow", "apache_beam.runners.dataflow.DataflowRunner"])
+def test_paths_that_workers_cannot_reach_are_refused(runner: str) -> None:
+    check_paths([f"--runner={runner}"], ["gs://b/in/*.txt", "s3://b/out"])
+    with pytest.raises(ConfigError, match=r"Received: texts/\*\.txt\. Copy the input to gs://"):
+        check_paths(["--runner", runner], ["gs://b/out", "texts/*.txt"])
+    check_paths(["--runner=DaskRunner"], ["texts/*.txt"])
+    check_paths([], ["texts/*.txt"])
+
+
+def test_dask_has_a_short_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("apache_beam.runners.runner.create_runner", asked.append)
+    for name in ("DaskRunner", "dask", DASK_RUNNER):
+        check_beam_args([f"--runner={name}"])
+    assert asked == [DASK_RUNNER] * 3
+
+    def fail(name: str) -> None:
+        raise ImportError("no dask")
+
+    monkeypatch.setattr("apache_beam.runners.runner.create_runner", fail)
+    with pytest.raises(ConfigError, match=r"Received: .*DaskRunner\. .*pip install 'mlm-pipeline\[dask\]'"):
+        check_beam_args(["--runner=DaskRunner"])
 
 
 def test_a_pipeline_runs(tmp_path: Path) -> None:
