@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.training.batch_sums import batch_sums, means
+from pipeline.training.batch_sums import SUM_NAMES, batch_sums, means
 
 
 def build_evaluator(
@@ -30,8 +30,14 @@ def build_evaluator(
     strategy = strategy or tf.distribute.get_strategy()
 
     def replica_sums(batch: Mapping[str, Any]) -> dict[str, Any]:
-        labels, outputs = task.forward(batch, model, training=False)
-        return batch_sums(labels, outputs)
+        nothing = {name: tf.constant(0.0) for name in SUM_NAMES}
+
+        def sums() -> dict[str, Any]:
+            labels, outputs = task.forward(batch, model, training=False)
+            return {**nothing, **batch_sums(labels, outputs)}
+
+        # Once the data are at an end, a device may be given a batch of no examples and of no length.
+        return tf.cond(tf.size(batch["masked_lm_ids"]) > 0, sums, lambda: nothing)
 
     # The signature keeps batches of many lengths to one trace.
     spec = getattr(dataset, "element_spec", None)

@@ -122,6 +122,7 @@ class TrainStep:
         context = tf.distribute.get_replica_context()
         examples = tf.cast(tf.shape(batch["input_word_ids"])[0], tf.float32)
         tokens = tf.cast(tf.reduce_sum(batch["input_mask"]), tf.float32)
+        stop = tf.identity(stop)  # An argument has no device, and what is added up must have one.
         predictions, examples, tokens, stop = context.all_reduce(
             _SUM, [tf.reduce_sum(batch["masked_lm_weights"]), examples, tokens, stop]
         )

@@ -13,11 +13,13 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.config import from_dict
 from pipeline.manifest import Manifest, Shard, write_manifest
 from pipeline.records import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
 from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+from pipeline.training.configs import ExperimentConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 from pipeline.training.trained_model import TrainedModel
@@ -148,6 +150,40 @@ def _write_corpus(
     return corpus
 
 
+def _tiny_config(**trainer: Any) -> ExperimentConfig:
+    encoder = {
+        "vocab_size": None,
+        "hidden_size": 16,
+        "num_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 24,
+    }
+    return from_dict(
+        ExperimentConfig,
+        {
+            "task": {
+                "model": {
+                    "encoder": encoder,
+                    # Dropout is on: its random state must be resumed as well.
+                    "cls_heads": [{"name": "next_sentence", "inner_dim": 16, "dropout_rate": 0.1}],
+                },
+                "train_data": {"global_batch_size": 16, "shuffle_buffer_size": 32},
+                "validation_data": {"global_batch_size": 16},
+            },
+            "trainer": {
+                "train_steps": 24,
+                "optimizer": {"learning_rate": 5e-3, "warmup_steps": 4},
+                "summary_interval": 1,
+                "validation_interval": 8,
+                "checkpoint_interval": 5,
+                "example": "w00 w01 [MASK] w03 [MASK]",
+                **trainer,
+            },
+        },
+    )
+
+
 @pytest.fixture(scope="session")
 def write_corpus() -> Callable[..., TinyCorpus]:
     """Writes a corpus into a directory; see `_write_corpus`."""
@@ -217,3 +253,9 @@ def batch() -> dict[str, np.ndarray]:
         "input_type_ids": draw.integers(2, size=(4, 24)).astype(np.int32),
         "masked_lm_positions": (draw.random((4, 5)) * lengths[:, None]).astype(np.int32),
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., ExperimentConfig]:
+    """A small model's experiment of 24 steps, with the given options of the trainer."""
+    return _tiny_config

@@ -20,52 +20,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.config import apply_overrides, dump_yaml, from_dict
+from pipeline.config import apply_overrides, dump_yaml
 from pipeline.errors import CorpusError, OutputError, TrainingError
 from pipeline.manifest import read_manifest
 from pipeline.training import train_loop
-from pipeline.training.configs import ExperimentConfig
 from pipeline.training.predict import predict
 from pipeline.training.run import pretrain, resolve
 from pipeline.training.run_folder import RunFolder
 
 
-def tiny_config(**trainer: Any) -> ExperimentConfig:
-    encoder = {
-        "vocab_size": None,
-        "hidden_size": 16,
-        "num_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "max_position_embeddings": 24,
-    }
-    return from_dict(
-        ExperimentConfig,
-        {
-            "task": {
-                "model": {
-                    "encoder": encoder,
-                    # Dropout is on: its random state must be resumed as well.
-                    "cls_heads": [{"name": "next_sentence", "inner_dim": 16, "dropout_rate": 0.1}],
-                },
-                "train_data": {"global_batch_size": 16, "shuffle_buffer_size": 32},
-                "validation_data": {"global_batch_size": 16},
-            },
-            "trainer": {
-                "train_steps": 24,
-                "optimizer": {"learning_rate": 5e-3, "warmup_steps": 4},
-                "summary_interval": 1,
-                "validation_interval": 8,
-                "checkpoint_interval": 5,
-                "example": "w00 w01 [MASK] w03 [MASK]",
-                **trainer,
-            },
-        },
-    )
-
-
 @pytest.fixture(scope="module")
-def finished(tiny_corpus: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tiny_corpus: Any, tmp_path_factory: pytest.TempPathFactory, tiny_config: Any) -> Path:
     """An undisturbed run."""
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
     pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
@@ -95,7 +60,7 @@ def test_run_folder_holds_everything(finished: Path) -> None:
     assert checkpoints == {"step-15.index", "step-20.index", "step-24.index"}
 
 
-def test_results_and_table(finished: Path, tiny_corpus: Any, capsys: Any) -> None:
+def test_results_and_table(finished: Path, tiny_corpus: Any, capsys: Any, tiny_config: Any) -> None:
     before = (finished / "results.json").read_bytes()
     results = pretrain(tiny_config(), str(tiny_corpus.directory), str(finished), show_progress=False)
     shown = capsys.readouterr().out
@@ -121,6 +86,7 @@ def test_resumed_run_has_the_same_losses(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kill_after: int,
+    tiny_config: Any,
 ) -> None:
     """Killed before the first checkpoint (5) and between two (10, 15)."""
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
@@ -147,7 +113,13 @@ def test_resumed_run_has_the_same_losses(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops(
-    finished: Path, tiny_corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, number: int
+    finished: Path,
+    tiny_corpus: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+    number: int,
+    tiny_config: Any,
 ) -> None:
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
     next_batch, calls = train_loop._next_batch, []
@@ -171,7 +143,7 @@ def test_a_signal_saves_and_stops(
     assert read_log(run) == read_log(finished)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tiny_corpus: Any, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(tiny_corpus: Any, tmp_path: Path, tiny_config: Any) -> None:
     """The error names step and shards; the last checkpoint stays, with weights that are numbers."""
     config = tiny_config(
         checkpoint_interval=1, optimizer={"learning_rate": 1e30, "warmup_steps": 0, "gradient_clip_norm": 0}
@@ -192,7 +164,9 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny_corpus: Any, tmp_path: Path
             assert np.isfinite(reader.get_tensor(name)).all()
 
 
-def test_a_checkpoint_of_another_model_is_refused(finished: Path, tiny_corpus: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_is_refused(
+    finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_config: Any
+) -> None:
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
     config = apply_overrides(tiny_config(), ["trainer.optimizer.type=lamb"])
     RunFolder(str(run)).open(resolve(config, read_manifest(corpus), corpus), read_manifest(corpus), corpus)
@@ -202,7 +176,11 @@ def test_a_checkpoint_of_another_model_is_refused(finished: Path, tiny_corpus: A
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    finished: Path, tiny_corpus: Any, tmp_path: Path, capsys: Any
+    finished: Path,
+    tiny_corpus: Any,
+    tmp_path: Path,
+    capsys: Any,
+    tiny_config: Any,
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
@@ -216,7 +194,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_resumed(finished: Path, tiny_corpus: Any, tmp_path: Path) -> None:
+def test_a_killed_process_is_resumed(finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_config: Any) -> None:
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
     config = tmp_path / "config.yaml"
     config.write_text(dump_yaml(tiny_config()))
@@ -236,7 +214,7 @@ def test_a_killed_process_is_resumed(finished: Path, tiny_corpus: Any, tmp_path:
     assert read_log(run) == read_log(finished)
 
 
-def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any) -> None:
+def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any, tiny_config: Any) -> None:
     config = apply_overrides(tiny_config(), ["trainer.optimizer.learning_rate=0.5", "trainer.train_steps=30"])
     with pytest.raises(OutputError) as raised:
         pretrain(config, str(tiny_corpus.directory), str(finished), show_progress=False)
@@ -245,13 +223,13 @@ def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any) -> N
     assert "trainer.train_steps is 24 there and 30 now" in message
 
 
-def test_another_corpus_is_refused(finished: Path, tmp_path: Path, write_corpus: Any) -> None:
+def test_another_corpus_is_refused(finished: Path, tmp_path: Path, write_corpus: Any, tiny_config: Any) -> None:
     other = write_corpus(tmp_path / "corpus", train=(32,))
     with pytest.raises(OutputError, match="the corpus is another one"):
         pretrain(tiny_config(), str(other.directory), str(finished), show_progress=False)
 
 
-def test_a_folder_of_other_files_is_refused(tiny_corpus: Any, tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_refused(tiny_corpus: Any, tmp_path: Path, tiny_config: Any) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(OutputError, match="no run of this program"):
         pretrain(tiny_config(), str(tiny_corpus.directory), str(tmp_path), show_progress=False)
@@ -266,14 +244,14 @@ def test_a_folder_of_other_files_is_refused(tiny_corpus: Any, tmp_path: Path) ->
         ("task.model.encoder.type_vocab_size=1", "type_vocab_size of at least 2"),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused(tiny_corpus: Any, override: str, message: str) -> None:
+def test_a_model_that_does_not_fit_is_refused(tiny_corpus: Any, override: str, message: str, tiny_config: Any) -> None:
     directory = str(tiny_corpus.directory)
     config = apply_overrides(tiny_config(), [override])
     with pytest.raises(CorpusError, match=message):
         resolve(config, read_manifest(directory), directory)
 
 
-def test_a_head_without_labels_is_refused(tiny_corpus: Any) -> None:
+def test_a_head_without_labels_is_refused(tiny_corpus: Any, tiny_config: Any) -> None:
     directory = str(tiny_corpus.directory)
     manifest = read_manifest(directory)
     manifest = dataclasses.replace(manifest, spec=dataclasses.replace(manifest.spec, next_sentence=False))
@@ -281,7 +259,7 @@ def test_a_head_without_labels_is_refused(tiny_corpus: Any) -> None:
         resolve(tiny_config(), manifest, directory)
 
 
-def test_a_corpus_without_validation_trains(tmp_path: Path, write_corpus: Any, capsys: Any) -> None:
+def test_a_corpus_without_validation_trains(tmp_path: Path, write_corpus: Any, capsys: Any, tiny_config: Any) -> None:
     corpus = write_corpus(tmp_path / "corpus", train=(40,), validation=())
     config = tiny_config(train_steps=3, optimizer={"warmup_steps": 1})
     run = str(tmp_path / "run")
@@ -291,7 +269,7 @@ def test_a_corpus_without_validation_trains(tmp_path: Path, write_corpus: Any, c
     assert "training" in capsys.readouterr().out
 
 
-def test_training_learns_the_rule(tmp_path: Path, write_corpus: Any) -> None:
+def test_training_learns_the_rule(tmp_path: Path, write_corpus: Any, tiny_config: Any) -> None:
     """Sentences repeat one word: a model that sees the others beats token frequencies."""
     corpus = str(write_corpus(tmp_path / "corpus", train=(1000, 1000)).directory)
     config = tiny_config(train_steps=500, summary_interval=100, validation_interval=500, seed=1)
