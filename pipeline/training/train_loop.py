@@ -18,6 +18,20 @@ from pipeline.training.train_step import StepResult, TrainStep
 from pipeline.training.training_state import TrainingState
 
 
+@contextlib.contextmanager
+def _surviving_machines() -> Iterator[None]:
+    """Turns what TensorFlow raises when a machine of a cluster is lost into an error of ours."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise TrainingError(
+            "A machine of the cluster is gone",
+            received=" ".join(str(error.message).split())[:300],
+            do="Start the same command on all machines again: they go on from the last checkpoint",
+        ) from error
+
+
+@_surviving_machines()
 def train(
     train_step: TrainStep,
     config: TrainerConfig,
@@ -57,8 +71,7 @@ def train(
     while step < config.train_steps:
         batch = _next_batch(batches)
         started = time.perf_counter()
-        with _surviving_machines():
-            result = train_step(batch, step, loss_scale=state.loss_scale.value, stop=bool(stop))
+        result = train_step(batch, step, loss_scale=state.loss_scale.value, stop=bool(stop))
         _check(result, state, step, describe_batch)
         if compiled:
             state.timed_seconds.assign_add(time.perf_counter() - started)
@@ -80,8 +93,7 @@ def train(
             tokens_per_second = state.tokens_per_second()
             progress.note_training(step, row, tokens=int(state.tokens), tokens_per_second=tokens_per_second)
         if validate is not None and (step % config.validation_interval == 0 or last):
-            with _surviving_machines():
-                results = validate()
+            results = validate()
             state.note_validation(results["loss"])
             progress.note_validation(step, results)
         if step % config.checkpoint_interval == 0 or last or result.stop:
@@ -103,19 +115,6 @@ def _check(result: StepResult, state: TrainingState, step: int, describe_batch: 
         do="The weights were not touched, and the last checkpoint is kept. Check these shards with the validate"
         " command; if they are right, start another run with a lower learning rate or a longer warm-up",
     )
-
-
-@contextlib.contextmanager
-def _surviving_machines() -> Iterator[None]:
-    """Turns what TensorFlow raises when a machine of a cluster is lost into an error of ours."""
-    try:
-        yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
-        raise TrainingError(
-            "A machine of the cluster is gone",
-            received=" ".join(str(error.message).split())[:300],
-            do="Start the same command on all machines again: they go on from the last checkpoint",
-        ) from error
 
 
 def _next_batch(batches: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -125,7 +125,9 @@ def test_a_cluster_trains_as_one_does_and_goes_on_when_a_machine_was_lost(
     assert "A machine of the cluster is gone" in finish(first, code=1)
     finish(second, code=-signal.SIGKILL)
     first, second = start_both()
-    assert f"{run}: going on from step " in finish(first)
+    shown = finish(first)
+    assert f"{run}: going on from step " in shown
+    assert "parameters" in shown
     assert "parameters" not in finish(second)  # The table is shown once.
     assert_same(run, alone)
 

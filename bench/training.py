@@ -1,0 +1,189 @@
+"""Real tokens a second of pre-training, beside tensorflow/models on the same shards: `make bench-training`.
+
+Two corpora of the same text: BERT's sentence pairs as they are by default, and pairs of mixed lengths. Both programs
+read the same shards with their own loaders and train the same model with AdamW in batches of the same size; each runs
+in a process of its own, and they take turns, so that whatever else the machine does befalls both. The figure is the
+median over the turns. tensorflow/models runs in its own environment (`make peers`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / "out" / "peers" / "bin" / "python"
+VOCAB = ROOT / "vocab" / "sample-uncased-8k.txt"
+SEQ_LENGTH, PREDICTIONS = 128, 20
+CORPORA = {"pairs, as BERT's": "0.1", "pairs of mixed lengths": "1.0"}  # short_seq_prob.
+MODELS = {"bert-tiny": (128, 2, 2), "bert-mini": (256, 4, 4), "bert-small": (512, 4, 8)}  # Width, layers, heads.
+OPTIMIZER = {"learning_rate": 1e-4, "end_learning_rate": 0.0, "warmup_steps": 100, "weight_decay_rate": 0.01}
+
+
+def main() -> None:
+    """Measures, and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("text", help="text in BERT's format")
+    parser.add_argument("--model", choices=MODELS, default="bert-mini")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--parts", type=int, default=4, help="our trainer.accumulation_steps (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=5, help="turns of each program (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=6, help="steps of a turn (default: %(default)s)")
+    options = parser.parse_args()
+    print(f"{options.model}, {options.batch_size} examples of up to {SEQ_LENGTH} tokens, {os.cpu_count()} cores")
+    print(f"{'':24}{'padding':>9}{'tensorflow/models':>19}{'this':>9}{'ratio':>7}   real tokens a second, medians")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, short_seq_prob in CORPORA.items():
+            corpus = Path(folder, name.replace(" ", "-"))
+            _make_corpus(options.text, corpus, short_seq_prob)
+            padding = json.loads((corpus / "manifest.json").read_text())["statistics"]["padding_share"]
+            theirs, ours = _measure(corpus, options)
+            print(f"{name:24}{padding:>9.0%}{theirs:>19,.0f}{ours:>9,.0f}{ours / theirs:>7.2f}", flush=True)
+
+
+def _make_corpus(text: str, output: Path, short_seq_prob: str) -> None:
+    command = [sys.executable, "-m", "pipeline", "corpus", "--input", text, "--format", "bert", "--output", str(output)]
+    command += ["--vocab", str(VOCAB), "--short-seq-prob", short_seq_prob, "--dupe-factor", "1", "--no-progress"]
+    command += ["--max-seq-length", str(SEQ_LENGTH), "--max-predictions-per-seq", str(PREDICTIONS)]
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+
+
+def _measure(corpus: Path, options: argparse.Namespace) -> tuple[float, float]:
+    """Median tokens a second of both."""
+    job = json.dumps({"corpus": str(corpus), **vars(options)})
+    programs = [
+        subprocess.Popen(
+            [str(python), __file__, kind, job],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        for python, kind in ((PEERS, "theirs"), (sys.executable, "ours"))
+    ]
+    speeds: list[list[float]] = [[], []]
+    for turn in range(options.turns + 1):
+        for program, measured in zip(programs, speeds, strict=True):
+            assert program.stdin is not None
+            assert program.stdout is not None
+            program.stdin.write("\n")
+            program.stdin.flush()
+            answer = program.stdout.readline()
+            if not answer:
+                raise SystemExit(f"{' '.join(program.args[:3])} ended with code {program.wait()}")  # type: ignore
+            if turn:  # The first one compiles.
+                measured.append(float(answer))
+    for program in programs:
+        program.communicate()
+    return statistics.median(speeds[0]), statistics.median(speeds[1])
+
+
+def _take_turns(run: Callable[[], int]) -> None:
+    """Runs when told to, and answers with tokens a second; ends with its input."""
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        tokens = run()
+        print(tokens / (time.perf_counter() - started), flush=True)
+
+
+def _model(name: str, vocab_size: int) -> dict[str, Any]:
+    width, layers, heads = MODELS[name]
+    return {
+        "encoder": {
+            "vocab_size": vocab_size,
+            "hidden_size": width,
+            "num_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": 4 * width,
+            "max_position_embeddings": SEQ_LENGTH,
+        },
+        "cls_heads": [{"name": "next_sentence", "inner_dim": width, "num_classes": 2, "dropout_rate": 0.1}],
+    }
+
+
+def _vocab_size() -> int:
+    return len(VOCAB.read_text(encoding="utf-8").splitlines())
+
+
+def _ours(job: dict[str, Any]) -> None:
+    from pipeline.config import from_dict
+    from pipeline.training.bert import PretrainerConfig
+    from pipeline.training.configs import DataConfig, MaskedLMConfig, OptimizerConfig
+    from pipeline.training.masked_lm import MaskedLMTask
+    from pipeline.training.optimization import build_optimizer
+    from pipeline.training.train_step import TrainStep
+
+    data = DataConfig(input_path=job["corpus"], global_batch_size=job["batch_size"])
+    model_config = from_dict(PretrainerConfig, _model(job["model"], _vocab_size()))
+    task = MaskedLMTask(MaskedLMConfig(model=model_config, train_data=data))
+    model = task.build_model()
+    optimizer_config = from_dict(OptimizerConfig, {**OPTIMIZER, "gradient_clip_norm": 0.0})
+    optimizer = build_optimizer(optimizer_config, 10_000, model.trainable_variables)
+    dataset = task.build_inputs(task.task_config.train_data)
+    step = TrainStep(task, model, optimizer, dataset.element_spec, parts=job["parts"], clip_norm=1.0)
+    batches = enumerate(dataset)
+
+    def run() -> int:
+        tokens = 0
+        for _ in range(job["steps"]):
+            number, batch = next(batches)
+            tokens += step(batch, number).tokens
+        return tokens
+
+    _take_turns(run)
+
+
+def _theirs(job: dict[str, Any]) -> None:
+
+    import peer_task
+    import tensorflow as tf
+    from official.nlp.data import pretrain_dataloader
+
+    # Its configuration wants every value that ours has a default for.
+    model_config = {"mlm_activation": "gelu", "mlm_initializer_range": 0.02, **_model(job["model"], _vocab_size())}
+    model_config["encoder"] = {"type": "bert", **model_config["encoder"]}
+    task = peer_task.build_task(model_config, next_sentence=True)
+    data = pretrain_dataloader.BertPretrainDataConfig(
+        input_path=f"{job['corpus']}/train-*.tfrecord",
+        global_batch_size=job["batch_size"],
+        is_training=True,
+        seq_length=SEQ_LENGTH,
+        max_predictions_per_seq=PREDICTIONS,
+        use_v2_feature_names=True,
+        shuffle_buffer_size=10_000,
+    )
+    model = peer_task.build_model(task)
+    defaults = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-6, "gradient_clip_norm": 1.0}
+    optimizer = peer_task.build_optimizer({**OPTIMIZER, **defaults}, 10_000)
+    metrics = task.build_metrics(training=True)
+    batches = iter(task.build_inputs(data))
+
+    @tf.function
+    def loop(steps: Any) -> Any:
+        """As its trainer: steps follow one another within TensorFlow."""
+        tokens = tf.constant(0, tf.int64)
+        for _ in tf.range(steps):
+            batch = next(batches)
+            task.train_step(batch, model, optimizer, metrics)
+            tokens += tf.reduce_sum(tf.cast(batch["input_mask"], tf.int64))
+        return tokens
+
+    _take_turns(lambda: int(loop(tf.constant(job["steps"]))))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] in (["ours"], ["theirs"]):
+        {"ours": _ours, "theirs": _theirs}[sys.argv[1]](json.loads(sys.argv[2]))
+    else:
+        main()
