@@ -45,7 +45,8 @@ def main() -> None:
         for name, short_seq_prob in CORPORA.items():
             corpus = Path(folder, name.replace(" ", "-"))
             _make_corpus(options.text, corpus, short_seq_prob)
-            padding = json.loads((corpus / "manifest.json").read_text())["statistics"]["padding_share"]
+            shards = json.loads((corpus / "manifest.json").read_text())["shards"]
+            padding = 1 - sum(s["tokens"] for s in shards) / sum(s["examples"] * SEQ_LENGTH for s in shards)
             theirs, ours = _measure(corpus, options)
             print(f"{name:24}{padding:>9.0%}{theirs:>19,.0f}{ours:>9,.0f}{ours / theirs:>7.2f}", flush=True)
 

@@ -76,7 +76,12 @@ class MaskedLMConfig:
         ),
         "the model",
     )
-    scale_loss: bool = option(False, "whether to divide the loss by the number of replicas before gradients are summed")
+    scale_loss: bool = option(
+        False,
+        "in loops of one's own around train_step: whether to divide the loss by the number of replicas, whose"
+        " gradients are summed; pretrain takes the mean over the global batch",
+        source="tensorflow/models",
+    )
     init_checkpoint: str = option(
         "", "what the weights start from: a run, a Hugging Face folder, a TensorFlow checkpoint; empty for random ones"
     )

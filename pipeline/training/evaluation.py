@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.training.batch_sums import SUM_NAMES, batch_sums, means
+from pipeline.training.probability_histograms import BINS, KINDS, probability_histograms
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation comes to.
+
+    Attributes:
+        means: what `batch_sums.means` gives.
+        histograms: what `probability_histograms` gives, over all batches.
+    """
+
+    means: dict[str, float]
+    histograms: np.ndarray
 
 
 def build_evaluator(
-    task: Any, model: Any, dataset: Iterable[Mapping[str, Any]], strategy: Any = None
-) -> Callable[[], dict[str, float]]:
+    task: Any, model: Any, dataset: Iterable[Mapping[str, Any]], mask_id: int, strategy: Any = None
+) -> Callable[[], Evaluation]:
     """Makes a function that evaluates `model`, as it is when called, on a dataset.
 
     tensorflow/models averages the losses of batches; here the sums over all predictions and all
@@ -22,19 +36,22 @@ def build_evaluator(
         task: a `MaskedLMTask`.
         model: its model.
         dataset: batches, finite; of `strategy`, if there is one.
+        mask_id: id of `[MASK]`.
         strategy: of `tf.distribute`, whose devices share the work.
 
     Returns:
-        A function that returns what `batch_sums.means` does.
+        The function.
     """
     strategy = strategy or tf.distribute.get_strategy()
 
     def replica_sums(batch: Mapping[str, Any]) -> dict[str, Any]:
-        nothing = {name: tf.constant(0.0) for name in SUM_NAMES}
+        nothing: dict[str, Any] = {name: tf.constant(0.0) for name in SUM_NAMES}
+        nothing["histograms"] = tf.zeros([len(KINDS), BINS])
 
         def sums() -> dict[str, Any]:
             labels, outputs = task.forward(batch, model, training=False)
-            return {**nothing, **batch_sums(labels, outputs)}
+            histograms = probability_histograms(batch, outputs, mask_id)
+            return {**nothing, **batch_sums(labels, outputs), "histograms": histograms}
 
         # Once the data are at an end, a device may be given a batch of no examples and of no length.
         return tf.cond(tf.size(batch["masked_lm_ids"]) > 0, sums, lambda: nothing)
@@ -49,11 +66,12 @@ def build_evaluator(
             name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for name, value in by_replica.items()
         }
 
-    def evaluate() -> dict[str, float]:
-        totals: dict[str, float] = {}
+    def evaluate() -> Evaluation:
+        totals: dict[str, Any] = {}
         for batch in dataset:
             for name, value in sums(batch).items():
-                totals[name] = totals.get(name, 0.0) + float(value)
-        return means(totals)
+                totals[name] = totals.get(name, 0.0) + value.numpy().astype(np.float64)
+        histograms = totals.pop("histograms")
+        return Evaluation(means({name: float(value) for name, value in totals.items()}), histograms)
 
     return evaluate

@@ -8,8 +8,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.training.evaluation import Evaluation
+from pipeline.training.probability_histograms import KINDS
 from pipeline.training.run_folder import RunFolder
-from pipeline.training.summaries import ScalarWriter
+from pipeline.training.summaries import SummaryWriter
 
 
 class Progress:
@@ -26,9 +28,9 @@ class Progress:
     def __init__(self, folder: RunFolder, steps: int, step: int, *, shows: bool, writes: bool) -> None:
         self._folder = folder
         self._writes = writes
-        self._writers: dict[str, ScalarWriter] = {}
+        self._writers: dict[str, SummaryWriter] = {}
         if writes:
-            self._writers = {name: ScalarWriter(f"{folder.summaries}/{name}") for name in ("train", "validation")}
+            self._writers = {name: SummaryWriter(f"{folder.summaries}/{name}") for name in ("train", "validation")}
         self._bar: Any = tqdm(total=steps, initial=step, unit="step", desc="pretrain", disable=not (shows and writes))
 
     def __enter__(self) -> Progress:
@@ -50,9 +52,12 @@ class Progress:
         )
         self._note("train", step, {"tokens": tokens, **row}, {**row, "tokens_per_second": tokens_per_second})
 
-    def note_validation(self, step: int, results: Mapping[str, float]) -> None:
+    def note_validation(self, step: int, evaluation: Evaluation) -> None:
         """Shows and writes an evaluation."""
+        results = evaluation.means
         if self._writes:
+            for kind, counts in zip(KINDS, evaluation.histograms, strict=True):
+                self._writers["validation"].write_histogram(f"right_token_probability/{kind}", counts, step)
             words = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results.items())
             self._bar.write(f"step {step:,}: validation {words}")
         self._note("validation", step, results, results)

@@ -132,12 +132,14 @@ def _run(
     from pipeline.training.trainer import train_experiment
 
     has_validation = bool(sum(shard.examples for shard in manifest.split("validation")))
+    tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
     outcome = train_experiment(
         config,
         MaskedLMTask(config.task),
         folder,
         strategy,
         validates=has_validation,
+        mask_id=tokenizer.special_ids["mask"],
         show_progress=show_progress,
         writes=writes,
     )
@@ -153,7 +155,6 @@ def _run(
 
     log = folder.read_log()
     validation = [row for row in log if row["split"] == "validation" and row["step"] == int(state.best_step)]
-    tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
     baseline = None
     if has_validation:
         train_batches, validation_batches = (

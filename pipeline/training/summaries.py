@@ -1,14 +1,16 @@
-"""Scalars for TensorBoard, without having it installed."""
+"""Scalars and histograms for TensorBoard, without having it installed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
-class ScalarWriter:
-    """Writes scalars as `tf.summary.scalar` does, which itself needs the tensorboard package.
+class SummaryWriter:
+    """Writes what `tf.summary.scalar` and `histogram` do, which themselves need the tensorboard package.
 
     Args:
         directory: where the event files go.
@@ -16,14 +18,26 @@ class ScalarWriter:
 
     def __init__(self, directory: str) -> None:
         self._writer = tf.summary.create_file_writer(directory)
-        self._metadata = tf.compat.v1.SummaryMetadata(
-            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
-            data_class=1,  # DATA_CLASS_SCALAR
-        )
 
     def write(self, scalars: Mapping[str, float], step: int) -> None:
         """Writes one value each at `step`, and makes sure that they are on disk."""
         with self._writer.as_default(step=step):
             for name, value in scalars.items():
-                tf.summary.write(name, tf.constant(value, tf.float32), metadata=self._metadata)
+                # 1 is DATA_CLASS_SCALAR.
+                tf.summary.write(name, tf.constant(value, tf.float32), metadata=_metadata("scalars", 1))
         self._writer.flush()
+
+    def write_histogram(self, name: str, counts: np.ndarray, step: int) -> None:
+        """Writes counts of values in bins of equal width over [0, 1]."""
+        edges = np.linspace(0.0, 1.0, len(counts) + 1)
+        bins = np.stack([edges[:-1], edges[1:], counts], axis=1)  # [bins, 3]: from, to, count.
+        with self._writer.as_default(step=step):
+            # 2 is DATA_CLASS_TENSOR.
+            tf.summary.write(name, tf.constant(bins, tf.float64), metadata=_metadata("histograms", 2))
+        self._writer.flush()
+
+
+def _metadata(plugin: str, data_class: int) -> Any:
+    return tf.compat.v1.SummaryMetadata(
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name=plugin), data_class=data_class
+    )

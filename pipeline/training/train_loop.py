@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from pipeline.errors import CorpusError, TrainingError
 from pipeline.training.configs import TrainerConfig
+from pipeline.training.evaluation import Evaluation
 from pipeline.training.progress import Progress
 from pipeline.training.stopping import StopRequest
 from pipeline.training.train_step import StepResult, TrainStep
@@ -37,7 +38,7 @@ def train(
     config: TrainerConfig,
     state: TrainingState,
     batches: Iterator[Mapping[str, Any]],
-    validate: Callable[[], dict[str, float]] | None,
+    validate: Callable[[], Evaluation] | None,
     progress: Progress,
     stop: StopRequest,
     *,
@@ -93,9 +94,9 @@ def train(
             tokens_per_second = state.tokens_per_second()
             progress.note_training(step, row, tokens=int(state.tokens), tokens_per_second=tokens_per_second)
         if validate is not None and (step % config.validation_interval == 0 or last):
-            results = validate()
-            state.note_validation(results["loss"])
-            progress.note_validation(step, results)
+            evaluation = validate()
+            state.note_validation(evaluation.means["loss"])
+            progress.note_validation(step, evaluation)
         if step % config.checkpoint_interval == 0 or last or result.stop:
             state.save()
         if result.stop and not last:

@@ -51,6 +51,7 @@ def train_experiment(
     strategy: tf.distribute.Strategy,
     *,
     validates: bool,
+    mask_id: int,
     show_progress: bool,
     writes: bool,
 ) -> Outcome:
@@ -62,6 +63,7 @@ def train_experiment(
         folder: the run's folder, open.
         strategy: what it runs on.
         validates: whether there is something to evaluate on.
+        mask_id: id of `[MASK]`.
         show_progress: whether to draw a progress bar.
         writes: whether this process writes the run's files.
 
@@ -113,7 +115,7 @@ def train_experiment(
     validate = None
     if validates:
         held_out = distribute(strategy, lambda context: task.build_inputs(config.task.validation_data, context))
-        validate = build_evaluator(task, model, held_out, strategy)
+        validate = build_evaluator(task, model, held_out, mask_id, strategy)
     stop = StopRequest()
     with stop, Progress(folder, trainer.train_steps, step, shows=show_progress, writes=writes) as progress:
         finished = train(

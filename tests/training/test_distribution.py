@@ -84,30 +84,36 @@ def assert_same(run: Path, expected: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def alone(exact_config: Any, tiny_corpus: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpus(write_corpus: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus with all its training examples in one file, so that two processes divide every batch between them."""
+    return write_corpus(tmp_path_factory.mktemp("corpora") / "corpus", train=(160,)).directory
+
+
+@pytest.fixture(scope="module")
+def alone(exact_config: Any, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on one device."""
     run = tmp_path_factory.mktemp("alone") / "run"
-    finish(start(exact_config(), tiny_corpus.directory, run))
+    finish(start(exact_config(), corpus, run))
     return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parts", [1, 2])
 def test_two_devices_train_as_one_does(
-    alone: Path, exact_config: Any, tiny_corpus: Any, tmp_path: Path, parts: int
+    alone: Path, exact_config: Any, corpus: Path, tmp_path: Path, parts: int
 ) -> None:
     """The validation split has 33 examples: not every device gets as many."""
     config = exact_config("runtime.distribution_strategy=mirrored", f"trainer.accumulation_steps={parts}")
-    finish(start(config, tiny_corpus.directory, tmp_path / "run", devices=2))
+    finish(start(config, corpus, tmp_path / "run", devices=2))
     assert_same(tmp_path / "run", alone)
 
 
 @pytest.mark.slow
 def test_a_cluster_trains_as_one_does_and_goes_on_when_a_machine_was_lost(
-    alone: Path, exact_config: Any, tiny_corpus: Any, tmp_path: Path
+    alone: Path, exact_config: Any, corpus: Path, tmp_path: Path
 ) -> None:
     """Two processes over the loopback interface; the second one is killed and both are started again."""
-    run, corpus = tmp_path / "run", tiny_corpus.directory
+    run = tmp_path / "run"
     config = exact_config("runtime.distribution_strategy=multi_worker_mirrored")
 
     def start_both() -> list[Any]:

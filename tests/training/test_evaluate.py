@@ -33,7 +33,9 @@ def evaluation(trained: Any, corpus: Any) -> dict[str, Any]:
 def test_totals_are_those_of_training(trained: Any, corpus: Any, evaluation: dict[str, Any]) -> None:
     task = MaskedLMTask(MaskedLMConfig(model=trained.config))
     data = DataConfig(input_path=str(corpus.directory), global_batch_size=16, is_training=False)
-    expected = build_evaluator(task, trained.model, task.build_inputs(data))()
+    expected = build_evaluator(
+        task, trained.model, task.build_inputs(data), trained.tokenizer.special_ids["mask"]
+    )().means
     assert evaluation["examples"] == 33
     assert evaluation["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     every = evaluation["masked_lm"]["all"]

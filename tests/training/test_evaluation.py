@@ -28,6 +28,8 @@ def make_batches(sizes: list[int], *, sentences: bool = True) -> list[dict[str, 
         "masked_lm_ids": rng.integers(0, 6, size=(total, 3)).astype(np.int32),
         "masked_lm_weights": (np.arange(3) < rng.integers(1, 4, size=(total, 1))).astype(np.float32),
     }
+    columns["input_word_ids"] = rng.integers(0, 6, size=(total, 5)).astype(np.int32)
+    columns["masked_lm_positions"] = rng.integers(0, 5, size=(total, 3)).astype(np.int32)
     if sentences:
         columns["sentence_logits"] = rng.normal(size=(total, 2)).astype(np.float32)
         columns["next_sentence_labels"] = rng.integers(0, 2, size=(total, 1)).astype(np.int32)
@@ -36,15 +38,21 @@ def make_batches(sizes: list[int], *, sentences: bool = True) -> list[dict[str, 
     return [{name: tf.constant(part[i]) for name, part in parts.items()} for i in range(len(sizes))]
 
 
+def evaluate(batches: list[dict[str, Any]]) -> dict[str, float]:
+    means, histograms = build_evaluator(Lookup(), None, batches, mask_id=4)()
+    assert histograms.sum() == sum(float(batch["masked_lm_weights"].numpy().sum()) for batch in batches)
+    return means
+
+
 def test_results_do_not_depend_on_batches() -> None:
-    whole = build_evaluator(Lookup(), None, make_batches([7]))()
-    split = build_evaluator(Lookup(), None, make_batches([4, 2, 1]))()
+    whole = evaluate(make_batches([7]))
+    split = evaluate(make_batches([4, 2, 1]))
     assert whole == {name: pytest.approx(value, rel=1e-5) for name, value in split.items()}
 
 
 def test_results_by_hand() -> None:
     (batch,) = make_batches([5])
-    results = build_evaluator(Lookup(), None, [batch])()
+    results = evaluate([batch])
     losses, right = [], []
     for row in range(5):
         for column in range(3):
@@ -62,6 +70,6 @@ def test_results_by_hand() -> None:
 
 
 def test_without_sentences() -> None:
-    results = build_evaluator(Lookup(), None, make_batches([3], sentences=False))()
+    results = evaluate(make_batches([3], sentences=False))
     assert set(results) == {"loss", "lm_example_loss", "masked_lm_accuracy"}
     assert results["loss"] == results["lm_example_loss"]
