@@ -42,8 +42,8 @@ def main() -> None:
     print(f"{options.model}, {options.batch_size} examples of up to {SEQ_LENGTH} tokens, {os.cpu_count()} cores")
     print(f"{'':24}{'padding':>9}{'tensorflow/models':>19}{'this':>9}{'ratio':>7}   real tokens a second, medians")
     with tempfile.TemporaryDirectory() as folder:
-        for name, short_seq_prob in CORPORA.items():
-            corpus = Path(folder, name.replace(" ", "-"))
+        for number, (name, short_seq_prob) in enumerate(CORPORA.items()):
+            corpus = Path(folder, str(number))
             _make_corpus(options.text, corpus, short_seq_prob)
             shards = json.loads((corpus / "manifest.json").read_text())["shards"]
             padding = 1 - sum(s["tokens"] for s in shards) / sum(s["examples"] * SEQ_LENGTH for s in shards)
