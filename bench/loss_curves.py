@@ -20,8 +20,8 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / "out" / "peers" / "bin" / "python"
 VOCAB = ROOT / "vocab" / "sample-uncased-8k.txt"
-STEPS, SEEDS, SMOOTH, BATCH, SEQ_LENGTH, PREDICTIONS = 300, 6, 10, 32, 64, 10
-HIDDEN = 128
+STEPS, SEEDS, SMOOTH, BATCH, SEQ_LENGTH, PREDICTIONS = 300, 6, 10, 32, 32, 5
+HIDDEN = 64
 MODEL = {
     "encoder": {
         "vocab_size": 8192,
@@ -33,7 +33,7 @@ MODEL = {
     },
     "cls_heads": [{"name": "next_sentence", "inner_dim": HIDDEN, "num_classes": 2, "dropout_rate": 0.1}],
 }
-OPTIMIZER = {"learning_rate": 2e-3, "warmup_steps": 30}
+OPTIMIZER = {"learning_rate": 4e-3, "warmup_steps": 30}
 MOST_STANDARD_ERRORS = 4.0  # By which curves of the same kind may be apart, at the worst of 30 points.
 
 
