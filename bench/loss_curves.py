@@ -7,11 +7,12 @@ every initialiser does the same, and the script fails if they differ by more.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def main(text: str, picture: str) -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         _write_batches(_make_corpus(text, f"{folder}/corpus"), folder)
-        ours = np.stack([_train_ours(config, folder, seed) for seed in range(SEEDS)])
+        ours = np.array([_train_ours(config, folder, seed) for seed in range(SEEDS)])
         done = subprocess.run(
             [str(PEERS), __file__, "train", json.dumps(config), folder], capture_output=True, text=True
         )
@@ -86,41 +87,44 @@ def _batches_path(folder: str, seed: int) -> str:
     return f"{folder}/batches-{seed}.npz"
 
 
-def _train_ours(config: Mapping[str, Any], folder: str, seed: int) -> np.ndarray:
+def _train_ours(config: Mapping[str, Any], folder: str, seed: int) -> list[float]:
+    """The loss of every step, as `pretrain` makes them."""
     import keras
 
     from pipeline.config import from_dict
     from pipeline.training import MaskedLMConfig, MaskedLMTask, PretrainerConfig
     from pipeline.training.configs import OptimizerConfig
     from pipeline.training.optimization import build_optimizer
+    from pipeline.training.train_step import TrainStep
 
     keras.utils.set_random_seed(seed)
     task = MaskedLMTask(MaskedLMConfig(model=from_dict(PretrainerConfig, config["model"])))
     model = task.build_model()
-    optimizer = build_optimizer(from_dict(OptimizerConfig, config["optimizer"]), STEPS, model.trainable_variables)
-    return _train(task, model, optimizer, _batches_path(folder, seed))
+    options = from_dict(OptimizerConfig, config["optimizer"])
+    optimizer = build_optimizer(dataclasses.replace(options, gradient_clip_norm=0), STEPS, model.trainable_variables)
+    batches = _read_batches(folder, seed)
+    step = TrainStep(task, model, optimizer, batches.element_spec, seed=seed, clip_norm=options.gradient_clip_norm)
+    return [step(batch, number).loss for number, batch in enumerate(batches)]
 
 
-def _train_theirs(config: Mapping[str, Any], folder: str, seed: int) -> np.ndarray:
-    """In the peers' environment."""
+def _train_theirs(config: Mapping[str, Any], folder: str, seed: int) -> list[float]:
+    """The loss of every step of tensorflow/models', in the peers' environment."""
     import peer_task
+    import tensorflow as tf
     import tf_keras
 
     tf_keras.utils.set_random_seed(seed)
     task = peer_task.build_task(config["model"], next_sentence=True)
-    model = peer_task.build_model(task)
-    return _train(task, model, peer_task.build_optimizer(config["optimizer"], STEPS), _batches_path(folder, seed))
+    model, metrics = peer_task.build_model(task), task.build_metrics()
+    optimizer = peer_task.build_optimizer(config["optimizer"], STEPS)
+    step = tf.function(lambda batch: task.train_step(batch, model, optimizer, metrics)["loss"])
+    return [float(step(batch)) for batch in _read_batches(folder, seed)]
 
 
-def _train(task: Any, model: Any, optimizer: Any, batches: str) -> np.ndarray:
-    """The loss of every step: both tasks have the same methods."""
+def _read_batches(folder: str, seed: int) -> Any:
     import tensorflow as tf
 
-    metrics = task.build_metrics()
-    step: Callable[[Any], Any] = tf.function(lambda batch: task.train_step(batch, model, optimizer, metrics)["loss"])
-    stacked = dict(np.load(batches))
-    dataset = tf.data.Dataset.from_tensor_slices(stacked)
-    return np.array([float(step(batch)) for batch in dataset])
+    return tf.data.Dataset.from_tensor_slices(dict(np.load(_batches_path(folder, seed))))
 
 
 def _draw(curves: Mapping[str, np.ndarray], path: Path) -> None:
@@ -162,6 +166,6 @@ def _judge(curves: Mapping[str, np.ndarray]) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "train":
         config_, folder_ = json.loads(sys.argv[2]), sys.argv[3]
-        np.save(f"{folder_}/losses.npy", np.stack([_train_theirs(config_, folder_, seed) for seed in range(SEEDS)]))
+        np.save(f"{folder_}/losses.npy", np.array([_train_theirs(config_, folder_, seed) for seed in range(SEEDS)]))
     else:
         main(*sys.argv[1:])

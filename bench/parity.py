@@ -8,6 +8,7 @@ AdamW the same losses. `--write` records what they gave for the tests (`make par
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -151,12 +152,13 @@ def _config(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ours(given: Arrays) -> Arrays:
-    """Our outputs, loss, metrics and gradients on the first batch, and our losses over all steps."""
+    """Our outputs, loss, metrics and gradients on the first batch, and our losses over all steps, `[2, steps]`."""
     import tensorflow as tf
 
     from pipeline.config import from_dict
     from pipeline.training.configs import OptimizerConfig
     from pipeline.training.optimization import build_optimizer
+    from pipeline.training.train_step import TrainStep
 
     config = json.loads(str(given["config"]))
     task = _our_task(config["model"])
@@ -173,8 +175,17 @@ def ours(given: Arrays) -> Arrays:
     for name, gradient in zip(variables, gradients, strict=True):
         if gradient is not None:
             answer[f"gradient/{name}"] = np.asarray(tf.convert_to_tensor(gradient))
-    optimizer = build_optimizer(from_dict(OptimizerConfig, config["optimizer"]), STEPS, model.trainable_variables)
-    answer["losses"] = np.array([float(task.train_step(b, model, optimizer, metrics)["loss"]) for b in batches])
+    options = from_dict(OptimizerConfig, config["optimizer"])
+    optimizer = build_optimizer(options, STEPS, model.trainable_variables)
+    by_task = [float(task.train_step(batch, model, optimizer, metrics)["loss"]) for batch in batches]
+    # Once more as `pretrain` does it: compiled, and with a clipping of its own.
+    for name, variable in variables.items():
+        variable.assign(given[f"weight/{name}"])
+    optimizer = build_optimizer(dataclasses.replace(options, gradient_clip_norm=0), STEPS, model.trainable_variables)
+    spec = tf.data.Dataset.from_tensors(batches[0]).element_spec
+    step = TrainStep(task, model, optimizer, spec, clip_norm=options.gradient_clip_norm)
+    by_loop = [step(batch, number).loss for number, batch in enumerate(batches)]
+    answer["losses"] = np.array([by_task, by_loop])
     return answer
 
 

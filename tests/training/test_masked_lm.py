@@ -14,6 +14,7 @@ from pipeline.training.configs import DataConfig, MaskedLMConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
+from pipeline.training.modeling.classification_head import ClassificationHead
 from pipeline.training.modeling.masked_lm import MaskedLM
 
 
@@ -243,3 +244,22 @@ def test_build_inputs_splits_the_batch_among_pipelines(tiny_corpus: Any) -> None
     rows = [np.concatenate([batch["input_word_ids"] for batch in batches]) for batches in parts]
     assert min(len(part) for part in rows) > 0
     assert sorted(map(bytes, np.concatenate(rows))) == sorted(map(bytes, whole))
+
+
+class Penalised(ClassificationHead):
+    def call(self, features: Any, only_project: bool = False, training: bool | None = None) -> Any:
+        self.add_loss(tf.constant(0.25))
+        return super().call(features, only_project, training)
+
+
+def test_losses_that_layers_add_are_part_of_the_loss(batch: dict[str, tf.Tensor]) -> None:
+    task = make_task(next_sentence=False)
+    plain = task.build_model()
+    head = Penalised(inner_dim=4, num_classes=3, name="topic")
+    model = BertPretrainerV2(plain.encoder_network, mlm_activation=plain.mlm_activation, classification_heads=[head])
+    model.masked_lm.set_weights(plain.masked_lm.get_weights())
+    expected = float(task.validation_step(batch, plain, None)["loss"]) + 0.25
+    for _ in range(2):  # Those of an earlier step are gone.
+        assert float(task.validation_step(batch, model, None)["loss"]) == pytest.approx(expected, rel=1e-6)
+    logs = task.train_step(batch, model, keras.optimizers.SGD(0.0), None)
+    assert float(logs["loss"]) == pytest.approx(expected, rel=1e-6)
