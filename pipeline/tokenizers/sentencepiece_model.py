@@ -17,8 +17,17 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 # By message: its fields, each with its number and its type.
 _SCHEMA = {
     "Piece": {"piece": (1, "STRING"), "score": (2, "FLOAT"), "type": (3, "INT32")},
-    "TrainerSpec": {"seed_sentencepieces_file": (54, "STRING")},
-    "NormalizerSpec": {"add_dummy_prefix": (3, "BOOL"), "remove_extra_whitespaces": (4, "BOOL")},
+    "TrainerSpec": {
+        "model_type": (3, "INT32"),
+        "byte_fallback": (35, "BOOL"),
+        "seed_sentencepieces_file": (54, "STRING"),
+    },
+    "NormalizerSpec": {
+        "precompiled_charsmap": (2, "BYTES"),
+        "add_dummy_prefix": (3, "BOOL"),
+        "remove_extra_whitespaces": (4, "BOOL"),
+        "escape_whitespaces": (5, "BOOL"),
+    },
     "Model": {"pieces": (1, "Piece"), "trainer_spec": (2, "TrainerSpec"), "normalizer_spec": (3, "NormalizerSpec")},
 }
 

@@ -17,7 +17,7 @@ from pipeline.errors import OutputError
 from pipeline.training.exchange import transformers_check
 from pipeline.training.exchange.bert_numpy import bert_for_pretraining
 from pipeline.training.exchange.hf_config import to_hf_config
-from pipeline.training.exchange.hf_tokenizer import check_tokenizer, write_tokenizer
+from pipeline.training.exchange.hf_tokenizer import tokenizer_files, write_tokenizer
 from pipeline.training.exchange.output_folder import new_folder
 from pipeline.training.exchange.random_inputs import random_inputs
 from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
@@ -45,18 +45,17 @@ def export_huggingface(trained: TrainedModel, output: str, *, python: str | None
         The largest difference of the logits, by what computed them: "numpy", "transformers".
 
     Raises:
-        ConfigError: if Hugging Face's BERT cannot be such a model.
+        ConfigError: if Hugging Face's BERT cannot be such a model, or has no such tokenizer.
         OutputError: if the folder cannot be written, or the logits differ.
     """
-    check_tokenizer(trained.tokenizer)
+    max_length = trained.config.encoder.max_position_embeddings
+    tokenizer = tokenizer_files(trained.tokenizer, trained.vocabulary, max_length=max_length)
     config = to_hf_config(trained.config, pad_id=trained.tokenizer.special_ids["pad"])
     with new_folder(output) as folder:
         text = json.dumps(config, indent=2) + "\n"
         files.write_atomically(files.join(folder, CONFIG), text.encode())
         write_safetensors(files.join(folder, WEIGHTS), read_weights(trained.model), {"format": "pt"})
-        write_tokenizer(
-            trained.tokenizer, trained.vocabulary, folder, max_length=trained.config.encoder.max_position_embeddings
-        )
+        write_tokenizer(tokenizer, folder)
         return verify(folder, trained.model, python=python)
 
 

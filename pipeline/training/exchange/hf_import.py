@@ -36,7 +36,7 @@ def read_huggingface(folder: str) -> SourceModel:
         path=folder,
         config=from_hf_config(values, source=path, has_next_sentence=has_next_sentence),
         weights=weights,
-        vocabulary=read_if_there(folder, "vocab.txt"),
+        vocabulary=read_if_there(folder, "vocab.txt") or read_if_there(folder, "spm.model"),
         lower_case=lower_case,
     )
 

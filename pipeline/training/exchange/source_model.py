@@ -18,7 +18,7 @@ class SourceModel:
         path: where it came from.
         config: the model's configuration.
         weights: by the names of Hugging Face's `BertForPreTraining`.
-        vocabulary: the bytes of its WordPiece vocabulary; None where there is none.
+        vocabulary: the bytes of its vocabulary or SentencePiece model; None where there is none.
         lower_case: whether its tokenizer lower-cases; None where nothing tells.
     """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +12,39 @@ import numpy as np
 import pytest
 
 from pipeline.errors import OutputError
+from pipeline.tokenizers import make_tokenizer
+from pipeline.tokenizers.sentencepiece_learner import learn_sentencepiece, split_words
 from pipeline.training.exchange.bert_numpy import bert_for_pretraining
 from pipeline.training.exchange.hf_export import TOLERANCE, export_huggingface, verify
 from pipeline.training.exchange.hf_import import read_huggingface
+from pipeline.training.exchange.load import load_trained
 from pipeline.training.exchange.start import start_from
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 
 pytestmark = pytest.mark.slow
 
-TEXTS = ["w01 W02, w03", "w44", "Wéo w10 w10\tw11", "[MASK] w10 [SEP]", "unknown words", "w01" + "w" * 150]
+TEXTS = [
+    "The old captain  watches",
+    " Ünïcödé ﬁne 日本語 😀\tit ",
+    "a [MASK] ship [MASK].",
+    "",
+    "w01 W02, w03",
+    "w44",
+    "Wéo w10 w10\tw11",
+    "[MASK] w10 [SEP]",
+    "unknown words",
+    "w01" + "w" * 150,
+]
 OURS: dict[str, dict[str, Any]] = {
     "pretraining": {},
     "masked-lm": {"next_sentence": False},
     "exact": {"hidden_activation": "gelu_exact", "mlm_activation": "gelu_exact"},
+}
+SENTENCEPIECE: dict[str, dict[str, Any]] = {
+    "unigram": {"model_type": "unigram", "vocab_size": 150, "lower_case": True},
+    "unigram-bytes": {"model_type": "unigram", "vocab_size": 450, "byte_fallback": True},
+    "bpe": {"model_type": "bpe", "vocab_size": 150},
+    "bpe-bytes": {"model_type": "bpe", "vocab_size": 450, "byte_fallback": True},
 }
 
 
@@ -32,8 +54,15 @@ def environment(peer_environment: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(make_trained: Any) -> dict[str, Any]:
-    return {name: make_trained(**options) for name, options in OURS.items()}
+def models(make_trained: Any, documents: list[list[str]]) -> dict[str, Any]:
+    made = {name: make_trained(**options) for name, options in OURS.items()}
+    counts = Counter(word for document in documents for line in document for word in split_words(line))
+    for name, options in SENTENCEPIECE.items():
+        vocabulary = learn_sentencepiece(counts, **options)
+        tokenizer = make_tokenizer(vocabulary)
+        trained = make_trained(vocab_size=tokenizer.vocab_size)
+        made[name] = dataclasses.replace(trained, tokenizer=tokenizer, vocabulary=vocabulary)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +91,7 @@ def ours_on(model: Any, batch: Any) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("name", list(OURS))
+@pytest.mark.parametrize("name", [*OURS, *SENTENCEPIECE])
 def test_what_we_export_computes_the_same_there(computed: Path, models: Any, batch: Any, name: str) -> None:
     found = np.load(computed / "ours-computed" / f"{name}.npz")
     expected = ours_on(models[name].model, batch)
@@ -89,6 +118,21 @@ def test_the_tokenizer_gives_the_same_ids_there(computed: Path, models: Any) -> 
     assert json.loads(str(found["pair_types"]))[0] == [0] * len(ids[0]) + [1] * (len(ids[1]) - 1)
     assert int(found["mask_id"]) == mask
     assert int(found["max_length"]) == 24
+
+
+@pytest.mark.parametrize("name", list(SENTENCEPIECE))
+def test_sentencepiece_gives_the_same_ids_there(
+    computed: Path, models: Any, documents: list[list[str]], name: str
+) -> None:
+    tokenizer = models[name].tokenizer
+    found = json.loads(str(np.load(computed / "ours-computed" / f"{name}.npz")["ids"]))
+    cls, sep = tokenizer.special_ids["cls"], tokenizer.special_ids["sep"]
+    for text, theirs in zip(TEXTS, found, strict=True):
+        if "[SEP]" not in text:
+            assert theirs == [cls, *tokenizer.encode_with_masks(text), sep], text
+    # And as a model to use here, with the vocabulary that lies beside it.
+    loaded = load_trained(str(computed / "ours" / name))
+    assert loaded.tokenizer.encode(documents[0]).ids.tolist() == tokenizer.encode(documents[0]).ids.tolist()
 
 
 @pytest.mark.parametrize("name", ["pretraining", "masked-lm", "half"])
