@@ -170,8 +170,9 @@ class AtomicWriter:
     Use `write_file`, which moves it to its final name at the end, or leaves nothing.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, path: str) -> None:
         self._stream = stream
+        self._path = path
         self._hash = hashlib.sha256()
         self.bytes = 0
 
@@ -181,8 +182,15 @@ class AtomicWriter:
         return self._hash.hexdigest()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Appends `data`."""
-        self._stream.write(data)
+        """Appends `data`.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        try:
+            self._stream.write(data)
+        except OSError as error:  # Told here: where several files are written at a time, it is this one's.
+            raise _cannot_write(self._path, error) from error
         self._hash.update(data)
         self.bytes += len(data)
 
@@ -205,26 +213,41 @@ def write_file(path: str) -> Iterator[AtomicWriter]:
             from apache_beam.io.filesystem import CompressionTypes
 
             with systems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-                yield AtomicWriter(stream)
+                yield AtomicWriter(stream, path)
             if systems.exists(path):
                 systems.delete([path])
             systems.rename([temporary], [path])
         else:
-            with open(temporary, "wb") as stream:
-                yield AtomicWriter(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
+            with _open_durably(temporary) as stream:
+                yield AtomicWriter(stream, path)
             os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):  # Where nothing can be written, there may be nothing to remove either.
             remove(temporary)
         if isinstance(error, OSError):
-            raise OutputError(
-                f"Cannot write {path}",
-                received=_reason(error),
-                do="Nothing was left under that name. Check the space and the permissions, then run again",
-            ) from error
+            raise _cannot_write(path, error) from error
         raise
+
+
+@contextlib.contextmanager
+def _open_durably(path: str) -> Iterator[IO[bytes]]:
+    stream = open(path, "wb")
+    try:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+    finally:
+        # What was not flushed by now is of no use: that it cannot be written would hide what went wrong.
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+def _cannot_write(path: str, error: OSError) -> OutputError:
+    return OutputError(
+        f"Cannot write {path}",
+        received=_reason(error),
+        do="Nothing was left under that name. Check the space and the permissions, then run again",
+    )
 
 
 def temporary_name(path: str, attempt: str = "") -> str:

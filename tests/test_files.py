@@ -127,6 +127,25 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, error: type[BaseExce
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("size", [4, 1 << 20])  # Held back until the end, and not.
+def test_of_two_files_the_one_that_cannot_be_written_is_named(tmp_path: Path, size: int) -> None:
+    full, other = tmp_path / "full.bin", tmp_path / "other.bin"
+
+    def write_both(patch: pytest.MonkeyPatch) -> None:
+        temporary = files.temporary_name(str(full), "full")
+        os.symlink("/dev/full", temporary)
+        patch.setattr(files, "temporary_name", lambda path, _: temporary if path == str(full) else f"{path}.tmp")
+        with files.write_file(str(full)) as first, files.write_file(str(other)) as second:
+            second.write(b"x")
+            first.write(b"x" * size)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OutputError, match=rf"Cannot write {full}\."):
+        write_both(patch)
+    assert not full.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_two_attempts_at_one_file_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     with files.write_file(str(path)) as lost:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from pipeline import files
 from pipeline.beam.dask_cluster import DASK_RUNNER, dask_arguments
+from pipeline.beam.local_workers import watch_local_workers
 from pipeline.errors import ConfigError
 
 _LOCAL_RUNNER = "FnApiRunner"
@@ -124,6 +125,7 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
             arguments: list[str] = []
             if runner == _LOCAL_RUNNER and workers > 1:
                 arguments = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+                watch_local_workers()
             elif runner == DASK_RUNNER:
                 arguments = stack.enter_context(dask_arguments(beam_args, units=units, workers=workers))
             # The user's after ours, so that they stand. The runner is named outright: Beam's DirectRunner would first
