@@ -41,10 +41,15 @@ def sample_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_pretrain_learns_and_is_not_redone(sample_corpus: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def pretrained(sample_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run, and what it printed."""
+    run = tmp_path_factory.mktemp("pretrained") / "run"
+    return run, _make("pretrain", OUT=sample_corpus, RUN=run)
 
-    printed = _make("pretrain", OUT=sample_corpus, RUN=run)
+
+def test_pretrain_learns_and_is_not_redone(sample_corpus: Path, pretrained: tuple[Path, str]) -> None:
+    run, printed = pretrained
 
     results = json.loads((run / "results.json").read_text())
     loss, baseline = results["validation"]["lm_example_loss"], results["unigram_cross_entropy"]
@@ -60,6 +65,35 @@ def test_pretrain_learns_and_is_not_redone(sample_corpus: Path, tmp_path: Path) 
     assert "finished already" in again
     assert _digests(run) | _digests(sample_corpus) == before
     assert time.monotonic() - began < 60
+
+
+def test_what_was_pretrained_is_evaluated_exported_and_fine_tuned(pretrained: tuple[Path, str], tmp_path: Path) -> None:
+    """By the commands of docs/import-export.md and docs/fine-tuning.md."""
+    run, _ = pretrained
+
+    def mlm(*arguments: object) -> str:
+        done = subprocess.run([*MLM, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    evaluation = json.loads(mlm("evaluate", "--run", run, "--json", "--no-progress"))["corpus"]
+    trained = json.loads((run / "results.json").read_text())["validation"]
+    assert evaluation["loss"] == pytest.approx(trained["loss"], rel=1e-4)
+    assert evaluation["masked_lm"]["kept"]["accuracy"] > evaluation["masked_lm"]["masked"]["accuracy"] > 0.1
+
+    mlm("export", "--run", run, "--format", "huggingface", "--output", tmp_path / "huggingface")
+    text = "This method returns the number of [MASK] in the list."
+    guesses = [json.loads(mlm("predict", "--run", model, "--json", text)) for model in (run, tmp_path / "huggingface")]
+    assert [guess["token"] for guess in guesses[0][0]["masks"][0]] == [g["token"] for g in guesses[1][0]["masks"][0]]
+
+    mlm("export", "--run", run, "--format", "encoder", "--output", tmp_path / "encoder")
+    command = [sys.executable, "examples/fine_tune.py", "--encoder", str(tmp_path / "encoder"), "--examples", "50"]
+    command += ["--seeds", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with_pretraining, without = (float(share.rstrip("%")) for share in done.stdout.split()[-2:])
+    assert with_pretraining > without + 5
 
 
 def test_pretrain_goes_on_after_a_kill(sample_corpus: Path, tmp_path: Path) -> None:

@@ -51,4 +51,4 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _row(title: str, *cells: str) -> str:
-    return f"{title:<22}" + "".join(f"{cell:>12}" for cell in cells)
+    return (f"{title:<22}" + "".join(f"{cell:>12}" for cell in cells)).rstrip()
