@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow lint format docs clean peers huggingface bench interoperability parity parity-fixture
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines lint format docs clean peers huggingface bench scaling interoperability parity parity-fixture
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -76,6 +76,16 @@ test: $(STAMP) ## run the tests
 test-slow: $(STAMP) ## run the end-to-end proofs that take minutes
 	$(BIN)/python -m pytest -m slow
 
+test-engines: out/engines/.installed ## run the proofs on clusters and object stores; needs Go for one of them
+	out/engines/bin/python -m pytest -m slow tests/engines tests/test_object_stores.py
+
+out/engines/.installed: setup.cfg pyproject.toml constraints.txt
+	test -x out/engines/bin/python || $(PYTHON) -m venv out/engines
+	out/engines/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable '.[dev,gcp]' gcp-storage-emulator
+	if command -v go; then GOBIN=$(CURDIR)/out/engines/bin go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0; fi
+	touch $@
+
 lint: $(STAMP) ## check style, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -101,6 +111,9 @@ BENCH_ARGS ?=
 bench: $(STAMP) peers sample-corpus ## measure the corpus job and its peers by turns; a table and a picture (20 minutes)
 	$(BIN)/python -m bench.corpus_jobs $(BENCH_TEXT) $(BENCH_ARGS)
 	$(BIN)/python -m bench.corpus_report out/bench/results.jsonl --picture out/bench/performance.svg
+
+scaling: $(STAMP) sample-corpus ## predict jobs of 1 GB to 10 TB from what is measured here; a table
+	$(BIN)/python -m bench.scaling $(BENCH_TEXT) vocab/sample-uncased-8k.txt
 
 interoperability: $(STAMP) peers sample-corpus ## read our shards with tensorflow/models, and its with our loader
 	$(BIN)/python bench/interoperability.py $(SAMPLE)

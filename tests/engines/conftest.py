@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
 import hashlib
 import os
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +103,21 @@ class Engines:
             for path in sorted((self.folder / name).rglob("*"))
             if path.is_file() and path.name != "manifest.json"
         }
+
+
+@pytest.fixture(scope="session")
+def pickled() -> Callable[[Any, str], bytes]:
+    """Tells what a step of a pipeline's proto carries: the pickle itself, of which Beam packs the bytes."""
+
+    def read(proto: Any, step: str) -> bytes:
+        from apache_beam.portability.api import beam_runner_api_pb2 as api
+
+        transforms = [t for t in proto.components.transforms.values() if t.unique_name.startswith(step)]
+        (urn,) = [t for t in transforms if t.spec.urn == "beam:transform:pardo:v1"]
+        data = base64.b64decode(api.ParDoPayload.FromString(urn.spec.payload).do_fn.payload)
+        return bz2.decompress(data) if data.startswith(b"BZ") else zlib.decompress(data)
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -95,12 +97,16 @@ def job(text_files: str, vocabulary_path: str, tmp_path: Path) -> CorpusJob:
     return job
 
 
-def test_pickled_transforms_run_where_only_it_is_installed(installed: Path, job: CorpusJob, tmp_path: Path) -> None:
+def test_pickled_transforms_run_where_only_it_is_installed(
+    installed: Path, job: CorpusJob, tmp_path: Path, pickled: Callable[[Any, str], bytes]
+) -> None:
     pipeline = beam.Pipeline(runner="FnApiRunner")
     pipeline | "Corpus" >> ForEach(job.work, range(job.blocks), job.build_shards)
     proto = pipeline.to_runner_api()
     (tmp_path / "pipeline.pb").write_bytes(proto.SerializeToString())
-    assert str(ROOT) not in proto.SerializeToString().decode("latin-1")  # Nothing of this checkout is captured.
+    carried = pickled(proto, "Corpus/Step")
+    assert job.config.output.encode() in carried
+    assert f"{ROOT}/".encode() not in carried  # Nothing of this checkout is captured.
     script = """
 import sys
 import pipeline
