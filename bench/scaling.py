@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 
 from pipeline.beam.block import LARGEST_PART
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import make_corpus
-from pipeline.inspection.estimate import Estimate, estimate_corpus
+from pipeline.inspection.estimate import estimate_corpus
+from pipeline.manifest import read_manifest
 from pipeline.text.plan import default_block_bytes
 
 SIZES = {"1 GB": (10**9, 8), "100 GB": (10**11, 64), "10 TB": (10**13, 1000)}  # With how many workers.
-_SMALL, _LARGE = 1 << 21, 1 << 23
+_SMALL = 1 << 21  # Bytes of a block, where memory is measured first.
 _PLANNING_SECONDS = 35e-6  # A file; tests/beam/test_scale.py plans a million.
 
 
@@ -45,27 +48,36 @@ class Constants:
 
 
 def measure(text: str, vocab: str) -> Constants:
-    """Measures the constants on a text of at least 8 MiB."""
-
-    def estimate(block_bytes: int) -> Estimate:
-        return estimate_corpus(config("unused", block_bytes), sample_bytes=_LARGE)
-
-    def config(output: str, block_bytes: int) -> CorpusConfig:
-        return CorpusConfig(input=(text,), vocab=vocab, output=output, block_bytes=block_bytes)
-
-    small, large = estimate(_SMALL), estimate(_LARGE)
-    slope = (large.worker_bytes - small.worker_bytes) / (_LARGE - _SMALL)
+    """Measures the constants on a text of some megabytes."""
+    config = CorpusConfig(input=(text,), vocab=vocab, output="unused", block_bytes=_SMALL)
+    estimate = estimate_corpus(config)
+    total = os.path.getsize(text)
     with tempfile.TemporaryDirectory() as folder:
-        manifest = make_corpus(config(folder, 1 << 20), show_progress=False)
-    entries = [len(json.dumps(dataclasses.asdict(shard), indent=1)) + 40 for shard in manifest.shards]  # Its indents.
+        small, large = (
+            peak_memory(text, vocab, os.path.join(folder, str(size)), block_bytes=size) for size in (_SMALL, 2 * total)
+        )
+        shards = read_manifest(os.path.join(folder, str(_SMALL))).shards
+    slope = (large - small) / (total - _SMALL)
+    entry = statistics.mean(len(json.dumps(dataclasses.asdict(shard), indent=1)) + 40 for shard in shards)  # Indented.
     return Constants(
-        bytes_per_second=large.input_bytes / large.seconds,
-        shard_bytes=large.totals["bytes"] / large.input_bytes,
-        worker_bytes=small.worker_bytes - slope * _SMALL,
+        bytes_per_second=estimate.input_bytes / estimate.seconds,
+        shard_bytes=estimate.totals["bytes"] / estimate.input_bytes,
+        worker_bytes=small - slope * _SMALL,
         bytes_per_byte=slope,
-        shard_entry=sum(entries) / len(entries),
-        sidecar=2 * sum(entries) / len(entries) + 1500,  # Two shards, and what was counted.
+        shard_entry=entry,
+        sidecar=2 * entry + 1500,  # Two shards, and what was counted.
     )
+
+
+def peak_memory(text: str, vocab: str, output: str, *, block_bytes: int) -> int:
+    """Makes a corpus in one process; returns the most memory that it took, in bytes."""
+    command = [sys.executable, "-m", "pipeline", "corpus", "--input", text, "--vocab", vocab, "--output", output]
+    command += ["--block-bytes", str(block_bytes), "--workers", "1", "--no-progress"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit("The corpus could not be made")
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def rows(constants: Constants) -> Iterator[tuple[str, ...]]:
@@ -78,7 +90,8 @@ def rows(constants: Constants) -> Iterator[tuple[str, ...]]:
     yield ("shards (train and validation)", *(f"{2 * number:,}" for number in blocks))
     yield ("shards' bytes in all", *(size(total * constants.shard_bytes) for total in totals))
     yield ("a training shard", *(size(t * constants.shard_bytes / b) for t, b in zip(totals, blocks, strict=True)))
-    yield ("hours of one core", *(f"{total / constants.bytes_per_second / 3600:,.2g}" for total in totals))
+    hours = [total / constants.bytes_per_second / 3600 for total in totals]
+    yield ("hours of one core", *(f"{number:,.0f}" if number > 10 else f"{number:.2f}" for number in hours))
     yield ("workers", *(f"{workers:,}" for _, workers in SIZES.values()))
     times = []
     for (total, workers), number in zip(SIZES.values(), blocks, strict=True):
