@@ -45,6 +45,8 @@ def watch_local_workers() -> None:
 
         def close(self) -> None:
             self._closing.set()
+            # Said at once, for a process that reports only now: Beam says it to those that have reported.
+            self.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
             super().close()
 
     worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)(WatchingHandler)

@@ -153,7 +153,7 @@ def repeated_share(document: str) -> float:
     first = set(lines)
     if len(first) == len(lines):
         return 0.0
-    return 1 - sum(map(len, first)) / sum(map(len, lines))
+    return 1 - sum(map(len, first)) / max(1, sum(map(len, lines)))
 
 
 def letter_share(document: str) -> float:
