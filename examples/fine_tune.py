@@ -82,6 +82,7 @@ def fine_tune(
         optimizer=keras.optimizers.AdamW(rate, weight_decay=0.01),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        jit_compile=False,  # On a CPU, compiling takes longer than it saves.
     )
     order = generator(seed, "fine-tuning").permutation(np.resize(np.arange(len(train.labels)), arguments.steps * 32))
     inputs = {name: values[order] for name, values in train.inputs.items()}
