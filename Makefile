@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines lint format docs clean peers huggingface bench scaling interoperability parity parity-fixture
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines lint format docs clean peers huggingface bench scaling interoperability parity parity-fixture optimizer-numbers bench-training
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -127,6 +127,12 @@ parity-fixture: $(STAMP) peers ## record tensorflow/models' numbers for the test
 .PHONY: loss-curves
 loss-curves: $(STAMP) peers sample-corpus ## train on the same records as tensorflow/models, and draw both losses
 	$(BIN)/python bench/loss_curves.py $(SAMPLE) docs/loss-curves.svg
+
+optimizer-numbers: $(STAMP) peers ## record tensorflow/models' schedules and optimisers for the tests
+	out/peers/bin/python bench/optimizer_numbers.py
+
+bench-training: $(STAMP) peers sample-corpus ## measure tokens a second of training beside tensorflow/models
+	$(BIN)/python bench/training.py $(SAMPLE) $(ARGS)
 
 docs: $(STAMP) ## write docs/options.md
 	$(BIN)/python docs/make_options.py

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -194,7 +196,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_resumed(finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_config: Any) -> None:
+def test_a_process_that_is_killed_again_and_again(
+    finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_config: Any
+) -> None:
+    """At any moment: during start-up, compilation, steps, evaluations, checkpoints, the last save."""
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
     config = tmp_path / "config.yaml"
     config.write_text(dump_yaml(tiny_config()))
@@ -203,15 +208,20 @@ def test_a_killed_process_is_resumed(finished: Path, tiny_corpus: Any, tmp_path:
         "from pipeline.training.configs import ExperimentConfig;"
         f"pretrain(load_yaml(ExperimentConfig, {str(config)!r}), {corpus!r}, {str(run)!r})"
     )
-    process = subprocess.Popen([sys.executable, "-c", code])
-    log = run / "log.jsonl"
-    while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= 9):
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    resumed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "going on from step" in resumed.stdout
+    log, draw = run / "log.jsonl", random.Random(11)
+    for rows in (0, 3, 9, 15, 20, 26):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= rows):
+            time.sleep(0.001)
+        time.sleep(draw.random() * 0.2)  # A few steps more.
+        process.kill()
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "going on from step" in done.stdout or "finished already" in done.stdout
     assert read_log(run) == read_log(finished)
+    expected, results = (json.loads((path / "results.json").read_text()) for path in (finished, run))
+    assert {**results, "tokens_per_second": 0} == {**expected, "tokens_per_second": 0}
 
 
 def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any, tiny_config: Any) -> None:
@@ -267,6 +277,21 @@ def test_a_corpus_without_validation_trains(tmp_path: Path, write_corpus: Any, c
     assert results["validation"] is None
     assert results["model_step"] == 3
     assert "training" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_mixed_precision(finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_config: Any, dtype: str) -> None:
+    """It trains as float32 does, and what is saved computes in float32."""
+    config = tiny_config(train_steps=6, checkpoint_interval=3, validation_interval=6, optimizer={"warmup_steps": 1})
+    config = apply_overrides(config, [f"runtime.mixed_precision_dtype={dtype}"])
+    run = tmp_path / "run"
+    pretrain(config, str(tiny_corpus.directory), str(run), show_progress=False)
+    rows = read_log(run)
+    assert rows[0]["loss"] == pytest.approx(read_log(finished)[0]["loss"], rel=0.1)  # Other elements are dropped.
+    assert (rows[-2].get("loss_scale") == 2.0**15) is (dtype == "float16")
+    model = keras.saving.load_model(run / "model.keras", compile=False)
+    assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_training_learns_the_rule(tmp_path: Path, write_corpus: Any, tiny_config: Any) -> None:

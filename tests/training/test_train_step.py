@@ -91,6 +91,21 @@ def test_the_losses_scale_changes_nothing(plain: list[np.ndarray]) -> None:
     assert_close(weights_after(*make_parts(), loss_scale=1024.0), plain)
 
 
+@pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", 1.0), ("mixed_float16", 2.0**15)])
+def test_shorter_numbers_give_nearly_the_same(plain: list[np.ndarray], policy: str, scale: float) -> None:
+    before = make_parts()[1].get_weights()
+    keras.config.set_dtype_policy(policy)
+    try:
+        found = weights_after(*make_parts(), loss_scale=scale)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    moved, differing = (
+        sum(float(np.square(one - other).sum()) for one, other in zip(weights, plain, strict=True)) ** 0.5
+        for weights in (before, found)
+    )
+    assert 0 < differing < 0.05 * moved
+
+
 def test_what_a_step_tells() -> None:
     step, _ = make_parts(parts=2)
     batch = make_batch()

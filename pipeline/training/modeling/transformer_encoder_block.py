@@ -40,7 +40,8 @@ class TransformerEncoderBlock(keras.layers.Layer):
         norm_epsilon: float = 1e-12,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Under mixed precision the sum that blocks add to stays in float32: layers inside cast for themselves.
+        super().__init__(autocast=False, **kwargs)
         self.num_attention_heads = num_attention_heads
         self.inner_dim = inner_dim
         self.inner_activation = keras.activations.get(inner_activation)
@@ -103,6 +104,7 @@ class TransformerEncoderBlock(keras.layers.Layer):
         Returns:
             `[batch, seq_length, width]`.
         """
+        inputs = keras.ops.cast(inputs, "float32")
         if self.norm_first:
             x = inputs + self._attend(self.attention_layer_norm(inputs), attention_mask, training)
             return x + self._feed_forward(self.output_layer_norm(x), training)
