@@ -288,7 +288,10 @@ def test_mixed_precision(finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_
     pretrain(config, str(tiny_corpus.directory), str(run), show_progress=False)
     rows = read_log(run)
     assert rows[0]["loss"] == pytest.approx(read_log(finished)[0]["loss"], rel=0.1)  # Other elements are dropped.
-    assert (rows[-2].get("loss_scale") == 2.0**15) is (dtype == "float16")
+    if dtype == "float16":  # It begins at 2 ** 15, where some gradients overflow.
+        assert 1 < rows[-2]["loss_scale"] <= 2.0**15
+    else:
+        assert "loss_scale" not in rows[-2]
     model = keras.saving.load_model(run / "model.keras", compile=False)
     assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"

@@ -91,7 +91,7 @@ def test_the_losses_scale_changes_nothing(plain: list[np.ndarray]) -> None:
     assert_close(weights_after(*make_parts(), loss_scale=1024.0), plain)
 
 
-@pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", 1.0), ("mixed_float16", 2.0**15)])
+@pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", 1.0), ("mixed_float16", 128.0)])
 def test_shorter_numbers_give_nearly_the_same(plain: list[np.ndarray], policy: str, scale: float) -> None:
     before = make_parts()[1].get_weights()
     keras.config.set_dtype_policy(policy)
