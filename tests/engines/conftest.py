@@ -7,8 +7,10 @@ import bz2
 import hashlib
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -171,3 +173,43 @@ def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         except ProcessLookupError:
             continue
         process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline, f"nobody listens at {port}"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def job_server(
+    engines: Engines, started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> Callable[[str, list[str]], list[str]]:
+    """Starts a job server, and a pool of SDK workers of which one will be killed; gives the options that lead to them.
+
+    Its arguments are the name of the environment, and the server's command, whose last word the port is put behind.
+    """
+
+    def start(name: str, command: list[str]) -> list[str]:
+        log = (tmp_path / "log").open("wb")
+        options = {"env": engines.workers(name, kill=True), "stdout": log, "stderr": log, "cwd": tmp_path}
+        server, pool = _free_port(), _free_port()
+        pool_command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"]
+        started([*command[:-1], f"{command[-1]}{server}"], **options)
+        started(pool_command, **options)
+        _wait_for(server)
+        _wait_for(pool)
+        address = [f"--job_endpoint=localhost:{server}", f"--environment_config=localhost:{pool}"]
+        return ["--runner=PortableRunner", "--environment_type=EXTERNAL", *address]
+
+    return start

@@ -1,4 +1,4 @@
-"""A job server of Beam's that gives a job two SDK workers: `python job_server.py PORT_FILE`.
+"""A job server of Beam's that gives a job two SDK workers: `python job_server.py --port=8099`.
 
 Beam's own command for it, local_job_service_main, always uses one.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from apache_beam.portability.api import beam_job_api_pb2
@@ -27,6 +26,5 @@ class _Job(local_job_service.BeamJob):  # type: ignore[misc]
 
 if __name__ == "__main__":
     server = local_job_service.LocalJobServicer(beam_job_type=_Job)
-    port = server.start_grpc_server()
-    Path(sys.argv[1]).write_text(str(port))
+    server.start_grpc_server(int(sys.argv[1].removeprefix("--port=")))
     threading.Event().wait()
