@@ -194,15 +194,15 @@ def _wait_for(port: int) -> None:
 @pytest.fixture
 def job_server(
     engines: Engines, started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
-) -> Callable[[str, list[str]], list[str]]:
-    """Starts a job server, and a pool of SDK workers of which one will be killed; gives the options that lead to them.
+) -> Callable[..., list[str]]:
+    """Starts a job server, and a pool of SDK workers of which one may be killed; gives the options that lead to them.
 
     Its arguments are the name of the environment, and the server's command, whose last word the port is put behind.
     """
 
-    def start(name: str, command: list[str]) -> list[str]:
+    def start(name: str, command: list[str], *, kill: bool = False) -> list[str]:
         log = (tmp_path / "log").open("wb")
-        options = {"env": engines.workers(name, kill=True), "stdout": log, "stderr": log, "cwd": tmp_path}
+        options = {"env": engines.workers(name, kill=kill), "stdout": log, "stderr": log, "cwd": tmp_path}
         server, pool = _free_port(), _free_port()
         pool_command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"]
         started([*command[:-1], f"{command[-1]}{server}"], **options)

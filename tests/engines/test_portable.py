@@ -20,9 +20,8 @@ def test_a_job_server_and_workers_in_other_processes(
     done = engines.corpus("portable", *options, environment=environment)
     check("portable", done)
     assert len(done.pids) >= 2
-    assert done.killed
-    # This job server fails a job with its worker, as Flink does by default; the command goes on with what is left.
-    assert "starting it again" in done.printed
+    # None is killed here: this job server takes minutes to notice, unlike Prism, which test_prism.py runs.
+    assert "starting it again" not in done.printed
 
     engines.vocab("portable.txt", *options, environment=environment)
     for name in ("", ".json"):

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PRISM, reason="make test-
 def test_prism_and_a_worker_in_another_process(
     engines: Any, check: Callable[..., None], job_server: Callable[..., list[str]]
 ) -> None:
-    options = job_server("prism", [str(PRISM), "-serve_http=false", "-job_port="])
+    options = job_server("prism", [str(PRISM), "-serve_http=false", "-job_port="], kill=True)
     done = engines.corpus("prism", *options, environment=engines.environment("prism"))
     check("prism", done)
     assert done.killed
