@@ -125,7 +125,7 @@ NO_MASK = "".join(f"{token}\n" for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]",
         ({"max_seq_lenght": "48"}, "Neither this command nor Beam has such an option. Received: --max-seq-lenght."),
         (
             {"runner": "NoSuch"},
-            "--runner must name a runner that Beam has, with what it needs installed. Received: NoSuch.",
+            "--runner must name a runner that Beam has. Received: NoSuch.",
         ),
         ({"output": "nonsense://bucket/x"}, "A path with a scheme needs a file system that Beam knows."),
     ],
