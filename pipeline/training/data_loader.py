@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, CorpusError
 from pipeline.record_columns import parsing_features
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
@@ -89,6 +89,27 @@ def build_dataset(
 def read_in_order(source: RecordSource, config: DataConfig) -> tf.data.Dataset:
     """Batches of every example of `source` once, in order; `config` tells their size, and how masks are drawn."""
     return _at_step_0(read_once(source, config.global_batch_size), source, config)
+
+
+def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The batches of a dataset, one after another.
+
+    Raises:
+        CorpusError: where a record cannot be read.
+    """
+    iterator = iter(batches)
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+            raise CorpusError(
+                "A record cannot be read",
+                received=" ".join(str(error.message).split())[:300],
+                do="Compare the shards with their SHA-256 in the manifest, and copy or make them again",
+            ) from error
+        yield batch
 
 
 def _at_step_0(batches: tf.data.Dataset, source: RecordSource, config: DataConfig) -> tf.data.Dataset:

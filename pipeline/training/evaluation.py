@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.training.batch_sums import SUM_NAMES, batch_sums, means
+from pipeline.training.data_loader import readable
 from pipeline.training.probability_histograms import BINS, KINDS, probability_histograms
 
 
@@ -68,7 +69,7 @@ def build_evaluator(
 
     def evaluate() -> Evaluation:
         totals: dict[str, Any] = {}
-        for batch in dataset:
+        for batch in readable(dataset):
             for name, value in sums(batch).items():
                 totals[name] = totals.get(name, 0.0) + value.numpy().astype(np.float64)
         histograms = totals.pop("histograms")

@@ -10,8 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.errors import CorpusError, TrainingError
+from pipeline.errors import TrainingError
 from pipeline.training.configs import TrainerConfig
+from pipeline.training.data_loader import readable
 from pipeline.training.evaluation import Evaluation
 from pipeline.training.progress import Progress
 from pipeline.training.stopping import StopRequest
@@ -119,11 +120,4 @@ def _check(result: StepResult, state: TrainingState, step: int, describe_batch: 
 
 
 def _next_batch(batches: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
-    try:
-        return next(batches)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        raise CorpusError(
-            "A training record cannot be read",
-            received=" ".join(str(error.message).split())[:300],
-            do="Compare the shards with their SHA-256 in the manifest, and copy or make them again",
-        ) from error
+    return next(readable(batches))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, CorpusError
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
-from pipeline.training.data_loader import build_dataset
+from pipeline.training.data_loader import build_dataset, readable
 
 
 def config(path: Path, **options: Any) -> DataConfig:
@@ -154,3 +154,13 @@ def test_dummy_needs_lengths() -> None:
     batch = next(iter(build_dataset(dummy)))
     assert batch["input_word_ids"].shape == (1, 12)
     assert batch["masked_lm_ids"].shape == (1, 3)
+
+
+def test_a_damaged_record_is_named(write_corpus: Any, tmp_path: Path) -> None:
+    directory = write_corpus(tmp_path / "corpus").directory
+    shard = directory / "validation-00001-of-00002.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[-20] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(CorpusError, match=r"A record cannot be read.*SHA-256"):
+        list(readable(build_dataset(config(directory, is_training=False))))
