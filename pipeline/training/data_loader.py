@@ -135,7 +135,7 @@ def _finisher(source: RecordSource, config: DataConfig) -> Callable[[Mapping[str
     def finish_bin(number: int, batch: Mapping[str, Any], step: Any) -> dict[str, Any]:
         parsed = _parse(batch["serialized"], source.bins[number].spec)
         if config.trim:
-            parsed = _trim(parsed, pad_id=maskings[number].pad_id if maskings else None)
+            parsed = trim(parsed, pad_id=maskings[number].pad_id if maskings else None)
         if maskings and rate:
             parsed = maskings[number](parsed, batch["serialized"], batch["epoch"], rate(step))
         return parsed
@@ -162,7 +162,7 @@ def _parse(serialized: Any, spec: RecordSpec) -> dict[str, Any]:
     }
 
 
-def _trim(batch: dict[str, Any], pad_id: int | None) -> dict[str, Any]:
+def trim(batch: dict[str, Any], pad_id: int | None = None) -> dict[str, Any]:
     """Cuts the sequences after the longest one's last token; without an `input_mask`, `pad_id` tells padding."""
     real = batch["input_mask"] if pad_id is None else tf.cast(batch["input_word_ids"] != pad_id, tf.int32)
     longest = tf.reduce_max(tf.reduce_sum(real, axis=1))

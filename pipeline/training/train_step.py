@@ -9,12 +9,11 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.training.batch_sums import batch_sums
+from pipeline.training.data_loader import trim
 from pipeline.training.modeling.dropout import dropout_seed
 
 Batch = Mapping[str, Any]
 _SUM = tf.distribute.ReduceOp.SUM
-_TRIM_MULTIPLE = 8  # Lengths that matrix kernels like, as in the loader.
-_SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids")
 
 
 @dataclass(frozen=True)
@@ -170,11 +169,7 @@ class TrainStep:
     def _part(self, parts: Mapping[str, Any], index: Any) -> dict[str, Any]:
         """One of them, cut after its longest sequence's last token."""
         part = {name: tf.gather(value, index) for name, value in parts.items()}
-        if not self._static_shapes:
-            longest = tf.reduce_max(tf.reduce_sum(part["input_mask"], axis=1))
-            longest = -(-longest // _TRIM_MULTIPLE) * _TRIM_MULTIPLE
-            part.update({name: part[name][:, :longest] for name in _SEQUENCES})
-        return part
+        return part if self._static_shapes else trim(part)
 
     def _gradients(
         self, batch: Batch, totals: Mapping[str, Any], number: Any, loss_scale: Any
