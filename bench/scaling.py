@@ -15,14 +15,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from pipeline.beam.block import LARGEST_PART
+from pipeline.beam.block import PART_CHARACTERS
 from pipeline.beam.config import CorpusConfig
 from pipeline.inspection.estimate import estimate_corpus
 from pipeline.manifest import read_manifest
 from pipeline.text.plan import default_block_bytes
 
 SIZES = {"1 GB": (10**9, 8), "100 GB": (10**11, 64), "10 TB": (10**13, 1000)}  # With how many workers.
-_SMALL = 1 << 21  # Bytes of a block, where memory is measured first.
 _PLANNING_SECONDS = 35e-6  # A file; tests/beam/test_scale.py plans a million.
 
 
@@ -33,8 +32,7 @@ class Constants:
     Attributes:
         bytes_per_second: of text, by one core.
         shard_bytes: of shards, for each byte of text.
-        worker_bytes: of memory that a worker takes before it has text.
-        bytes_per_byte: of memory that each byte of a block, or of a part of a large one, takes besides.
+        worker_bytes: of memory that a worker takes for a part of a block: whatever the block's size.
         shard_entry: bytes of a manifest for each shard.
         sidecar: bytes that a finished block leaves until the manifest is written.
     """
@@ -42,28 +40,23 @@ class Constants:
     bytes_per_second: float
     shard_bytes: float
     worker_bytes: float
-    bytes_per_byte: float
     shard_entry: float
     sidecar: float
 
 
 def measure(text: str, vocab: str) -> Constants:
     """Measures the constants on a text of some megabytes."""
-    config = CorpusConfig(input=(text,), vocab=vocab, output="unused", block_bytes=_SMALL)
+    config = CorpusConfig(input=(text,), vocab=vocab, output="unused", block_bytes=PART_CHARACTERS)
     estimate = estimate_corpus(config)
-    total = os.path.getsize(text)
     with tempfile.TemporaryDirectory() as folder:
-        small, large = (
-            peak_memory(text, vocab, os.path.join(folder, str(size)), block_bytes=size) for size in (_SMALL, 2 * total)
-        )
-        shards = read_manifest(os.path.join(folder, str(_SMALL))).shards
-    slope = (large - small) / (total - _SMALL)
+        output = os.path.join(folder, "corpus")
+        worker_bytes = peak_memory(text, vocab, output, block_bytes=PART_CHARACTERS)
+        shards = read_manifest(output).shards
     entry = statistics.mean(len(json.dumps(dataclasses.asdict(shard), indent=1)) + 40 for shard in shards)  # Indented.
     return Constants(
         bytes_per_second=estimate.input_bytes / estimate.seconds,
         shard_bytes=estimate.totals["bytes"] / estimate.input_bytes,
-        worker_bytes=small - slope * _SMALL,
-        bytes_per_byte=slope,
+        worker_bytes=worker_bytes,
         shard_entry=entry,
         sidecar=2 * entry + 1500,  # Two shards, and what was counted.
     )
@@ -98,8 +91,7 @@ def rows(constants: Constants) -> Iterator[tuple[str, ...]]:
         rounds = -(-number // workers)
         times.append(rounds * total / number / constants.bytes_per_second)
     yield ("time with them", *(duration(seconds) for seconds in times))
-    parts = [min(default_block_bytes(total), LARGEST_PART) for total in totals]
-    yield ("memory of a worker", *(size(constants.worker_bytes + constants.bytes_per_byte * part) for part in parts))
+    yield ("memory of a worker", *[size(constants.worker_bytes)] * len(totals))
     yield ("manifest", *(size(2 * number * constants.shard_entry) for number in blocks))
     yield ("work folder, while it runs", *(size(number * constants.sidecar) for number in blocks))
     yield ("planning a file of 10 MB each", *(duration(total / 1e7 * _PLANNING_SECONDS) for total in totals))

@@ -29,8 +29,8 @@ from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer
 
 SPLITS = ("train", "validation")
-# Characters of a part of a block, which is what a worker holds in memory: where blocks are small, where they are large.
-_LEAST_PART, LARGEST_PART = 1 << 21, 1 << 26
+# Characters of a part of a block, which is what a worker holds in memory, however large the block is.
+PART_CHARACTERS = 1 << 22
 _TOKENS_A_BATCH = 1 << 19  # Examples are made and encoded in batches of about so many tokens: bounds memory.
 
 
@@ -117,11 +117,7 @@ def build_block(
 def _read_parts(
     block: Block, config: CorpusConfig, duplicates: Mapping[int, str], counts: Counter[str]
 ) -> Iterator[dict[str, list[list[str]]]]:
-    """The block's documents as lists of sentences, by split, in parts that fit into memory.
-
-    More than one come of what no plan can cut, a compressed file or a row group of Parquet, and of very large blocks.
-    """
-    most = min(max(2 * config.block_bytes, _LEAST_PART), LARGEST_PART)
+    """The block's documents as lists of sentences, by split, in parts that fit into memory."""
     chars = 0
     texts: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
     numbers = itertools.count()
@@ -138,7 +134,7 @@ def _read_parts(
             apart = is_set_apart(document, config.validation_fraction, config.seed)
             texts[SPLITS[apart]].append(sentences)
             chars += len(document)
-            if chars >= most:
+            if chars >= PART_CHARACTERS:
                 yield texts
                 texts, chars = {split: [] for split in SPLITS}, 0
     yield texts

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+from typing import ClassVar
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _ENDED = "A worker process ended before its work did"
@@ -24,6 +25,8 @@ def watch_local_workers() -> None:
     class WatchingHandler(worker_handlers.SubprocessSdkWorkerHandler):
         """One process, and the connection to it."""
 
+        _open: ClassVar[set[WatchingHandler]] = set()
+
         def start_worker(self) -> None:
             # In the shell's place, so that it is the launcher's own child.
             command = f"exec {sys.executable} -m pipeline.beam.local_worker {os.getpid()}".encode()
@@ -31,6 +34,7 @@ def watch_local_workers() -> None:
             self._closing = threading.Event()
             self.worker_thread = threading.Thread(target=self._run_and_watch)
             self.worker_thread.start()
+            self._open.add(self)
 
         def _run_and_watch(self) -> None:
             with contextlib.suppress(RuntimeError):  # It ended with another code than 0.
@@ -44,9 +48,12 @@ def watch_local_workers() -> None:
                         future.set(answer)
 
         def close(self) -> None:
-            self._closing.set()
-            # Said at once, for a process that reports only now: Beam says it to those that have reported.
-            self.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+            # Said to all at once: Beam says it to one after another, waiting for each to end, and only to those that
+            # have reported for work.
+            for handler in self._open:
+                handler._closing.set()
+                handler.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+            self._open.clear()
             super().close()
 
     worker_handlers.WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)(WatchingHandler)

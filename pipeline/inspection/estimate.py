@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from pipeline import files
-from pipeline.beam.block import LARGEST_PART, SPLITS, BlockResult, build_block
+from pipeline.beam.block import PART_CHARACTERS, SPLITS, BlockResult, build_block
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import CorpusJob, plan_corpus
 from pipeline.inspection.sampling import draw_sample, joined
@@ -99,8 +99,8 @@ def estimate_corpus(config: CorpusConfig, *, sample_bytes: int = 8 << 20) -> Est
         if max(values["documents"]) <= 1:
             # A piece is within a document, and every segment of the plan is one.
             totals["documents"] = sum(len(block.segments) for block in plan.blocks)
-    largest = min(max(block.bytes for block in plan.blocks), LARGEST_PART)
-    growth = max(0, measured.peak_bytes - measured.base_bytes) / block.bytes
+    largest = min(max(block.bytes for block in plan.blocks), PART_CHARACTERS)
+    growth = max(0, measured.peak_bytes - measured.base_bytes) / min(block.bytes, PART_CHARACTERS)
     return Estimate(
         totals=totals,
         errors={name: error for name, (_, error) in estimates.items()},

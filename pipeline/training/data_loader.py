@@ -103,10 +103,13 @@ def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
             batch = next(iterator)
         except StopIteration:
             return
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except (tf.errors.OpError, UnicodeDecodeError) as error:  # The latter where TensorFlow quotes what it read.
+            what = getattr(error, "message", "bytes that no message can quote")
             raise CorpusError(
                 "A record cannot be read",
-                received=" ".join(str(error.message).split())[:300],
+                received=" ".join(str(what).split())[:300],
                 do="Compare the shards with their SHA-256 in the manifest, and copy or make them again",
             ) from error
         yield batch

@@ -107,17 +107,8 @@ def test_batches_bound_memory_and_lose_nothing(
     assert totals(build()) == totals(whole)
 
 
-@pytest.mark.parametrize(
-    ("limit", "chars", "values_then"), [("_LEAST_PART", 1, {"block_bytes": 1024}), ("LARGEST_PART", 2048, {})]
-)
-def test_what_no_plan_can_cut_is_made_in_parts_and_so_are_large_blocks(
-    build: Callable[..., list[BlockResult]],
-    tmp_path: Path,
-    bert_text: str,
-    monkeypatch: pytest.MonkeyPatch,
-    limit: str,
-    chars: int,
-    values_then: dict[str, Any],
+def test_large_blocks_are_made_in_parts(
+    build: Callable[..., list[BlockResult]], tmp_path: Path, bert_text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = tmp_path / "packed"
     packed.mkdir()
@@ -133,8 +124,8 @@ def test_what_no_plan_can_cut_is_made_in_parts_and_so_are_large_blocks(
         return drop_empty(ids, row_splits, document_splits)
 
     monkeypatch.setattr(block_module, "drop_empty", counted)
-    monkeypatch.setattr(block_module, limit, chars)
-    (parts,) = build(**values | values_then)
+    monkeypatch.setattr(block_module, "PART_CHARACTERS", 2048)
+    (parts,) = build(**values)
     assert len(tokenized) > 10  # Two splits a part.
     assert max(tokenized) < sum(tokenized) / 3
     assert parts.counts["text"] == whole.counts["text"]
