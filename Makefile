@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines lint format docs clean peers huggingface bench scaling interoperability parity parity-fixture optimizer-numbers bench-training
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-training scaling interoperability parity parity-fixture loss-curves optimizer-numbers
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -112,6 +112,18 @@ bench: $(STAMP) peers sample-corpus ## measure the corpus job and its peers by t
 	$(BIN)/python -m bench.corpus_jobs $(BENCH_TEXT) $(BENCH_ARGS)
 	$(BIN)/python -m bench.corpus_report out/bench/results.jsonl --picture out/bench/performance.svg
 
+bench-memory: $(STAMP) sample-corpus ## measure the memory of corpus jobs of 50 to 800 MB of text, in one file and in many
+	$(BIN)/python -m bench.memory $(BENCH_TEXT) $(BENCH_ARGS)
+
+bench-vocab: $(STAMP) peers sample-corpus ## measure the learning of a vocabulary beside Hugging Face's tokenizers
+	$(BIN)/python -m bench.vocabulary $(BENCH_TEXT) $(BENCH_ARGS)
+
+bench-loader: $(STAMP) peers sample-corpus ## measure examples a second of the loader beside tensorflow/models'
+	$(BIN)/python -m bench.loader $(BENCH_TEXT) $(BENCH_ARGS)
+
+bench-training: $(STAMP) peers sample-corpus ## measure tokens a second of training beside tensorflow/models
+	$(BIN)/python -m bench.training $(BENCH_TEXT) $(BENCH_ARGS)
+
 scaling: $(STAMP) sample-corpus ## predict jobs of 1 GB to 10 TB from what is measured here; a table
 	$(BIN)/python -m bench.scaling $(BENCH_TEXT) vocab/sample-uncased-8k.txt
 
@@ -124,15 +136,11 @@ parity: $(STAMP) peers ## compare logits, loss, gradients and steps with tensorf
 parity-fixture: $(STAMP) peers ## record tensorflow/models' numbers for the tests
 	$(BIN)/python bench/parity.py --write
 
-.PHONY: loss-curves
 loss-curves: $(STAMP) peers sample-corpus ## train on the same records as tensorflow/models, and draw both losses
 	$(BIN)/python bench/loss_curves.py $(SAMPLE) docs/loss-curves.svg
 
 optimizer-numbers: $(STAMP) peers ## record tensorflow/models' schedules and optimisers for the tests
 	out/peers/bin/python bench/optimizer_numbers.py
-
-bench-training: $(STAMP) peers sample-corpus ## measure tokens a second of training beside tensorflow/models
-	$(BIN)/python bench/training.py $(SAMPLE) $(ARGS)
 
 docs: $(STAMP) ## write docs/options.md
 	$(BIN)/python docs/make_options.py

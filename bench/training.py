@@ -11,17 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-PEERS = ROOT / "out" / "peers" / "bin" / "python"
+from bench.turns import PEERS, ROOT, measure_turns, take_turns
+
 VOCAB = ROOT / "vocab" / "sample-uncased-8k.txt"
 SEQ_LENGTH, PREDICTIONS = 128, 20
 CORPORA = {"pairs, as BERT's": "0.1", "pairs of mixed lengths": "1.0"}  # short_seq_prob.
@@ -61,41 +58,11 @@ def _make_corpus(text: str, output: Path, short_seq_prob: str) -> None:
 def _measure(corpus: Path, options: argparse.Namespace) -> tuple[float, float]:
     """Median tokens a second of both."""
     job = json.dumps({"corpus": str(corpus), **vars(options)})
-    programs = [
-        subprocess.Popen(
-            [str(python), __file__, kind, job],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        for python, kind in ((PEERS, "theirs"), (sys.executable, "ours"))
-    ]
-    speeds: list[list[float]] = [[], []]
-    for turn in range(options.turns + 1):
-        for program, measured in zip(programs, speeds, strict=True):
-            assert program.stdin is not None
-            assert program.stdout is not None
-            program.stdin.write("\n")
-            program.stdin.flush()
-            answer = program.stdout.readline()
-            if not answer:
-                raise SystemExit(f"{' '.join(program.args[:3])} ended with code {program.wait()}")  # type: ignore
-            if turn:  # The first one compiles.
-                measured.append(float(answer))
-    for program in programs:
-        program.communicate()
-    return statistics.median(speeds[0]), statistics.median(speeds[1])
-
-
-def _take_turns(run: Callable[[], int]) -> None:
-    """Runs when told to, and answers with tokens a second; ends with its input."""
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        tokens = run()
-        print(tokens / (time.perf_counter() - started), flush=True)
+    programs = {"theirs": PEERS, "ours": sys.executable}
+    paces = measure_turns(
+        {kind: [str(python), __file__, kind, job] for kind, python in programs.items()}, options.turns
+    )
+    return paces["theirs"].a_second, paces["ours"].a_second
 
 
 def _model(name: str, vocab_size: int) -> dict[str, Any]:
@@ -142,7 +109,7 @@ def _ours(job: dict[str, Any]) -> None:
             tokens += step(batch, number).tokens
         return tokens
 
-    _take_turns(run)
+    take_turns(run)
 
 
 def _theirs(job: dict[str, Any]) -> None:
@@ -180,7 +147,7 @@ def _theirs(job: dict[str, Any]) -> None:
             tokens += tf.reduce_sum(tf.cast(batch["input_mask"], tf.int64))
         return tokens
 
-    _take_turns(lambda: int(loop(tf.constant(job["steps"]))))
+    take_turns(lambda: int(loop(tf.constant(job["steps"]))))
 
 
 if __name__ == "__main__":

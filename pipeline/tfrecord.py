@@ -68,6 +68,9 @@ def read_records(stream: IO[bytes], damaged: Callable[[int, str], None]) -> Iter
                 return
             length = int.from_bytes(header[:8], "little")
             data = stream.read(length + FOOTER_BYTES)
+        except (OverflowError, MemoryError):  # The checksum of the length is right: somebody made it so.
+            damaged(number, f"its length is {length:,} bytes; what follows cannot be read")
+            return
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             damaged(number, f"its GZIP stream is damaged ({error}); what follows cannot be read")
             return
