@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline import files
-from pipeline.errors import CorpusError
+from pipeline.errors import ConfigError, CorpusError
 from pipeline.records import RecordSpec
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+PartT = TypeVar("PartT")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Manifest:
         inputs: input files with their sizes, `{"path": str, "bytes": int}`; of over 10,000, their directories instead,
             `{"path": str, "files": int, "bytes": int}`.
         shards: its shards, in order.
-        statistics: what was counted while making it; see docs/corpus.md.
+        statistics: what was counted while making it; see docs/inspection.md.
         versions: versions of this package and of what decides its bytes.
     """
 
@@ -133,18 +135,32 @@ def read_manifest(corpus_dir: str) -> Manifest:
                 received=data["format_version"],
                 do="Make the corpus again elsewhere, or read it with the version of this package that made it",
             )
-        return Manifest(
-            key=data["key"],
-            options=data["options"],
-            spec=RecordSpec(**data["spec"]),
-            tokenizer=TokenizerDescription(**data["tokenizer"]),
-            inputs=tuple(data["inputs"]),
-            shards=tuple(Shard(**shard) for shard in data["shards"]),
-            statistics=data["statistics"],
-            versions=data["versions"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        nested = {
+            "spec": _build(RecordSpec, data["spec"]),
+            "tokenizer": _build(TokenizerDescription, data["tokenizer"]),
+            "inputs": tuple(data["inputs"]),
+            "shards": tuple(_build(Shard, shard) for shard in data["shards"]),
+        }
+        return _build(Manifest, data | nested)
+    except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise CorpusError(
             f"{path} is damaged ({type(error).__name__}: {error})",
             do=f"Remove {corpus_dir} and make the corpus again",
         ) from error
+
+
+def _build(kind: type[PartT], values: Mapping[str, Any]) -> PartT:
+    """A part of a manifest from what JSON holds of it; a TypeError says which value is of another type."""
+    for name, (annotation, expected) in _json_types(kind).items():  # type: ignore[arg-type]
+        if name in values and type(values[name]) is not expected:
+            raise TypeError(f"{name} must be {annotation}, not {values[name]!r:.50}")
+    return kind(**values)
+
+
+@functools.cache
+def _json_types(kind: type[Any]) -> dict[str, tuple[str, type]]:
+    """By field, how its type is written, and what JSON gives for it."""
+    given = {"str": str, "int": int, "bool": bool, "Mapping": dict}
+    written = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    roots = {name: annotation.partition("[")[0] for name, annotation in written.items()}
+    return {name: (written[name], given[root]) for name, root in roots.items() if root in given}
