@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 from pipeline.errors import ConfigError, InputError, OutputError
@@ -257,11 +257,12 @@ def temporary_name(path: str, attempt: str = "") -> str:
     return f"{head}/{name}" if head or path.startswith("/") else name
 
 
-def remove_temporary(directory: str, names: Collection[str]) -> None:
-    """Removes what attempts at writing the files `names` of `directory` have left behind."""
+def remove_temporary(directory: str, names: Iterable[str] | None = None) -> None:
+    """Removes what attempts at writing the files `names` of `directory`, or any files, have left behind."""
+    names = None if names is None else set(names)
     for name in list_names(directory):
         written = _TEMPORARY.fullmatch(name)
-        if written and written[1] in names:
+        if written and (names is None or written[1] in names):
             remove(join(directory, name))
 
 

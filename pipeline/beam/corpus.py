@@ -18,7 +18,7 @@ from pipeline.beam.compiled_loops import compile_loops
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.plan_file import PlanFile
-from pipeline.beam.runner import check_paths
+from pipeline.beam.runner import check_paths, workers_end_with_the_run
 from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
@@ -155,14 +155,18 @@ def make_corpus(
                 plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress
             )
         compile_loops()
-        job.work.run(
-            pending,
-            job.build_shards,
-            beam_args=beam_args,
-            workers=workers,
-            description="corpus",
-            show_progress=show_progress,
-        )
+        try:
+            job.work.run(
+                pending,
+                job.build_shards,
+                beam_args=beam_args,
+                workers=workers,
+                description="corpus",
+                show_progress=show_progress,
+            )
+        finally:
+            if workers_end_with_the_run(beam_args):  # In the midst of a block, where the run fails.
+                files.remove_temporary(config.output, _shard_names(job))
     return _finish(job, plan, key)
 
 
@@ -194,14 +198,18 @@ def _prepare_output(job: CorpusJob, key: str, *, overwrite: bool) -> Manifest | 
         _say(f"{output} holds a corpus of other options or inputs: starting over.")
         _remove_shards(output, begun["shards"])
         job.work.clear()
-    names = [
+    _write_run(job, key, _shard_names(job))
+    return None
+
+
+def _shard_names(job: CorpusJob) -> list[str]:
+    """Names of all shards that the job may make."""
+    return [
         shard_name(split, block, job.blocks, job.config, bin_index)
         for split in SPLITS
         for block in range(job.blocks)
         for bin_index in range(len(job.config.specs()))
     ]
-    _write_run(job, key, names)
-    return None
 
 
 def _is_complete(manifest: Manifest, output: str) -> bool:

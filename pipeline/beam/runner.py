@@ -89,6 +89,11 @@ def check_paths(beam_args: Sequence[str], paths: Sequence[str]) -> None:
             )
 
 
+def workers_end_with_the_run(beam_args: Sequence[str]) -> bool:
+    """Whether no worker is left at work when `run` returns, however it went."""
+    return _chosen_runner(beam_args) in (None, _LOCAL_RUNNER)
+
+
 class _QuietParser(argparse.ArgumentParser):
     """Raises what the base class would print behind the usage of all of Beam's options."""
 

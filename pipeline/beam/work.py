@@ -186,7 +186,13 @@ class WorkFolder:
         from pipeline.beam.transforms import ForEach  # Beam takes a second to import.
 
         each = ForEach(self, indices, step)
-        return runner.run(lambda root: root | label >> each, beam_args=beam_args, units=len(indices), workers=workers)
+        try:
+            return runner.run(
+                lambda root: root | label >> each, beam_args=beam_args, units=len(indices), workers=workers
+            )
+        finally:
+            if runner.workers_end_with_the_run(beam_args):  # In the midst of a unit, where the run fails.
+                files.remove_temporary(self.path)
 
     def _reasons(self, noted: Sequence[int], failure: str | None) -> str:
         """Why blocks are missing: the first notes that blocks left, then the runner's own reason."""

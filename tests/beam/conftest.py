@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,6 +16,25 @@ from pipeline.beam.corpus import make_corpus
 from pipeline.manifest import Manifest
 
 Options = Callable[..., CorpusConfig]
+
+ROOT = Path(__file__).parents[2]
+# A small process between the tests and the command: the kernel counts what a process held when it started another one
+# as the other one's, and the tests hold TensorFlow.
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(f"\\n{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024}")
+sys.exit(code)
+"""
+
+
+class Measured(NamedTuple):
+    """What came of a command, and the most memory that one of its processes held, in bytes."""
+
+    code: int
+    output: str
+    errors: str
+    peak_bytes: int
 
 
 def _options(**values: Any) -> CorpusConfig:
@@ -56,6 +77,19 @@ def make(options: Options) -> Callable[..., Manifest]:
     def run(**values: Any) -> Manifest:
         job = {name: values.pop(name) for name in ("workers", "overwrite", "beam_args") if name in values}
         return make_corpus(options(**values), show_progress=False, **job)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def measure() -> Callable[[Sequence[str]], Measured]:
+    """Runs a command, and watches its memory."""
+
+    def run(command: Sequence[str]) -> Measured:
+        measured = [sys.executable, "-c", _MEASURED, *command]
+        done = subprocess.run(measured, cwd=ROOT, capture_output=True, text=True, check=False)
+        output, _, peak = done.stdout.rstrip().rpartition("\n")
+        return Measured(done.returncode, output, done.stderr, int(peak))
 
     return run
 

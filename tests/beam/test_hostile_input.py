@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,6 @@ import tensorflow as tf
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.record_columns import decode_examples
 
-ROOT = Path(__file__).parents[2]
 MEGABYTE = 1_000_000
 MOST_MEMORY = 2_000 * MEGABYTE
 
@@ -24,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def corpus(vocabulary_path: str, tmp_path: Path) -> Callable[..., tuple[int, str, int]]:
+def corpus(vocabulary_path: str, tmp_path: Path, measure: Callable[..., Any]) -> Callable[..., tuple[int, str, int]]:
     """Makes a corpus of a text in one process; its exit code, what it wrote to standard error, its peak memory."""
 
     def make(text: bytes, *options: str) -> tuple[int, str, int]:
@@ -32,13 +29,9 @@ def corpus(vocabulary_path: str, tmp_path: Path) -> Callable[..., tuple[int, str
         words = [sys.executable, "-m", "pipeline", "corpus", "--no-progress", "--workers", "1", "--dupe-factor", "1"]
         words += ["--input", str(tmp_path / "text.txt"), "--output", str(tmp_path / "corpus"), "--overwrite"]
         words += ["--vocab", vocabulary_path, "--validation-fraction", "0", *options]
-        process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        assert process.stderr
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = code = os.waitstatus_to_exitcode(status)
-        assert "Traceback" not in errors
-        return code, errors, usage.ru_maxrss * 1024
+        done = measure(words)
+        assert "Traceback" not in done.errors
+        return done.code, done.errors, done.peak_bytes
 
     return make
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 # In a process of its own, whose memory is that of the launcher of such a job.
 _SCRIPT = '''
-import io, json, resource, sys, time
+import io, json, sys, time
 import apache_beam as beam
 from apache_beam.io.filesystem import FileMetadata, FileSystem
 
@@ -59,7 +57,6 @@ seconds = time.process_time() - began
 middle = len(plan.blocks) // 2
 print(json.dumps({
     "seconds": seconds,
-    "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     "blocks": len(plan.blocks),
     "largest": max(block.bytes for block in plan.blocks),
     "bytes": sum(segment.end - segment.start for block in plan.blocks for segment in block.segments),
@@ -72,12 +69,13 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def planned(vocabulary_path: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    command = [sys.executable, "-c", _SCRIPT, vocabulary_path, str(tmp_path_factory.mktemp("scale") / "corpus")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
+def planned(
+    vocabulary_path: str, tmp_path_factory: pytest.TempPathFactory, measure: Callable[..., Any]
+) -> dict[str, float]:
+    output = str(tmp_path_factory.mktemp("scale") / "corpus")
+    done = measure([sys.executable, "-c", _SCRIPT, vocabulary_path, output])
+    assert done.code == 0, done.errors[-3000:]
+    return {**json.loads(done.output), "peak": done.peak_bytes}
 
 
 @pytest.mark.slow
