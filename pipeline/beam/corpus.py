@@ -14,12 +14,12 @@ from typing import Any
 
 from pipeline import files
 from pipeline.beam.block import SPLITS, BlockResult, build_block, shard_name
-from pipeline.beam.compiled_loops import compile_loops
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.runner import check_paths, workers_end_with_the_run
 from pipeline.beam.work import WorkFolder
+from pipeline.compiled_loops import CORPUS_LOOPS, compile_loops
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
@@ -154,7 +154,7 @@ def make_corpus(
             Deduplication(job.config, job.plan).run(
                 plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress
             )
-        compile_loops()
+        compile_loops(CORPUS_LOOPS)
         try:
             job.work.run(
                 pending,

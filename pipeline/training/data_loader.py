@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError, CorpusError
 from pipeline.record_columns import parsing_features
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
+from pipeline.training.distribution import LOST_MACHINE
 from pipeline.training.masking_at_reading import build_masking, corpus_policy, masking_rate
 from pipeline.training.record_order import read_for_training, read_once
 from pipeline.training.record_source import RecordSource, open_source
@@ -103,7 +104,7 @@ def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
             batch = next(iterator)
         except StopIteration:
             return
-        except tf.errors.ResourceExhaustedError:
+        except (tf.errors.ResourceExhaustedError, *LOST_MACHINE):
             raise
         except (tf.errors.OpError, UnicodeDecodeError) as error:  # The latter where TensorFlow quotes what it read.
             what = getattr(error, "message", "bytes that no message can quote")

@@ -12,6 +12,9 @@ import tensorflow as tf
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.training.configs import RuntimeConfig
 
+# What TensorFlow raises, whatever it was doing, when a machine of a cluster is lost.
+LOST_MACHINE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+
 
 def build_strategy(config: RuntimeConfig) -> tf.distribute.Strategy:
     """Builds the `tf.distribute` strategy that `config` names.

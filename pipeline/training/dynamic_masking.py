@@ -1,7 +1,7 @@
 """Masking when examples are read: anew in every epoch, from one copy of the corpus (Liu et al., 2019, "RoBERTa").
 
-The rules are those of `pipeline.masking`, in TensorFlow ops over a batch. Nothing here has a state: what is drawn for
-an example follows from the seed, the epoch and the example's own bytes, so that it is the same with any number of
+The rules are those of `pipeline.masking`, in one compiled loop over a batch. Nothing here has a state: what is drawn
+for an example follows from the seed, the epoch and the example's own bytes, so that it is the same with any number of
 workers, in any order, and after any resume.
 """
 
@@ -13,12 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.compiled_loops import MASKING_LOOPS, compile_loops
 from pipeline.masking import MaskingPolicy
-from pipeline.training.dynamic_selection import Units, select_tokens, select_words, tokens_of
-from pipeline.training.stateless_draws import Draws
-
-# What a number is drawn for, beside the selection's: keeps the streams of an example apart.
-_ACTIONS, _RANDOM_IDS = 4, 5
+from pipeline.training.native_calls import called_by_tensorflow
 
 
 class DynamicMasking:
@@ -37,7 +34,10 @@ class DynamicMasking:
         self._policy = policy
         self._special_ids = special_ids
         self._ordinary_ids = np.asarray(ordinary_ids, np.int32)
-        self._seed = seed
+        # From which number in [0, 1) on a unit has one word more.
+        self._thresholds = np.cumsum(policy.unit_lengths())[:-1]
+        self._seed = np.uint64(seed % 2**64)
+        compile_loops(MASKING_LOOPS)
 
     @property
     def pad_id(self) -> int:
@@ -57,36 +57,35 @@ class DynamicMasking:
             The batch with `word_starts` replaced by `input_mask`, `masked_lm_positions`, `masked_lm_ids` and
             `masked_lm_weights`.
         """
-        ids = batch["input_word_ids"]
-        keys = Draws(self._seed, serialized, epoch)
-        real = ids != self._special_ids["pad"]
-        # Text never gives a special id: these are the layout's own.
-        maskable = real & (ids != self._special_ids["cls"]) & (ids != self._special_ids["sep"])
-        lengths = tf.reduce_sum(tf.cast(real, tf.float64), axis=1)
-        room = self._policy.max_predictions_per_seq
-        wanted = tf.clip_by_value(tf.cast(tf.round(lengths * masked_lm_prob), tf.int32), 1, room)
-        if self._policy.unit == "token":
-            units = select_tokens(maskable, wanted, room, keys)
-        else:
-            units = select_words(maskable, batch["word_starts"] > 0, wanted, self._policy.unit_lengths(), keys)
+        ids, room = batch["input_word_ids"], self._policy.max_predictions_per_seq
+        fingerprints = tf.bitcast(tf.fingerprint(serialized), tf.uint64)  # Of uint8 [batch, 8].
+        # Without a state: TensorFlow may leave it out, or compute it ahead.
+        outputs = tf.numpy_function(
+            called_by_tensorflow(self._draw),
+            [ids, batch["word_starts"], fingerprints, epoch, masked_lm_prob],
+            [tf.int32, tf.int32, tf.int32, tf.float32],
+            stateful=False,
+        )
+        names = ("input_word_ids", "masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+        for name, output in zip(names, outputs, strict=True):
+            output.set_shape(ids.shape if name == "input_word_ids" else [ids.shape[0], room])
         masked = {name: tensor for name, tensor in batch.items() if name != "word_starts"}
-        return masked | {"input_mask": tf.cast(real, tf.int32)} | self._replace(ids, units, keys)
+        input_mask = tf.cast(ids != self.pad_id, tf.int32)
+        return masked | {"input_mask": input_mask} | dict(zip(names, outputs, strict=True))
 
-    def _replace(self, ids: Any, units: Units, keys: Draws) -> dict[str, Any]:
-        """Lists the predictions, `[batch, P]`, and puts the replacements in."""
-        places, first, found = tokens_of(units, self._policy.max_predictions_per_seq)
-        originals = tf.gather(ids, places, batch_dims=1)
-        drawn = keys.uniform(_ACTIONS, tf.cast(first, tf.int64))
-        by_mask = drawn < self._policy.mask_prob
-        at_random = ~by_mask & (drawn < self._policy.mask_prob + self._policy.random_prob)
-        number = keys.uniform(_RANDOM_IDS, tf.cast(places, tf.int64)) * len(self._ordinary_ids)
-        random_ids = tf.gather(self._ordinary_ids, tf.cast(number, tf.int32))
-        replaced = tf.where(by_mask, self._special_ids["mask"], tf.where(at_random, random_ids, originals))
-        where = tf.where(found)  # [predictions, 2]: example, prediction.
-        at = tf.stack([where[:, 0], tf.cast(tf.gather_nd(places, where), tf.int64)], axis=1)
-        return {
-            "input_word_ids": tf.tensor_scatter_nd_update(ids, at, tf.gather_nd(replaced, where)),
-            "masked_lm_positions": places,
-            "masked_lm_ids": tf.where(found, originals, 0),
-            "masked_lm_weights": tf.cast(found, tf.float32),
-        }
+    def _draw(
+        self, ids: np.ndarray, word_starts: np.ndarray, fingerprints: np.ndarray, epoch: np.ndarray, rate: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """What a masked batch has in place of the ids, and its predictions' places, ids and weights."""
+        from pipeline.training.masking_kernels import mask_batch
+
+        policy, special = self._policy, self._special_ids
+        masked, shape = ids.copy(), (len(ids), policy.max_predictions_per_seq)
+        predictions = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+        mask_batch(
+            *(word_starts, fingerprints, epoch, self._seed, float(rate), policy.unit == "token", self._thresholds),
+            *(special["pad"], special["cls"], special["sep"], special["mask"], self._ordinary_ids),
+            *(policy.mask_prob, policy.mask_prob + policy.random_prob),
+            *(masked, *predictions),
+        )
+        return masked, *predictions

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from pipeline.errors import TrainingError
 from pipeline.training.configs import TrainerConfig
 from pipeline.training.data_loader import readable
+from pipeline.training.distribution import LOST_MACHINE
 from pipeline.training.evaluation import Evaluation
 from pipeline.training.progress import Progress
 from pipeline.training.stopping import StopRequest
@@ -25,7 +24,7 @@ def _surviving_machines() -> Iterator[None]:
     """Turns what TensorFlow raises when a machine of a cluster is lost into an error of ours."""
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+    except LOST_MACHINE as error:
         raise TrainingError(
             "A machine of the cluster is gone",
             received=" ".join(str(error.message).split())[:300],

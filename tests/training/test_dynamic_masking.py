@@ -1,8 +1,16 @@
 """Masks drawn when examples are read, against the rules that masks are written by."""
 
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
 from pipeline.training.dynamic_masking import DynamicMasking
@@ -35,6 +43,86 @@ def _mask(policy: MaskingPolicy, batch: dict, serialized: tf.Tensor, *, seed: in
     compute = tf.function(masking.__call__)
     masked = compute(batch, serialized, epochs, tf.constant(policy.masked_lm_prob, tf.float64))
     return {name: tensor.numpy() for name, tensor in masked.items()}
+
+
+def _load_reference() -> Any:
+    """The masking in TensorFlow ops."""
+    spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference_masking.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+reference = _load_reference()
+ROOT = Path(__file__).parents[2]
+
+
+def _check_against_reference(policy: MaskingPolicy, ordinary: np.ndarray, seed: int, *arguments: Any) -> None:
+    found = DynamicMasking(policy, SPECIAL, ordinary, seed)(*arguments)
+    expected = reference.mask_batch(policy, SPECIAL, ordinary, seed, *arguments)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize(
+    ("room", "rate", "word_rate", "seed"),
+    [(10, 0.15, 0.7, 7), (1, 0.4, 1.0, -1), (64, 0.6, 0.4, 2**40), (64, 1.0, 0.9, 0)],
+)
+def test_masks_are_those_of_the_reference(unit: str, room: int, rate: float, word_rate: float, seed: int) -> None:
+    batch, serialized, _ = _batch(3, word_rate=word_rate)
+    epochs = tf.constant(np.random.default_rng(0).integers(0, 50, BATCH))
+    policy = MaskingPolicy(room, unit=unit)
+    _check_against_reference(policy, ORDINARY, seed, batch, serialized, epochs, tf.constant(rate, tf.float64))
+
+
+_IDS = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 999, -1, 2**31 - 1, -(2**31)])  # Such as damaged records may hold.
+_RATES = [(0.8, 0.1), (0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@given(data=st.data())
+@settings(max_examples=60)
+def test_rows_of_any_shape_are_masked_as_in_the_reference(unit: str, data: st.DataObject) -> None:
+    rows, seq_length = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 24))
+    cells = st.lists(_IDS, min_size=seq_length, max_size=seq_length)
+    alike = st.sampled_from([0, 2, 5]).map(lambda token: [token] * seq_length)
+    ids = np.array(data.draw(st.lists(cells | alike, min_size=rows, max_size=rows)), np.int32)
+    starts = np.random.default_rng(data.draw(st.integers(0, 99))).integers(-1, 3, ids.shape, np.int32)
+    mask_prob, random_prob = data.draw(st.sampled_from(_RATES))
+    policy = MaskingPolicy(
+        data.draw(st.integers(1, seq_length + 2)),
+        unit=unit,
+        max_ngram_size=data.draw(st.integers(1, 6)),
+        mask_prob=mask_prob,
+        random_prob=random_prob,
+    )
+    _check_against_reference(
+        policy,
+        ORDINARY[: data.draw(st.sampled_from([1, 7, len(ORDINARY)]))],
+        data.draw(st.integers(-(2**63), 2**64)),
+        {"input_word_ids": tf.constant(ids), "word_starts": tf.constant(starts)},
+        tf.constant([row.tobytes() for row in ids]),
+        tf.constant(data.draw(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=rows, max_size=rows)), tf.int64),
+        tf.constant(data.draw(st.floats(0.0, 1.0)), tf.float64),
+    )
+
+
+def test_shapes_are_known_before_a_batch_is() -> None:
+    batch, serialized, _ = _batch()
+    dataset = tf.data.Dataset.from_tensors((batch, serialized)).map(
+        lambda batch, serialized: DynamicMasking(MaskingPolicy(10), SPECIAL, ORDINARY, 0)(
+            batch, serialized, tf.zeros(BATCH, tf.int64), tf.constant(0.15, tf.float64)
+        )
+    )
+    assert {name: tuple(spec.shape) for name, spec in dataset.element_spec.items()} == {
+        **dict.fromkeys(("input_word_ids", "input_mask", "input_type_ids"), (BATCH, SEQ_LENGTH)),
+        **dict.fromkeys(("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"), (BATCH, 10)),
+    }
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -146,3 +234,30 @@ def test_rates_of_nought_and_one() -> None:
 
     all_masked = _mask(MaskingPolicy(SEQ_LENGTH, masked_lm_prob=1.0, mask_prob=1.0, random_prob=0.0), batch, serialized)
     np.testing.assert_array_equal(all_masked["input_word_ids"] == SPECIAL["mask"], ids >= 5)
+
+
+_SCRIPT = """
+import sys
+import numpy as np, tensorflow as tf
+from pipeline.masking import MaskingPolicy
+from pipeline.training.dynamic_masking import DynamicMasking
+
+ids = tf.constant(np.random.default_rng(0).integers(7, 1000, (256, 128)), tf.int32)
+serialized = tf.as_string(tf.range(256))
+special = {"pad": 0, "cls": 2, "sep": 3, "mask": 4}
+masking = DynamicMasking(MaskingPolicy(20), special, range(7, 1000), 1)
+def mask(epoch):
+    batch = {"input_word_ids": ids, "word_starts": tf.ones_like(ids)}
+    return masking(batch, serialized, tf.fill([256], epoch), tf.constant(0.15, tf.float64))
+dataset = tf.data.Dataset.range(10**9).map(mask, num_parallel_calls=2).prefetch(8)
+iterator = iter(dataset)
+for _ in range(30):
+    next(iterator)
+print("taken")
+"""
+
+
+def test_a_script_may_end_while_its_dataset_reads_ahead() -> None:
+    command = [sys.executable, "-c", _SCRIPT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "taken\n"), done.stderr[-3000:]

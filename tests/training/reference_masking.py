@@ -1,19 +1,99 @@
-"""Which tokens are predicted, where the mask is drawn at reading: for a batch at once, in TensorFlow ops.
+"""What masks drawn at reading are compared with: the same rules and random numbers, in TensorFlow ops over a batch.
 
 The rules are those of `pipeline.masking.selection`. What is chosen for an example does not depend on the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pipeline.training.stateless_draws import Draws
+from pipeline.masking import MaskingPolicy
 
 # What a number is drawn for: keeps the streams of an example apart.
-_TOKENS, _PLACES, _LENGTHS, _FILL = range(4)
+_TOKENS, _PLACES, _LENGTHS, _FILL, _ACTIONS, _RANDOM_IDS = range(6)
+
+
+def mask_batch(
+    policy: MaskingPolicy,
+    special_ids: Mapping[str, int],
+    ordinary_ids: np.ndarray,
+    seed: int,
+    batch: Mapping[str, Any],
+    serialized: Any,
+    epoch: Any,
+    masked_lm_prob: Any,
+) -> dict[str, Any]:
+    """What `pipeline.training.dynamic_masking.DynamicMasking` makes of a batch; its arguments."""
+    ids = batch["input_word_ids"]
+    keys = Draws(seed, serialized, epoch)
+    real = ids != special_ids["pad"]
+    maskable = real & (ids != special_ids["cls"]) & (ids != special_ids["sep"])
+    lengths = tf.reduce_sum(tf.cast(real, tf.float64), axis=1)
+    room = policy.max_predictions_per_seq
+    wanted = tf.clip_by_value(tf.cast(tf.round(lengths * masked_lm_prob), tf.int32), 1, room)
+    if policy.unit == "token":
+        units = select_tokens(maskable, wanted, room, keys)
+    else:
+        units = select_words(maskable, batch["word_starts"] > 0, wanted, policy.unit_lengths(), keys)
+    places, first, found = tokens_of(units, room)
+    originals = tf.gather(ids, places, batch_dims=1)
+    drawn = keys.uniform(_ACTIONS, tf.cast(first, tf.int64))
+    by_mask = drawn < policy.mask_prob
+    at_random = ~by_mask & (drawn < policy.mask_prob + policy.random_prob)
+    number = keys.uniform(_RANDOM_IDS, tf.cast(places, tf.int64)) * len(ordinary_ids)
+    random_ids = tf.gather(np.asarray(ordinary_ids, np.int32), tf.cast(number, tf.int32))
+    replaced = tf.where(by_mask, special_ids["mask"], tf.where(at_random, random_ids, originals))
+    where = tf.where(found)  # [predictions, 2]: example, prediction.
+    at = tf.stack([where[:, 0], tf.cast(tf.gather_nd(places, where), tf.int64)], axis=1)
+    masked = {name: tensor for name, tensor in batch.items() if name != "word_starts"}
+    return masked | {
+        "input_word_ids": tf.tensor_scatter_nd_update(ids, at, tf.gather_nd(replaced, where)),
+        "input_mask": tf.cast(real, tf.int32),
+        "masked_lm_positions": places,
+        "masked_lm_ids": tf.where(found, originals, 0),
+        "masked_lm_weights": tf.cast(found, tf.float32),
+    }
+
+
+class Draws:
+    """Random numbers of the examples of a batch, by purpose and counter.
+
+    A number is the SplitMix64 finaliser (Steele et al., 2014, "Fast splittable pseudorandom number generators") of its
+    example's key, purpose and counter: a hash, so that nothing is kept between two draws.
+    """
+
+    def __init__(self, seed: int, serialized: Any, epoch: Any) -> None:
+        fingerprint = tf.bitcast(tf.fingerprint(serialized), tf.uint64)  # [batch], of uint8 [batch, 8]
+        keys = _mix(tf.bitwise.bitwise_xor(fingerprint, _mix(tf.constant(seed % 2**64, tf.uint64))))
+        self._keys = _mix(keys ^ tf.cast(epoch, tf.uint64))
+
+    def bits(self, purpose: int, counter: Any) -> Any:
+        """uint64 `[batch, n]` for an int64 counter of shape `[n]` or `[batch, n]`."""
+        stream = _mix(self._keys ^ tf.constant(purpose + 1, tf.uint64))[:, tf.newaxis]
+        return _mix(stream + tf.cast(counter, tf.uint64) * tf.constant(0x9E3779B97F4A7C15, tf.uint64))
+
+    def distinct(self, purpose: int, counter: Any) -> Any:
+        """int64 of the shape of `bits`, not negative, of which no two are alike for counters in [0, 2**16)."""
+        # Less a bit, they fit what sorting knows; the counter in the low bits tells them apart.
+        return tf.cast(_shift(self.bits(purpose, counter), 17), tf.int64) * (1 << 16) + counter
+
+    def uniform(self, purpose: int, counter: Any) -> Any:
+        """float64 in [0, 1), of the shape of `bits`."""
+        return tf.cast(_shift(self.bits(purpose, counter), 11), tf.float64) * 2.0**-53
+
+
+def _mix(values: Any) -> Any:
+    values = (values ^ _shift(values, 30)) * tf.constant(0xBF58476D1CE4E5B9, tf.uint64)
+    values = (values ^ _shift(values, 27)) * tf.constant(0x94D049BB133111EB, tf.uint64)
+    return values ^ _shift(values, 31)
+
+
+def _shift(values: Any, bits: int) -> Any:
+    return tf.bitwise.right_shift(values, tf.constant(bits, tf.uint64))
 
 
 class Units(NamedTuple):
@@ -119,22 +199,18 @@ def _take(sizes: Any, remaining: Any) -> Any:
     Returns:
         int32 `[batch, n]`: the sizes of those that are taken, 0 for the others.
     """
-    number = tf.shape(sizes)[1]
-    by_step = tf.transpose(sizes)
 
     def take(step: Any, taken: Any, remaining: Any) -> tuple[Any, Any, Any]:
-        tokens = tf.where(by_step[step] <= remaining, by_step[step], 0)
-        return step + 1, taken.write(step, tokens), remaining - tokens
+        tokens = tf.where(sizes[:, step] <= remaining, sizes[:, step], 0)
+        taken = tf.where(tf.range(tf.shape(sizes)[1]) == step, tokens[:, tf.newaxis], taken)
+        return step + 1, taken, remaining - tokens
 
-    steps, taken, _ = tf.while_loop(
-        lambda step, taken, remaining: (step < number) & tf.reduce_any(remaining > 0),
+    _, taken, _ = tf.while_loop(
+        lambda step, taken, remaining: (step < tf.shape(sizes)[1]) & tf.reduce_any(remaining > 0),
         take,
-        (tf.constant(0), tf.TensorArray(tf.int32, number, element_shape=[None]), remaining),
+        (tf.constant(0), tf.zeros_like(sizes), remaining),
     )
-    rows = tf.where(tf.range(number) < steps)[:, 0]
-    return tf.transpose(
-        tf.scatter_nd(rows[:, tf.newaxis], taken.gather(tf.cast(rows, tf.int32)), tf.shape(by_step, tf.int64))
-    )
+    return taken
 
 
 def _covered(units: Units, seq_length: Any) -> Any:
