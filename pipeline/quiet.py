@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Iterator
 from typing import IO
 
@@ -17,7 +19,7 @@ def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
     """Sends what is written to the file descriptor of standard error to `log`; `sys.stderr` still reaches the user.
 
     TensorFlow's start-up notes and the log of Beam's worker processes, which inherit the descriptor, are of use only
-    when something fails.
+    when something fails. So are the tracebacks of threads, such as those of Beam's that lose their worker.
 
     Args:
         log: an open file with a descriptor.
@@ -32,13 +34,21 @@ def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
         python_stderr.flush()
         sys.stderr = os.fdopen(os.dup(before), "w", encoding=python_stderr.encoding, buffering=1)
     os.dup2(log.fileno(), _STDERR)
+    excepthook, threading.excepthook = threading.excepthook, _write_natively
     try:
         yield
     finally:
+        threading.excepthook = excepthook
         sys.stderr.flush()  # Not closed: a logger that was made meanwhile may hold on to it.
         sys.stderr = python_stderr
         os.dup2(before, _STDERR)
         os.close(before)
+
+
+def _write_natively(error: threading.ExceptHookArgs) -> None:
+    lines = traceback.format_exception(error.exc_type, error.exc_value, error.exc_traceback)
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, "".join(lines).encode(errors="replace"))
 
 
 def _descriptor(stream: IO[str]) -> int | None:

@@ -12,7 +12,7 @@ from pipeline.quiet import native_stderr_to
 
 ROOT = Path(__file__).parents[1]
 START = """
-import logging, os, subprocess, sys, tempfile
+import logging, os, subprocess, sys, tempfile, threading
 from pipeline.quiet import native_stderr_to, start_tensorflow
 """
 
@@ -31,13 +31,17 @@ with tempfile.TemporaryFile() as log:
         os.write(2, b"native\\n")
         subprocess.run([sys.executable, "-c", "import sys; print('child', file=sys.stderr)"])
         print("for the user", file=sys.stderr)
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
     os.write(2, b"after\\n")
     print("python after", file=sys.stderr)
     log.seek(0)
     print(log.read().decode(), end="")
 """
     )
-    assert done.stdout == "native\nchild\n"
+    native, child, *thread = done.stdout.splitlines()
+    assert (native, child, thread[-1]) == ("native", "child", "ZeroDivisionError: division by zero")
     assert done.stderr.splitlines() == ["before", "for the user", "after", "python after"]
 
 

@@ -9,7 +9,8 @@ import threading
 from typing import ClassVar
 
 _SECONDS_BETWEEN_LOOKS = 0.2
-_ENDED = "A worker process ended before its work did"
+# Why a run fails that has lost a worker.
+WORKER_ENDED = "A worker process ended before its work did"
 
 
 def watch_local_workers() -> None:
@@ -44,8 +45,8 @@ def watch_local_workers() -> None:
                 with contextlib.suppress(RuntimeError):  # Another thread asks at this very moment.
                     for future in list(self.control_conn._futures_by_id.values()):
                         # As an answer: what was aborted counts as pending to Beam's loops.
-                        answer = beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=_ENDED)
-                        future.set(answer)
+                        asked = future.instruction_id
+                        future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=asked, error=WORKER_ENDED))
 
         def close(self) -> None:
             # Said to all at once: Beam says it to one after another, waiting for each to end, and only to those that

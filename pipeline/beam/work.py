@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 
 from pipeline import files
 from pipeline.beam import progress, runner
+from pipeline.beam.local_workers import WORKER_ENDED
 from pipeline.errors import CorpusError, UserError
 from pipeline.quiet import native_stderr_to
 
@@ -137,7 +138,7 @@ class WorkFolder:
         """Runs a step for units, each of which is to leave its sidecar here, and checks that all did.
 
         Where a runner gives up, with a worker that was killed say, it is started again with the units that are left,
-        as long as that gets them further.
+        as long as that gets them further; and once where a worker was killed before any unit was finished.
 
         Args:
             units: the units.
@@ -168,9 +169,11 @@ class WorkFolder:
                 present = set(files.list_names(self.path))
                 left = [index for index in left if self.done_name(index) not in present]
                 noted = [index for index in left if self.failed_name(index) in present]
-                if not (failure and left and len(left) < before and not noted and retries < _MOST_RETRIES):
+                hopeful = len(left) < before or (not retries and WORKER_ENDED in (failure or ""))
+                if not (failure and left and hopeful and not noted and retries < _MOST_RETRIES):
                     break
-                _say(f"The runner failed ({failure.splitlines()[0]}): starting it again for {len(left):,} {self.kind}s")
+                rest = f"{len(left):,} {self.kind}{'s' * (len(left) > 1)}"
+                _say(f"The runner failed ({failure.splitlines()[0]}): starting it again for {rest}")
         if left:
             raise CorpusError(
                 f"{len(left):,} of {len(units):,} {self.kind}s failed: {self._reasons(noted, failure)}",

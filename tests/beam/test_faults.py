@@ -113,7 +113,7 @@ def test_whatever_is_killed_the_same_command_finishes_the_same_corpus(
             cwd=ROOT,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=(tmp_path / "errors").open("w"),
         )
         # Once the workers are there the moments count; but some are to fall before.
         if draw.random() < 0.8:
@@ -128,6 +128,7 @@ def test_whatever_is_killed_the_same_command_finishes_the_same_corpus(
             killed_launchers += victim == process.pid
             killed_workers += victim != process.pid
         process.wait(timeout=300)  # A command of which a worker was killed may well finish; it never waits for nothing.
+        assert "Traceback" not in (tmp_path / "errors").read_text()
         wait_until(lambda pid=process.pid: not processes_of(pid))  # No worker outlives its launcher.
         check_final_names_hold_what_is_right(contents, output, undisturbed)
         if (output / "manifest.json").exists():

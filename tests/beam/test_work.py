@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
+from pipeline.beam.local_workers import WORKER_ENDED
 from pipeline.beam.transforms import ForEach
 from pipeline.beam.work import WorkFolder
 from pipeline.errors import CorpusError, InputError
@@ -140,6 +141,16 @@ def test_a_runner_that_gets_no_further_is_not_started_again(work: WorkFolder, mo
     with pytest.raises(CorpusError, match="2 of 8 blocks failed: the runner: Lost a worker"):
         run(work, BLOCKS)
     assert given == [list(range(8)), [2, 3]]
+
+
+def test_a_worker_that_is_killed_before_any_block_is_finished_is_replaced_once(
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = leave_out(range(8), monkeypatch, f"RuntimeError: {WORKER_ENDED}")
+    with pytest.raises(CorpusError, match="8 of 8 blocks failed: the runner: RuntimeError: A worker process ended"):
+        run(work, BLOCKS)
+    assert given == [list(range(8)), list(range(8))]
+    assert "starting it again for 8 blocks" in capsys.readouterr().err
 
 
 def test_a_block_that_is_done_is_not_redone(work: WorkFolder) -> None:
