@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -53,6 +54,7 @@ class WordPieceTokenizer:
             lower_case = not any(self.tokens[i] != self.tokens[i].lower() for i in ordinary)
         self.lower_case = lower_case
         self._normalizer = BertNormalizer(lower_case=lower_case)
+        self._learning = threading.Lock()  # Many runners have several threads in a worker, which share the chunks.
         self._forget()
 
     @functools.cached_property
@@ -70,16 +72,17 @@ class WordPieceTokenizer:
         """
         from pipeline.tokenizers.chunk_kernels import put_ids
 
-        if len(self._chunks) > _MOST_CHUNKS:
-            self._forget()
         data, splits = encoded(sentences)
         # Its lower case depends on whether the word goes on, behind an apostrophe say, where chunks do not. What is
         # normalised already stays as it is.
         if self.lower_case and _CAPITAL_SIGMA.encode() in data.tobytes():
             data, splits = encoded([_settled(sentence) for sentence in sentences])
-        numbers, number_splits = self._chunks.number(data, splits)
-        self._learn_chunks()
-        chunk_ids, chunk_splits = self._ids_of_chunks, self._splits_of_chunks
+        with self._learning:
+            if len(self._chunks) > _MOST_CHUNKS:
+                self._forget()
+            numbers, number_splits = self._chunks.number(data, splits)
+            self._learn_chunks()
+            chunk_ids, chunk_splits = self._ids_of_chunks, self._splits_of_chunks
         lengths = np.diff(chunk_splits)
         ids = np.empty(int(lengths[numbers].sum()), np.int32)
         row_splits = np.zeros(len(splits), np.int64)

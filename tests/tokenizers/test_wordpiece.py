@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import random
+import sys
 import unicodedata
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -274,3 +277,22 @@ def test_a_forced_case_is_kept(vocabulary: bytes, tmp_path_factory: pytest.TempP
     again = load_tokenizer(cased.describe(), str(directory))
     assert rows(again.encode(["The river"])) == rows(cased.encode(["The river"]))
     assert rows(again.encode(["The river"]))[0][0] == 1  # "The" has a capital that the vocabulary has not.
+
+
+def test_threads_that_share_a_tokenizer_get_the_ids_that_one_gets(vocabulary: bytes) -> None:
+    """As the workers of many runners do: each thread meets chunks that the others are learning."""
+    draw = random.Random(5)
+    letters = "abcdefghijklmnopqrstuvwxyzéß -'."
+    texts = [["".join(draw.choices(letters, k=60)) for _ in range(40)] for _ in range(64)]
+    expected = [WordPieceTokenizer(vocabulary).encode(text) for text in texts]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            tokenizer = WordPieceTokenizer(vocabulary)
+            with ThreadPoolExecutor(8) as pool:
+                for found, (ids, row_splits) in zip(pool.map(tokenizer.encode, texts), expected, strict=True):
+                    np.testing.assert_array_equal(found.ids, ids)
+                    np.testing.assert_array_equal(found.row_splits, row_splits)
+    finally:
+        sys.setswitchinterval(interval)
