@@ -108,6 +108,7 @@ def _run(job: Job, size: float, number: int, source: Path, vocab: Path, results:
     text, output = results.parent / f"text-{size:g}.txt", results.parent / "output"
     if not text.exists():
         write_text(source, size, text)
+    shutil.rmtree(output, ignore_errors=True)  # What a bench that was stopped has left.
     usage = measure(job.command(text, output, vocab, job.seq_length))
     made = _ours_made(output) if (output / "manifest.json").exists() else json.loads(usage.output)
     took = {"seconds": usage.seconds, "cpu_seconds": usage.cpu_seconds, "peak_bytes": usage.peak_bytes}

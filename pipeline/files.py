@@ -12,10 +12,12 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any, NamedTuple
 
 from pipeline.errors import ConfigError, InputError, OutputError
 
+_SYNCED_AT_ONCE = 1 << 24  # Bytes.
 _TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.tmp")
 
 
@@ -229,17 +231,49 @@ def write_file(path: str) -> Iterator[AtomicWriter]:
         raise
 
 
-@contextlib.contextmanager
-def _open_durably(path: str) -> Iterator[IO[bytes]]:
-    stream = open(path, "wb")
-    try:
-        yield stream
-        stream.flush()
-        os.fsync(stream.fileno())
-    finally:
+class _DurableFile:
+    """A file whose bytes go to the disk while more are written: at the end, little is left to wait for."""
+
+    def __init__(self, path: str) -> None:
+        self._stream = open(path, "wb")
+        self._waiting = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._sync: Future[None] | None = None
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._stream.write(data)
+        self._waiting += len(data)
+        if self._waiting >= _SYNCED_AT_ONCE and (self._sync is None or self._sync.done()):
+            if self._sync:
+                self._sync.result()  # Raises what went wrong.
+            self._pool = self._pool or ThreadPoolExecutor(1)
+            self._stream.flush()
+            self._sync = self._pool.submit(os.fsync, self._stream.fileno())
+            self._waiting = 0
+
+    def finish(self) -> None:
+        """Waits until all is on the disk."""
+        if self._sync:
+            self._sync.result()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        if self._pool:
+            self._pool.shutdown()
         # What was not flushed by now is of no use: that it cannot be written would hide what went wrong.
         with contextlib.suppress(OSError):
-            stream.close()
+            self._stream.close()
+
+
+@contextlib.contextmanager
+def _open_durably(path: str) -> Iterator[_DurableFile]:
+    file = _DurableFile(path)
+    try:
+        yield file
+        file.finish()
+    finally:
+        file.close()
 
 
 def _cannot_write(path: str, error: OSError) -> OutputError:
