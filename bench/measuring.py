@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_LOOKS = 1.0
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -22,7 +22,7 @@ class Usage(NamedTuple):
         seconds: from its start to its end.
         cpu_seconds: of all its processes.
         peak_bytes: the most memory of all its processes together, what they share counted once (the sum of their
-            proportional set sizes), as looked at five times a second.
+            proportional set sizes), as looked at once a second.
         output: what it wrote to standard output.
     """
 

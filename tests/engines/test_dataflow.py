@@ -33,6 +33,7 @@ def arguments(tmp_path: Path) -> list[str]:
         "--staging_location=gs://bucket/staging",
         "--machine_type=n2-highmem-2",
         "--max_num_workers=100",
+        "--number_of_worker_harness_threads=1",
         "--disk_size_gb=50",
         "--sdk_container_image=europe-west1-docker.pkg.dev/a-project/mlm/worker:0.1.0",
         f"--extra_package={package}",
