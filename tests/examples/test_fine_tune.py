@@ -46,11 +46,21 @@ def test_texts_are_cut_and_padded(fine_tune: Any, tokenizer: WordPieceTokenizer)
     assert not inputs["input_type_ids"].any()
 
 
+def test_words_change_places_and_none_is_lost(fine_tune: Any) -> None:
+    passage = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    for seed in range(50):
+        disturbed = fine_tune.disturb(passage, np.random.default_rng(seed)).split()
+        assert disturbed != passage.split()
+        assert sorted(disturbed) == sorted(passage.split())
+        assert disturbed[-1] == "thirteen"
+    assert fine_tune.disturb("two words", np.random.default_rng(0)) == "words two"
+
+
 def test_passages_of_training_and_test_are_of_other_modules(fine_tune: Any, tokenizer: WordPieceTokenizer) -> None:
     packages = ["packaging", "tensorflow-text"]
     train, test = fine_tune.collect(tokenizer, packages, 40, 20, 32)
     for examples, count in ((train, 40), (test, 20)):
-        assert examples.labels.tolist() == [0] * count + [1] * count
+        assert examples.labels.tolist() == [0] * count + [1] * count  # In order, and disturbed.
         assert {values.shape for values in examples.inputs.values()} == {(2 * count, 32)}
         assert len(np.unique(examples.inputs["input_word_ids"], axis=0)) > 1.9 * count
     rows = [{tuple(row) for row in part.inputs["input_word_ids"].tolist()} for part in (train, test)]
