@@ -37,9 +37,9 @@ def read(path: Path) -> Runs:
     return medians
 
 
-def pace(sizes: dict[float, dict[str, float]], what: str, per: str) -> float:
-    """How much of `what` came for each of `per`, between the two largest texts: past the start-up."""
-    *_, small, large = sorted(sizes)
+def pace(sizes: dict[float, dict[str, float]], what: str, per: str, *, up_to: float = float("inf")) -> float:
+    """How much of `what` came for each of `per`, between the two largest texts of `up_to` MB: past the start-up."""
+    *_, small, large = sorted(size for size in sizes if size <= up_to)
     return (sizes[large][what] - sizes[small][what]) / (sizes[large][per] - sizes[small][per])
 
 
@@ -70,6 +70,20 @@ def table(runs: Runs) -> str:
     return "\n".join(rows)
 
 
+def notes(runs: Runs, length: int = 128) -> str:
+    """What the table's rows do not say, since they are of texts of other sizes, or of the largest one alone."""
+    lines = []
+    one, two = (runs.get((length, f"this project, {workers}")) for workers in ("1 worker", "2 workers"))
+    if one and two:
+        ratio = pace(two, "tokens", "seconds", up_to=max(one)) / pace(one, "tokens", "seconds")
+        lines.append(f"Two workers make {ratio:.2f} times what one makes, up to {max(one):g} MB of text.")
+    if reference := runs.get((length, REFERENCE)):
+        *_, small, large = sorted(reference)
+        growth = (reference[large]["peak_bytes"] - reference[small]["peak_bytes"]) / (large - small) / 1e6
+        lines.append(f"{REFERENCE} takes {growth:.0f} bytes more for each byte of text.")
+    return "\n".join(lines)
+
+
 def picture(runs: Runs, length: int = 128) -> str:
     """Time and memory against the size of the text, both axes logarithmic, as SVG."""
     jobs = {job: sizes for (its_length, job), sizes in runs.items() if its_length == length and job != "limit"}
@@ -92,7 +106,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="file to write the picture to, .svg")
     arguments = parser.parse_args()
     runs = read(arguments.results)
-    print(table(runs))
+    print(table(runs), notes(runs), sep="\n\n")
     if arguments.picture:
         arguments.picture.write_text(picture(runs) + "\n")
 

@@ -108,13 +108,10 @@ def test_whatever_is_killed_the_same_command_finishes_the_same_corpus(
     kills = finished = 0
     killed_launchers = killed_workers = 0
     while kills < 20:
-        process = subprocess.Popen(
-            command(text, output),
-            cwd=ROOT,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=(tmp_path / "errors").open("w"),
-        )
+        with (tmp_path / "errors").open("w") as errors:
+            process = subprocess.Popen(
+                command(text, output), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=errors
+            )
         # Once the workers are there the moments count; but some are to fall before.
         if draw.random() < 0.8:
             wait_until(lambda of=process: len(processes_of(of.pid)) >= 3 or of.poll() is not None)
