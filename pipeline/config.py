@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+import numbers
+import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -51,27 +53,35 @@ def option(
 
 
 def check_ranges(config: Any) -> None:
-    """Checks the choices, minima and maxima that `option` declared.
+    """Checks every field's type, and the choices, minima and maxima that `option` declared.
+
+    Values become what their annotation says where that loses nothing: a list becomes a tuple, a mapping a config.
 
     Raises:
         ConfigError: naming the option, what it may be, and what it is.
     """
+    hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        choices, low, high = (field.metadata.get(key) for key in ("choices", "minimum", "maximum"))
-        if value is None:
-            continue
-        if choices and value not in choices:
-            raise ConfigError(f"{field.name} must be one of {', '.join(map(str, choices))}", received=repr(value))
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            allowed = (
-                f"between {low} and {high}"
-                if None not in (low, high)
-                else f"at least {low}"
-                if high is None
-                else f"at most {high}"
-            )
-            raise ConfigError(f"{field.name} must be {allowed}", received=value)
+        value = _coerce(hints[field.name], getattr(config, field.name), field.name)
+        object.__setattr__(config, field.name, value)
+        _check_range(field, value, field.name)
+
+
+def _check_range(field: dataclasses.Field[Any], value: Any, path: str) -> None:
+    choices, low, high = (field.metadata.get(key) for key in ("choices", "minimum", "maximum"))
+    if value is None:
+        return
+    if choices and value not in choices:
+        raise ConfigError(f"{path} must be one of {', '.join(map(str, choices))}", received=repr(value))
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        allowed = (
+            f"between {low} and {high}"
+            if None not in (low, high)
+            else f"at least {low}"
+            if high is None
+            else f"at most {high}"
+        )
+        raise ConfigError(f"{path} must be {allowed}", received=value)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -101,17 +111,18 @@ def from_dict(kind: type[ConfigT], values: Mapping[str, Any], *, where: str = ""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where or kind.__name__} must be a mapping", received=repr(values))
     hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     arguments = {}
     for name, value in _canonical(kind, values, whole=True).items():
         path = _join(where, name)
-        if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, n=1)
             raise ConfigError(
                 f"There is no option {path}",
-                do=f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(names)}",
+                do=f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(fields)}",
             )
         arguments[name] = _coerce(hints[name], value, path)
+        _check_range(fields[name], arguments[name], path)  # Here the message has the whole path.
     return kind(**arguments)
 
 
@@ -143,12 +154,15 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} must be a mapping", received=repr(value))
         return dict(value)
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):  # YAML reads 1e-4 as a string.
+    if hint is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if hint is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    # YAML reads 1e-4 as a string.
+    if hint is float and isinstance(value, (numbers.Real, str)) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if isinstance(hint, type) and type(value) is hint:
         return value

@@ -34,6 +34,7 @@ def accept_aliases(
         groups = {kind: flat.pop(kind) for kind in kinds if kind in flat}
         only = next(iter(groups if len(groups) == 1 else kinds), "")
         kind = flat.get("type", only)
+        kind = kind if isinstance(kind, str) else only  # Of another type it is refused with the config's other values.
         if groups:
             flat = {"type": kind, **_joined(flat, _renamed(_as_mapping(groups.get(kind, {})), aliases), kind)}
         return {**kinds.get(kind, {}), **flat} if whole else flat

@@ -10,6 +10,8 @@ from pipeline.training.encoders import ACTIVATIONS, EncoderConfig
 
 __all__ = ["ClsHeadConfig", "EncoderConfig", "PretrainerConfig"]
 
+_OUTPUTS = ("sequence_output", "pooled_output", "encoder_outputs", "mlm_logits")
+
 
 @dataclass(frozen=True)
 class ClsHeadConfig:
@@ -19,11 +21,18 @@ class ClsHeadConfig:
         ConfigError: for a value out of range.
     """
 
-    inner_dim: int = option(0, "width of the pooling layer; 0 for none", minimum=0)
-    num_classes: int = option(2, "classes", minimum=1)
+    inner_dim: int | None = option(
+        0,
+        "width of the pooling layer; null is the encoder's hidden_size, 0 is no pooling layer",
+        minimum=0,
+        maximum=2**16,
+    )
+    num_classes: int = option(2, "classes", minimum=1, maximum=2**16)
     activation: str | None = option("tanh", "activation of the pooling layer", choices=ACTIVATIONS)
     dropout_rate: float = option(0.0, "dropout before the classes", minimum=0, maximum=0.99)
-    cls_token_idx: int = option(0, "place of the token that is pooled", minimum=0)
+    cls_token_idx: int = option(
+        0, "place of the token that is pooled; the shortest text is [CLS] [MASK] [SEP]", minimum=0, maximum=2
+    )
     name: str | None = option(None, "name of the head and of its output; next_sentence takes those labels")
 
     def __post_init__(self) -> None:
@@ -32,6 +41,15 @@ class ClsHeadConfig:
             raise ConfigError("A classification head's name must be a word without slash", received=repr(self.name))
         if self.name == "next_sentence" and self.num_classes < 2:
             raise ConfigError("The next_sentence head needs num_classes of at least 2", received=self.num_classes)
+        if self.name == "next_sentence" and self.inner_dim == 0:
+            raise ConfigError(
+                "The next_sentence head needs a pooling layer", received="inner_dim 0", do="Set inner_dim to null"
+            )
+        if self.name in _OUTPUTS:
+            raise ConfigError(
+                f"A classification head's name must be none of the model's own outputs: {', '.join(_OUTPUTS)}",
+                received=repr(self.name),
+            )
 
 
 @dataclass(frozen=True)
@@ -45,14 +63,19 @@ class PretrainerConfig:
     encoder: EncoderConfig = option(EncoderConfig(), "the encoder")
     cls_heads: tuple[ClsHeadConfig, ...] = option((), "classification heads")
     mlm_activation: str = option("gelu", "activation of the masked-LM head's dense layer", choices=ACTIVATIONS)
-    mlm_initializer_range: float = option(0.02, "standard deviation of the masked-LM head's initialiser", minimum=0)
+    mlm_initializer_range: float = option(
+        0.02, "standard deviation of the masked-LM head's initialiser", minimum=0, maximum=10
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
         names = [head.name for head in self.cls_heads]
         if len(set(names)) != len(names):
             raise ConfigError("Classification heads must have different names", received=names)
-        object.__setattr__(self, "cls_heads", tuple(self.cls_heads))
+
+    def pooler_width(self, head: ClsHeadConfig) -> int:
+        """Width of the pooling layer of one of the heads."""
+        return self.encoder.hidden_size if head.inner_dim is None else head.inner_dim
 
     def has_head(self, name: str) -> bool:
         """Whether there is a classification head called `name`."""

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+from pipeline.training.encoders import MOST_POSITIONS
+
+# Far beyond what anybody trains with, and near enough for what computes with them.
+_MOST_EXAMPLES = 2**20  # Of a batch.
+_MOST_STEPS = 10**12
+_LARGEST_SEED = 2**32 - 1  # Numpy takes no larger one.
+_LARGEST = 1e30  # Of a float32, with room for sums.
 
 
 @dataclass(frozen=True)
@@ -23,10 +32,14 @@ class DataConfig:
     input_path: str | tuple[str, ...] = option(
         "", 'a corpus\'s directory, TFRecord files or globs of them, or "dummy" for zeros'
     )
-    global_batch_size: int = option(512, "examples of a batch, over all replicas", minimum=1)
+    global_batch_size: int = option(512, "examples of a batch, over all replicas", minimum=1, maximum=_MOST_EXAMPLES)
     is_training: bool | None = option(None, "whether to shuffle and repeat; null lets the task decide by the role")
-    seq_length: int | None = option(None, "tokens of an example; null takes the corpus's", minimum=1)
-    max_predictions_per_seq: int | None = option(None, "room for predictions; null takes the corpus's", minimum=1)
+    seq_length: int | None = option(
+        None, "tokens of an example; null takes the corpus's", minimum=1, maximum=MOST_POSITIONS
+    )
+    max_predictions_per_seq: int | None = option(
+        None, "room for predictions; null takes the corpus's", minimum=1, maximum=MOST_POSITIONS
+    )
     use_next_sentence_label: bool | None = option(
         None, "whether to read next-sentence labels; null reads them if they are there"
     )
@@ -34,9 +47,9 @@ class DataConfig:
     drop_remainder: bool | None = option(
         None, "whether to drop a last batch that is not full; null does in training only"
     )
-    shuffle_buffer_size: int = option(10_000, "examples that are shuffled together", minimum=1)
-    cycle_length: int = option(8, "files that are read side by side in training", minimum=1)
-    seed: int | None = option(None, "seed of the order; null takes the run's, or 0")
+    shuffle_buffer_size: int = option(10_000, "examples that are shuffled together", minimum=1, maximum=2**31 - 1)
+    cycle_length: int = option(8, "files that are read side by side in training", minimum=1, maximum=1024)
+    seed: int | None = option(None, "seed of the order; null takes the run's, or 0", minimum=0, maximum=_LARGEST_SEED)
     trim: bool = option(True, "cut batches to their longest sequence, so that padding costs nothing")
     masked_lm_prob: float | None = option(
         None,
@@ -53,26 +66,29 @@ class DataConfig:
     )
     masking_schedule: str = option("linear", "how the share gets there", choices=("linear", "cosine"))
     masking_schedule_steps: int | None = option(
-        None, "steps over which the share changes; null takes the run's train_steps", minimum=1
+        None,
+        "steps over which the share changes; null takes the run's train_steps",
+        minimum=1,
+        maximum=_MOST_STEPS,
     )
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if isinstance(self.input_path, list):
-            object.__setattr__(self, "input_path", tuple(self.input_path))
 
 
 @dataclass(frozen=True)
 class MaskedLMConfig:
     """The masked-LM task: a model and its data; as tensorflow/models' `MaskedLMConfig`.
 
+    Where next-sentence labels are not trained on, they are not evaluated on either.
+
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: for a value out of range, or data that contradict each other.
     """
 
     model: PretrainerConfig = option(
         PretrainerConfig(
-            cls_heads=(ClsHeadConfig(inner_dim=768, num_classes=2, dropout_rate=0.1, name="next_sentence"),)
+            cls_heads=(ClsHeadConfig(inner_dim=None, num_classes=2, dropout_rate=0.1, name="next_sentence"),)
         ),
         "the model",
     )
@@ -89,10 +105,32 @@ class MaskedLMConfig:
     validation_data: DataConfig = option(DataConfig(), "what to evaluate on")
 
     def __post_init__(self) -> None:
-        for name, is_training in (("train_data", True), ("validation_data", False)):
+        check_ranges(self)
+        labels = self.train_data.use_next_sentence_label
+        if labels is False and self.validation_data.use_next_sentence_label:
+            raise ConfigError(
+                "validation_data.use_next_sentence_label must not be true where train_data.use_next_sentence_label is"
+                " false: a head that nothing trains would be evaluated",
+                do="Leave it out of validation_data",
+            )
+        evaluated: dict[str, Any] = {"is_training": False}
+        if labels is False:
+            evaluated["use_next_sentence_label"] = False
+        for name, role in (("train_data", {"is_training": True}), ("validation_data", evaluated)):
             data = getattr(self, name)
-            if data.is_training is None:
-                object.__setattr__(self, name, dataclasses.replace(data, is_training=is_training))
+            left_open = {option: value for option, value in role.items() if getattr(data, option) is None}
+            object.__setattr__(self, name, dataclasses.replace(data, **left_open))
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ConfigError(
+            "exclude_from_weight_decay must hold regular expressions", received=f"{pattern!r} ({error})"
+        ) from error
+    if not pattern:
+        raise ConfigError("exclude_from_weight_decay must not hold an empty expression, which matches every weight")
 
 
 @dataclass(frozen=True)
@@ -110,29 +148,40 @@ class OptimizerConfig:
         choices=("adamw", "lamb"),
     )
     learning_rate: float = option(
-        1e-4, "where the decay starts, at step 0: the warm-up rises to where it has come to", minimum=0
+        1e-4,
+        "where the decay starts, at step 0: the warm-up rises to where it has come to",
+        minimum=0,
+        maximum=_LARGEST,
     )
-    end_learning_rate: float = option(0.0, "learning rate at the last step", minimum=0)
-    warmup_steps: int = option(10_000, "steps over which the learning rate rises, linearly", minimum=0)
+    end_learning_rate: float = option(0.0, "learning rate at the last step", minimum=0, maximum=_LARGEST)
+    warmup_steps: int = option(
+        10_000, "steps over which the learning rate rises, linearly", minimum=0, maximum=_MOST_STEPS
+    )
     decay: str = option(
         "linear",
         "how the learning rate falls, from step 0 to the last",
         choices=("linear", "polynomial", "cosine", "constant"),
         source="tensorflow/models",
     )
-    decay_power: float = option(1.0, "power of the polynomial decay", minimum=0)
-    beta_1: float = option(0.9, "decay of the first moment", minimum=0, maximum=1)
-    beta_2: float = option(0.999, "decay of the second moment", minimum=0, maximum=1)
-    epsilon: float = option(1e-6, "added to the second moment's root", minimum=0, source="google-research/bert")
-    weight_decay_rate: float = option(0.01, "decoupled weight decay", minimum=0)
+    decay_power: float = option(1.0, "power of the polynomial decay", minimum=0, maximum=1000)
+    # The moments are divided by 1 - beta, which must be more than nothing in float32.
+    beta_1: float = option(0.9, "decay of the first moment", minimum=0, maximum=0.999999)
+    beta_2: float = option(0.999, "decay of the second moment", minimum=0, maximum=0.999999)
+    epsilon: float = option(
+        1e-6, "added to the second moment's root", minimum=0, maximum=1, source="google-research/bert"
+    )
+    weight_decay_rate: float = option(0.01, "decoupled weight decay", minimum=0, maximum=1000)
     exclude_from_weight_decay: tuple[str, ...] = option(
         ("layer_norm", "bias"), "weights without decay, by regular expressions on their paths"
     )
-    gradient_clip_norm: float = option(1.0, "largest global norm of the gradients; 0 does not clip", minimum=0)
+    gradient_clip_norm: float = option(
+        1.0, "largest global norm of the gradients; 0 does not clip", minimum=0, maximum=_LARGEST
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        object.__setattr__(self, "exclude_from_weight_decay", tuple(self.exclude_from_weight_decay))
+        for pattern in self.exclude_from_weight_decay:
+            _check_pattern(pattern)
 
 
 @dataclass(frozen=True)
@@ -143,19 +192,20 @@ class TrainerConfig:
         ConfigError: for a value out of range.
     """
 
-    train_steps: int = option(1_000_000, "steps of the optimiser", minimum=1)
+    train_steps: int = option(1_000_000, "steps of the optimiser", minimum=1, maximum=_MOST_STEPS)
     accumulation_steps: int = option(
         1,
         "parts that a replica computes its share of a batch in, one after another and each of similar lengths:"
         " less memory and less padding, the same step",
         minimum=1,
+        maximum=_MOST_EXAMPLES,
     )
     optimizer: OptimizerConfig = option(OptimizerConfig(), "the optimiser")
-    seed: int = option(0, "seed of weights, dropout and the data's order", minimum=0)
-    summary_interval: int = option(100, "steps between summaries and lines of the log", minimum=1)
-    validation_interval: int = option(1000, "steps between evaluations", minimum=1)
-    checkpoint_interval: int = option(1000, "steps between checkpoints", minimum=1)
-    max_to_keep: int = option(3, "checkpoints to keep, beside the best", minimum=1)
+    seed: int = option(0, "seed of weights, dropout and the data's order", minimum=0, maximum=_LARGEST_SEED)
+    summary_interval: int = option(100, "steps between summaries and lines of the log", minimum=1, maximum=_MOST_STEPS)
+    validation_interval: int = option(1000, "steps between evaluations", minimum=1, maximum=_MOST_STEPS)
+    checkpoint_interval: int = option(1000, "steps between checkpoints", minimum=1, maximum=_MOST_STEPS)
+    max_to_keep: int = option(3, "checkpoints to keep, beside the best", minimum=1, maximum=1_000_000)
     example: str = option("Paris is the [MASK] of France.", "sentence whose masks the trained model fills at the end")
 
     def __post_init__(self) -> None:
@@ -187,7 +237,7 @@ class RuntimeConfig:
         choices=("float32", "bfloat16", "float16"),
     )
     loss_scale: float | None = option(
-        None, "with float16: a fixed scale of the loss; null adapts it to the gradients", minimum=1
+        None, "with float16: a fixed scale of the loss; null adapts it to the gradients", minimum=1, maximum=2**24
     )
     enable_xla: bool = option(False, "whether XLA compiles the step; batches are then not trimmed")
 
@@ -195,6 +245,8 @@ class RuntimeConfig:
         check_ranges(self)
         if self.loss_scale is not None and self.mixed_precision_dtype != "float16":
             raise ConfigError("loss_scale is for float16 only", received=self.mixed_precision_dtype)
+        if self.tpu and self.distribution_strategy != "tpu":
+            raise ConfigError("tpu is for the distribution_strategy tpu only", received=self.distribution_strategy)
 
     @property
     def needs_static_shapes(self) -> bool:
@@ -207,7 +259,7 @@ class ExperimentConfig:
     """A whole pre-training: the task, the training of it, and what computes it.
 
     Raises:
-        ConfigError: if a batch does not divide into its parts.
+        ConfigError: if a batch does not divide into its parts, or the data have one another's role.
     """
 
     task: MaskedLMConfig = option(MaskedLMConfig(), "model and data")
@@ -215,6 +267,14 @@ class ExperimentConfig:
     runtime: RuntimeConfig = option(RuntimeConfig(), "devices and numbers")
 
     def __post_init__(self) -> None:
+        check_ranges(self)
+        for name, role in (("train_data", True), ("validation_data", False)):
+            if getattr(self.task, name).is_training is not role:
+                raise ConfigError(
+                    f"task.{name}.is_training must be {str(role).lower()}",
+                    received=str(not role).lower(),
+                    do="Leave it out: the role decides it",
+                )
         batch, parts = self.task.train_data.global_batch_size, self.trainer.accumulation_steps
         if batch % parts:
             raise ConfigError(

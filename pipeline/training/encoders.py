@@ -19,6 +19,8 @@ ACTIVATIONS = (
     *("gelu", "gelu_exact", "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "hard_swish", "mish"),
     *("tanh", "sigmoid", "softplus", "softsign", "linear"),
 )
+MOST_POSITIONS = 2**20
+_WIDEST = 2**16
 # Where ALBERT's defaults are others than BERT's, as in tensorflow/models.
 _ALBERT = {"vocab_size": 30000, "embedding_size": 128, "dropout_rate": 0.0, "attention_dropout_rate": 0.0}
 
@@ -46,21 +48,26 @@ class EncoderConfig:
         choices=("bert", "albert"),
         source="Lan et al., 2020",
     )
-    vocab_size: int | None = option(30522, "entries of the vocabulary; null takes the corpus's", minimum=6)
-    hidden_size: int = option(768, "width of the hidden states", minimum=1)
-    num_layers: int = option(12, "transformer blocks", minimum=1)
-    num_attention_heads: int = option(12, "attention heads of a block", minimum=1)
+    vocab_size: int | None = option(
+        30522, "entries of the vocabulary; null takes the corpus's", minimum=6, maximum=2**24
+    )
+    hidden_size: int = option(768, "width of the hidden states", minimum=1, maximum=_WIDEST)
+    num_layers: int = option(12, "transformer blocks", minimum=1, maximum=1000)
+    num_attention_heads: int = option(12, "attention heads of a block", minimum=1, maximum=_WIDEST)
     hidden_activation: str = option("gelu", "activation between a block's two dense layers", choices=ACTIVATIONS)
-    intermediate_size: int = option(3072, "width between a block's two dense layers", minimum=1)
+    intermediate_size: int = option(3072, "width between a block's two dense layers", minimum=1, maximum=4 * _WIDEST)
     dropout_rate: float = option(0.1, "dropout of hidden states", minimum=0, maximum=0.99)
     attention_dropout_rate: float = option(0.1, "dropout of attention probabilities", minimum=0, maximum=0.99)
-    max_position_embeddings: int = option(512, "longest sequence, in tokens", minimum=1)
-    type_vocab_size: int = option(2, "kinds of segments", minimum=1)
-    initializer_range: float = option(0.02, "standard deviation of the truncated normal initialiser", minimum=0)
+    max_position_embeddings: int = option(512, "longest sequence, in tokens", minimum=1, maximum=MOST_POSITIONS)
+    type_vocab_size: int = option(2, "kinds of segments", minimum=1, maximum=_WIDEST)
+    initializer_range: float = option(
+        0.02, "standard deviation of the truncated normal initialiser", minimum=0, maximum=10
+    )
     embedding_size: int | None = option(
         None,
         "width of the embeddings; null is hidden_size",
         minimum=1,
+        maximum=_WIDEST,
         source="ALBERT's factorisation, https://arxiv.org/abs/1909.11942",
     )
     return_all_encoder_outputs: bool = option(False, "whether to return every block's output")

@@ -36,7 +36,7 @@ def _values(
     optimizer: Mapping[str, Any],
     head: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    heads = [{"name": "next_sentence", "inner_dim": encoder["hidden_size"], **head}] if head is not None else []
+    heads = [{"name": "next_sentence", "inner_dim": None, **head}] if head is not None else []
     return {
         "task": {
             "model": {"encoder": {"vocab_size": None, **encoder}, "cls_heads": heads},

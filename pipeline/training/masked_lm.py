@@ -44,7 +44,7 @@ class MaskedLMTask:
         config = params or self.task_config.model
         heads = [
             ClassificationHead(
-                inner_dim=head.inner_dim,
+                inner_dim=config.pooler_width(head),
                 num_classes=head.num_classes,
                 cls_token_idx=head.cls_token_idx,
                 activation=head.activation,

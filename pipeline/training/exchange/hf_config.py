@@ -139,7 +139,7 @@ def _check_expressible(config: PretrainerConfig) -> None:
     ]
     if head is not None:
         wanted += [
-            ("the next_sentence head's inner_dim", head.inner_dim, encoder.hidden_size),
+            ("the next_sentence head's inner_dim", config.pooler_width(head), encoder.hidden_size),
             ("the next_sentence head's num_classes", head.num_classes, 2),
             ("the next_sentence head's activation", head.activation, "tanh"),
             ("the next_sentence head's cls_token_idx", head.cls_token_idx, 0),
