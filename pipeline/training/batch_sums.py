@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,9 +48,10 @@ def means(sums: Mapping[str, float]) -> dict[str, float]:
         `loss`, `lm_example_loss`, `masked_lm_accuracy` and, with that head, `next_sentence_loss` and
         `next_sentence_accuracy`: nats of a prediction or an example, and shares in [0, 1].
     """
+    weight = sums["lm_weight"] or math.nan  # Examples of special tokens alone have nothing to predict.
     results = {
-        "lm_example_loss": sums["lm_loss"] / sums["lm_weight"],
-        "masked_lm_accuracy": sums["lm_correct"] / sums["lm_weight"],
+        "lm_example_loss": sums["lm_loss"] / weight,
+        "masked_lm_accuracy": sums["lm_correct"] / weight,
     }
     results["loss"] = results["lm_example_loss"]
     if sums.get("sentence_weight"):

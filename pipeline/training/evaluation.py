@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pipeline.errors import CorpusError
 from pipeline.training.batch_sums import SUM_NAMES, batch_sums, means
 from pipeline.training.data_loader import readable
 from pipeline.training.probability_histograms import BINS, KINDS, probability_histograms
@@ -72,6 +73,8 @@ def build_evaluator(
         for batch in readable(dataset):
             for name, value in sums(batch).items():
                 totals[name] = totals.get(name, 0.0) + value.numpy().astype(np.float64)
+        if not totals:
+            raise CorpusError("There must be examples to evaluate on", received="no batch")
         histograms = totals.pop("histograms")
         return Evaluation(means({name: float(value) for name, value in totals.items()}), histograms)
 

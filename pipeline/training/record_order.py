@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.errors import ConfigError
 from pipeline.training.configs import DataConfig
 from pipeline.training.record_files import serialized_records
 from pipeline.training.record_source import Bin, RecordSource
@@ -80,7 +81,17 @@ def read_once(
     Returns:
         Dictionaries of `serialized`, string `[batch]`; `epoch`, int64 `[batch]` of zeros; and `bin`, int64 `[batch]`,
         the number of the bin.
+
+    Raises:
+        ConfigError: if no batch would be left.
     """
+    most = max(sum(group.file_examples or (batch_size * pipelines,)) for group in source.bins)
+    if drop_remainder and most // pipelines < batch_size:
+        raise ConfigError(
+            f"With drop_remainder, a batch must be no larger than the {most:,} examples that there are",
+            received=batch_size * pipelines,
+            do="Lower global_batch_size, or leave drop_remainder out of the configuration",
+        )
     batches = None
     for number, group in enumerate(source.bins):
         records = serialized_records(list(group.paths), source.compression, like=group.paths)

@@ -12,7 +12,7 @@ def format_results(results: Mapping[str, Any]) -> str:
     Args:
         results: what `results.json` holds.
     """
-    train, validation = results["train"], results["validation"] or {}
+    train, validation = results["train"] or {}, results["validation"] or {}
     rows = [("", "training", "validation")]
     for title, name in (
         ("loss", "loss"),
@@ -21,8 +21,9 @@ def format_results(results: Mapping[str, Any]) -> str:
         ("next-sentence loss", "next_sentence_loss"),
         ("next-sentence accuracy", "next_sentence_accuracy"),
     ):
-        if name in train:
-            rows.append((title, f"{train[name]:.4f}", f"{validation[name]:.4f}" if validation else "-"))
+        left, right = (f"{part[name]:.4f}" if name in part else "-" for part in (train, validation))
+        if name in train or name in validation:
+            rows.append((title, left, right))
     baseline = results["unigram_cross_entropy"]
     if baseline is not None:
         rows.append(("predicting token frequencies", "", f"{baseline:.4f}"))

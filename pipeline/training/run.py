@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from pipeline.errors import ConfigError, CorpusError
+from pipeline import files
+from pipeline.errors import ConfigError, CorpusError, UserError
 from pipeline.manifest import Manifest, read_manifest
+from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.exchange.start import check_start, read_source
 from pipeline.training.report import format_results
 from pipeline.training.run_folder import RunFolder
+from pipeline.training.start_checks import check_inputs, check_space, export_notes
 
+ValueT = TypeVar("ValueT")
 _BASELINE_BATCH = 1024  # Examples parsed at a time to count what is predicted.
 
 
@@ -46,15 +51,18 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
     from pipeline.training.distribution import build_strategy, is_chief
 
     strategy = build_strategy(config.runtime)
+    tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
     writes = config.runtime.distribution_strategy != "multi_worker_mirrored" or is_chief()
     folder = RunFolder(run_dir)
+    if folder.results() is None:
+        check_inputs(config, manifest, tokenizer, strategy.num_replicas_in_sync)
     if writes:
         folder.open(config, manifest, corpus_dir)
     results = folder.results()
     if results is not None:
         print(f"{run_dir}: finished already; another directory starts another run")
     else:
-        results = _run(config, manifest, corpus_dir, folder, strategy, show_progress=show_progress, writes=writes)
+        results = _run(config, manifest, tokenizer, folder, strategy, show_progress=show_progress, writes=writes)
         if not results:
             return {}
         folder.write_results(results)
@@ -88,11 +96,16 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
             "A corpus of sentence pairs needs a model's type_vocab_size of at least 2",
             received=encoder.type_vocab_size,
         )
-    if model.has_head("next_sentence") and not spec.next_sentence:
+    reads_labels = config.task.train_data.use_next_sentence_label is not False
+    if model.has_head("next_sentence") and reads_labels and not spec.next_sentence:
         raise CorpusError(
             "The model has a next_sentence head, but the corpus has no next-sentence labels",
             do="Take the head out of model.cls_heads, or make a corpus of sentence pairs",
         )
+    heads = model.cls_heads
+    if not reads_labels:
+        heads = tuple(head for head in heads if head.name != "next_sentence")  # Nothing would train it.
+    heads = tuple(dataclasses.replace(head, inner_dim=model.pooler_width(head)) for head in heads)
     encoder = dataclasses.replace(encoder, vocab_size=vocab_size)
     data = {}
     for name in ("train_data", "validation_data"):
@@ -108,14 +121,14 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
         data[name] = dataclasses.replace(
             section, input_path=corpus_dir, seed=seed, masking_schedule_steps=steps, trim=trim
         )
-    task = dataclasses.replace(config.task, model=dataclasses.replace(model, encoder=encoder), **data)
+    task = dataclasses.replace(config.task, model=dataclasses.replace(model, encoder=encoder, cls_heads=heads), **data)
     return dataclasses.replace(config, task=task)
 
 
 def _run(
     config: ExperimentConfig,
     manifest: Manifest,
-    corpus_dir: str,
+    tokenizer: Tokenizer,
     folder: RunFolder,
     strategy: Any,
     *,
@@ -123,16 +136,23 @@ def _run(
     writes: bool,
 ) -> dict[str, Any]:
     """Trains and evaluates; returns the results, or nothing if it was stopped, or if another process has them."""
-    from pipeline.tokenizers import load_tokenizer
-    from pipeline.training.baseline import unigram_cross_entropy
-    from pipeline.training.data_loader import read_in_order
     from pipeline.training.masked_lm import MaskedLMTask
-    from pipeline.training.predict import fill_masks
-    from pipeline.training.record_source import open_source
+    from pipeline.training.predict import Guess, fill_masks
     from pipeline.training.trainer import train_experiment
 
     has_validation = bool(sum(shard.examples for shard in manifest.split("validation")))
-    tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
+    vocabulary = files.read(files.join(folder.path, manifest.tokenizer.vocab_file))
+    baseline: float | None = None
+
+    def prepare(model: Any) -> None:
+        nonlocal baseline
+        if writes:
+            for note in export_notes(config.task.model, tokenizer, vocabulary):
+                print(f"note: {note}")
+            check_space(folder, config.trainer, model)
+            # Before the training: it reads every validation example, and what it meets can still be put right.
+            baseline = _baseline(config, tokenizer) if has_validation else None
+
     outcome = train_experiment(
         config,
         MaskedLMTask(config.task),
@@ -140,6 +160,7 @@ def _run(
         strategy,
         validates=has_validation,
         mask_id=tokenizer.special_ids["mask"],
+        before_first_step=prepare,
         show_progress=show_progress,
         writes=writes,
     )
@@ -153,19 +174,17 @@ def _run(
         return {}
     _save_model(model, folder.model)
 
-    log = folder.read_log()
-    validation = [row for row in log if row["split"] == "validation" and row["step"] == int(state.best_step)]
-    baseline = None
-    if has_validation:
-        train_batches, validation_batches = (
-            read_in_order(open_source(data), dataclasses.replace(data, global_batch_size=_BASELINE_BATCH, trim=False))
-            for data in (config.task.train_data, config.task.validation_data)
-        )
-        baseline = unigram_cross_entropy(train_batches, validation_batches, tokenizer.vocab_size)
+    # From here on nothing may fail: whatever becomes of the rest, a run that has trained ends with its table.
+    if baseline is None and has_validation:
+        baseline = _or_note(lambda: _baseline(config, tokenizer), None)
     example = config.trainer.example
-    guesses = fill_masks(model, tokenizer, [example])[0]
+    unfilled: list[list[Guess]] = []
+    guesses = _or_note(lambda: fill_masks(model, tokenizer, [example])[0], unfilled)
+    log = folder.read_log()
+    training = [row for row in log if row["split"] == "train"]
+    validation = [row for row in log if row["split"] == "validation" and row["step"] == int(state.best_step)]
     return {
-        "train": [row for row in log if row["split"] == "train"][-1],
+        "train": training[-1] if training else None,
         "validation": validation[-1] if validation else None,
         "unigram_cross_entropy": baseline,
         "steps": int(state.step),
@@ -178,6 +197,27 @@ def _run(
             "guesses": [[[guess.token, guess.probability] for guess in mask] for mask in guesses],
         },
     }
+
+
+def _baseline(config: ExperimentConfig, tokenizer: Tokenizer) -> float:
+    from pipeline.training.baseline import unigram_cross_entropy
+    from pipeline.training.data_loader import read_in_order
+    from pipeline.training.record_source import open_source
+
+    train, validation = (
+        read_in_order(open_source(data), dataclasses.replace(data, global_batch_size=_BASELINE_BATCH, trim=False))
+        for data in (config.task.train_data, config.task.validation_data)
+    )
+    return unigram_cross_entropy(train, validation, tokenizer.vocab_size)
+
+
+def _or_note(compute: Callable[[], ValueT], otherwise: ValueT) -> ValueT:
+    """What `compute` gives, or `otherwise` and a note where the user's files do not allow it."""
+    try:
+        return compute()
+    except UserError as error:
+        print(f"note: {error}")
+        return otherwise
 
 
 def _save_model(model: Any, path: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pipeline.errors import ConfigError
+from pipeline.errors import OutputError
 from pipeline.training.configs import DataConfig, ExperimentConfig
 from pipeline.training.data_loader import build_dataset
 from pipeline.training.distribution import check_agreement, distribute
@@ -52,6 +52,7 @@ def train_experiment(
     *,
     validates: bool,
     mask_id: int,
+    before_first_step: Callable[[Any], None],
     show_progress: bool,
     writes: bool,
 ) -> Outcome:
@@ -64,17 +65,16 @@ def train_experiment(
         strategy: what it runs on.
         validates: whether there is something to evaluate on.
         mask_id: id of `[MASK]`.
+        before_first_step: is called with the model, unless the run has made all its steps already.
         show_progress: whether to draw a progress bar.
         writes: whether this process writes the run's files.
 
     Raises:
-        ConfigError: if a batch cannot be divided among the devices.
         CorpusError: if a record cannot be read.
         TrainingError: if the training cannot go on.
         OutputError: if a checkpoint cannot be written, or does not fit.
     """
     trainer, runtime, data = config.trainer, config.runtime, config.task.train_data
-    _check_batches(config, strategy.num_replicas_in_sync)
     # Keras draws the seeds of initialisers from its process-wide generators.
     keras.utils.set_random_seed(trainer.seed)
     with strategy.scope(), _computing_in(runtime.mixed_precision_dtype):
@@ -116,6 +116,8 @@ def train_experiment(
     if validates:
         held_out = distribute(strategy, lambda context: task.build_inputs(config.task.validation_data, context))
         validate = build_evaluator(task, model, held_out, mask_id, strategy)
+    if step < trainer.train_steps:
+        before_first_step(model)
     stop = StopRequest()
     with stop, Progress(folder, trainer.train_steps, step, shows=show_progress, writes=writes) as progress:
         finished = train(
@@ -129,24 +131,17 @@ def train_experiment(
             describe_batch=lambda step: describe_batch(data, step),
         )
     if finished:
-        state.restore_best()
+        try:
+            state.restore_best()
+        except OutputError as error:
+            print(f"note: {error} The model has the weights of the last step")
+            state.restore()
+            state.best_step.assign(state.step)
         if tf.distribute.get_strategy() is not strategy or runtime.mixed_precision_dtype != "float32":
             weights = model.get_weights()
             model = task.build_model()
             model.set_weights(weights)
     return Outcome(model, state, None if finished else stop)
-
-
-def _check_batches(config: ExperimentConfig, replicas: int) -> None:
-    parts = config.trainer.accumulation_steps
-    for name, divisor in (("train_data", replicas * parts), ("validation_data", replicas)):
-        batch = getattr(config.task, name).global_batch_size
-        if batch % divisor:
-            raise ConfigError(
-                f"task.{name}.global_batch_size must be a multiple of {divisor},"
-                f" for {replicas} devices" + (f" and {parts} parts" if divisor > replicas else ""),
-                received=batch,
-            )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,105 @@
+"""What a run needs later on, looked at before its first step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from pipeline import files
+from pipeline.errors import ConfigError, CorpusError, InputError, OutputError
+from pipeline.manifest import Manifest
+from pipeline.tokenizers import Tokenizer
+from pipeline.training.bert import PretrainerConfig
+from pipeline.training.configs import ExperimentConfig, TrainerConfig
+from pipeline.training.exchange.hf_config import to_hf_config
+from pipeline.training.exchange.hf_tokenizer import tokenizer_files
+from pipeline.training.run_folder import RunFolder
+
+_FLOAT_BYTES = 4
+
+
+def check_inputs(config: ExperimentConfig, manifest: Manifest, tokenizer: Tokenizer, replicas: int) -> None:
+    """Makes sure that there are batches to train and to evaluate on, and a sentence to fill in the end.
+
+    Args:
+        config: the experiment, resolved.
+        manifest: the corpus's.
+        tokenizer: the corpus's.
+        replicas: devices that share a batch.
+
+    Raises:
+        ConfigError: if a batch cannot be divided among devices and parts or is never full, or the sentence cannot be
+            filled.
+        CorpusError: if the shards are not what the manifest or the configuration says.
+    """
+    # Imported here: TensorFlow comes with it.
+    from pipeline.training.data_loader import build_dataset
+
+    parts = config.trainer.accumulation_steps
+    for name, split, divisor in (
+        ("train_data", "train", replicas * parts),
+        ("validation_data", "validation", replicas),
+    ):
+        data, shards = getattr(config.task, name), manifest.split(split)
+        if data.global_batch_size % divisor:
+            raise ConfigError(
+                f"task.{name}.global_batch_size must be a multiple of {divisor},"
+                f" for {replicas} devices" + (f" and {parts} parts" if divisor > replicas else ""),
+                received=data.global_batch_size,
+            )
+        if split == "validation" and not sum(shard.examples for shard in shards):
+            continue
+        if manifest.spec.masked and not sum(shard.predictions for shard in shards):
+            raise CorpusError(f"The corpus's {split} examples must hold predictions", received="none")
+        build_dataset(data)
+    _check_example(config, tokenizer)
+
+
+def _check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
+    from pipeline.training.predict import encode_with_masks
+
+    text, limit = config.trainer.example, config.task.model.encoder.max_position_embeddings
+    advice = "Set trainer.example to a sentence of the corpus's language with a [MASK] in it"
+    try:
+        ids, _ = encode_with_masks(tokenizer, text)
+    except InputError as error:
+        raise ConfigError("trainer.example must hold at least one [MASK]", received=repr(text), do=advice) from error
+    if len(ids) > limit:
+        raise ConfigError(
+            f"trainer.example may have the model's {limit} tokens, specials included",
+            received=f"{len(ids)} tokens",
+            do=advice,
+        )
+
+
+def export_notes(model: PretrainerConfig, tokenizer: Tokenizer, vocabulary: bytes) -> list[str]:
+    """Into which formats a model cannot be exported, and why: a sentence for each."""
+    try:
+        to_hf_config(model, pad_id=tokenizer.special_ids["pad"])
+        tokenizer_files(tokenizer, vocabulary, max_length=model.encoder.max_position_embeddings)
+    except ConfigError as error:
+        return [f"export --format huggingface will refuse this model. {error}"]
+    return []
+
+
+def check_space(folder: RunFolder, config: TrainerConfig, model: Any) -> None:
+    """Makes sure that the checkpoints and the model fit on the disk.
+
+    Raises:
+        OutputError: if they do not.
+    """
+    if files.is_remote(folder.path):
+        return
+    weights = _FLOAT_BYTES * model.count_params()
+    # An old checkpoint goes when the new one is there. Each holds the weights and two moments of them.
+    kept = min(config.max_to_keep, config.train_steps // config.checkpoint_interval) + 1
+    needed = weights * (3 * kept + 2 + 1)  # The best weights, old and new, and the model.
+    held = sum(os.path.getsize(os.path.join(place, name)) for place, _, names in os.walk(folder.path) for name in names)
+    free = shutil.disk_usage(folder.path).free
+    if held + free < needed:
+        raise OutputError(
+            f"{folder.path} needs {needed / 1e6:,.0f} MB for {kept} checkpoints, the best weights and the model",
+            received=f"{free / 1e6:,.0f} MB of free space",
+            do="Make room, lower trainer.max_to_keep, or choose another directory",
+        )
