@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-training scaling interoperability parity parity-fixture loss-curves optimizer-numbers
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-training scaling interoperability parity parity-fixture loss-curves optimizer-numbers
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -85,6 +85,9 @@ out/engines/.installed: setup.cfg pyproject.toml constraints.txt
 	  --editable '.[dev,gcp]' gcp-storage-emulator
 	if command -v go; then GOBIN=$(CURDIR)/out/engines/bin go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0; fi
 	touch $@
+
+mutation: $(STAMP) out/mutation/.installed ## plant 100 small faults one at a time; how many do the tests find? (15 minutes)
+	out/mutation/bin/python bench/mutation.py --python $(BIN)/python $(BENCH_ARGS)
 
 lint: $(STAMP) ## check style, imports and types
 	$(BIN)/ruff check .
