@@ -16,7 +16,7 @@ VOCAB_SIZE ?= 8192
 # In the few minutes that the sample is trained for, a model learns more from many short examples than from few long
 # ones: neighbours stand out sooner.
 SEQ_LENGTH ?= $(if $(filter $(SAMPLE),$(INPUT)),32,128)
-PREDICTIONS ?= $(if $(filter $(SAMPLE),$(INPUT)),5,20)
+PREDICTIONS ?=
 CONFIG ?= configs/pretrain-small.yaml
 RUN ?= out/run
 RUNNER ?=
@@ -39,7 +39,7 @@ help: ## list targets and variables
 	@echo "  VOCAB           vocabulary to use, or to learn (make vocab)     [$(VOCAB)]"
 	@echo "  VOCAB_SIZE      entries of a vocabulary that is learned         [$(VOCAB_SIZE)]"
 	@echo "  SEQ_LENGTH      tokens of an example                            [$(SEQ_LENGTH)]"
-	@echo "  PREDICTIONS     room for masked tokens in an example            [$(PREDICTIONS)]"
+	@echo "  PREDICTIONS     room for masked tokens; empty: 15 % of the length [$(PREDICTIONS)]"
 	@echo "  CONFIG          training config                                 [$(CONFIG)]"
 	@echo "  RUN             directory of the training run                   [$(RUN)]"
 	@echo "  RUNNER          Beam runner; empty: processes on this machine   [$(RUNNER)]"
@@ -65,7 +65,7 @@ vocab: input ## learn the vocabulary VOCAB from INPUT
 
 corpus: input ## make the corpus OUT of TFRecords from INPUT
 	set -f; $(MLM) corpus --input $(INPUT) --format $(FORMAT) --output $(OUT) --vocab $(VOCAB) --max-seq-length $(SEQ_LENGTH) \
-	  --max-predictions-per-seq $(PREDICTIONS) $(COMMON)
+	  $(if $(PREDICTIONS),--max-predictions-per-seq $(PREDICTIONS)) $(COMMON)
 
 pretrain: corpus ## pre-train a model on the corpus, into RUN
 	$(MLM) pretrain --config $(CONFIG) --corpus $(OUT) --run $(RUN)

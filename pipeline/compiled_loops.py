@@ -13,13 +13,23 @@ _SECONDS_IN_SILENCE = 2.0
 
 
 def compile_loops(modules: Sequence[str]) -> None:
-    """Compiles the loops of some modules, or finds them compiled already; says so if that takes long."""
+    """Compiles the loops of some modules, or loads what was compiled before; says so if compiling takes long."""
+    from numba.core import event
+
     note = "Compiling the inner loops, as is done once after an installation."
     timer = threading.Timer(_SECONDS_IN_SILENCE, lambda: print(note, file=sys.stderr, flush=True))
     timer.daemon = True
-    timer.start()
-    try:
+
+    class StartTimer(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: event.Event) -> None:
+            if timer.ident is None:
+                timer.start()
+
+        def on_end(self, event: event.Event) -> None:
+            pass
+
+    # Numba announces what it compiles, but not what it loads from its cache, however long that takes.
+    with event.install_listener("numba:compile", StartTimer()):
         for module in modules:
             importlib.import_module(module)
-    finally:
-        timer.cancel()
+    timer.cancel()

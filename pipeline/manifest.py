@@ -129,6 +129,11 @@ def read_manifest(corpus_dir: str) -> Manifest:
         )
     try:
         data = json.loads(files.read(path))
+        if not isinstance(data, dict) or data.keys().isdisjoint(field.name for field in dataclasses.fields(Manifest)):
+            raise CorpusError(
+                f"{path} is not of this program: {corpus_dir} is no corpus",
+                do="Name the directory that the corpus job wrote to",
+            )
         if data["format_version"] != FORMAT_VERSION:
             raise CorpusError(
                 f"{path} must have format version {FORMAT_VERSION}",
@@ -145,7 +150,7 @@ def read_manifest(corpus_dir: str) -> Manifest:
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise CorpusError(
             f"{path} is damaged ({type(error).__name__}: {error})",
-            do=f"Remove {corpus_dir} and make the corpus again",
+            do="If this is a corpus of yours, make it again, in another directory",
         ) from error
 
 

@@ -10,6 +10,8 @@ import hashlib
 
 import numpy as np
 
+LARGEST_SEED = 2**63 - 1  # What fits every number that a seed is kept in.
+
 
 def generator(seed: int, purpose: str, *place: int) -> np.random.Generator:
     """Makes the generator for one purpose at one place.

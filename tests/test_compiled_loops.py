@@ -36,6 +36,13 @@ def test_a_second_process_finds_them_compiled(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb[ic]")} == written
 
 
+def test_loading_what_is_compiled_prints_nothing_however_long_it_takes() -> None:
+    patient = f"from pipeline import compiled_loops\ncompiled_loops._SECONDS_IN_SILENCE = 0.0\n{COMPILE}"
+    subprocess.run([sys.executable, "-c", COMPILE], cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", patient], cwd=ROOT, check=True, capture_output=True)
+    assert done.stderr == b""
+
+
 WITHOUT_CACHE = f"""
 from numba.core import caching
 kind = getattr(caching, "CacheImpl", None) or caching._CacheImpl

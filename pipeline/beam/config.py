@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.instances.pairings import PAIRINGS, has_pairs
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
 from pipeline.records import RecordSpec
+from pipeline.seeding import LARGEST_SEED
 from pipeline.text.config import TextConfig
 from pipeline.text.deduplication import DEDUPLICATIONS
 from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
@@ -41,9 +43,20 @@ class CorpusConfig(TextConfig):
         "lower-case and strip accents; by default, if the vocabulary has no capital letter and does not fold case",
         source=_BERT,
     )
-    max_seq_length: int = option(128, "tokens of an example, specials and padding included", source=_BERT)
-    max_predictions_per_seq: int = option(20, "room for predictions in an example", source=_BERT)
-    masked_lm_prob: float = option(0.15, "share of tokens to predict", source="Devlin et al., 2019")
+    max_seq_length: int = option(
+        128, "tokens of an example, specials and padding included", minimum=1, maximum=32768, source=_BERT
+    )
+    max_predictions_per_seq: int | None = option(
+        None,
+        "room for predictions in an example; by default, as many as masked_lm_prob of max_seq_length tokens are:"
+        " 20 of 128, 77 of 512",
+        minimum=1,
+        maximum=32768,
+        source=_BERT,
+    )
+    masked_lm_prob: float = option(
+        0.15, "share of tokens to predict, above 0", minimum=0, maximum=1, source="Devlin et al., 2019"
+    )
     pairing: str = option("next-sentence", "; ".join(f"{k}: {v}" for k, v in PAIRINGS.items()), choices=tuple(PAIRINGS))
     masking: str = option(
         "static",
@@ -51,10 +64,18 @@ class CorpusConfig(TextConfig):
         choices=("static", "dynamic"),
     )
     masking_unit: str = option("token", "; ".join(f"{k}: {v}" for k, v in UNITS.items()), choices=tuple(UNITS))
-    max_ngram_size: int = option(3, "words of the longest n-gram, with --masking-unit ngram", source="ALBERT")
-    mask_prob: float = option(0.8, "probability that a predicted unit becomes [MASK]", source="Devlin et al., 2019")
+    max_ngram_size: int = option(
+        3, "words of the longest n-gram, with --masking-unit ngram", minimum=1, maximum=64, source="ALBERT"
+    )
+    mask_prob: float = option(
+        0.8, "probability that a predicted unit becomes [MASK]", minimum=0, maximum=1, source="Devlin et al., 2019"
+    )
     random_prob: float = option(
-        0.1, "probability that a predicted unit becomes random tokens; else it stays", source="Devlin et al., 2019"
+        0.1,
+        "probability that a predicted unit becomes random tokens; else it stays",
+        minimum=0,
+        maximum=1,
+        source="Devlin et al., 2019",
     )
     short_seq_prob: float = option(
         0.1, "probability that a document is cut to a random shorter length", minimum=0, maximum=1, source=_BERT
@@ -78,7 +99,7 @@ class CorpusConfig(TextConfig):
         choices=("v1", "v2"),
     )
     compression: str = option("none", "compression of the shards", choices=("none", "gzip"))
-    seed: int = option(12345, "seed of all that is drawn", source=_BERT)
+    seed: int = option(12345, "seed of all that is drawn", minimum=-LARGEST_SEED, maximum=LARGEST_SEED, source=_BERT)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -87,8 +108,6 @@ class CorpusConfig(TextConfig):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")
         check_sentence_splitter(self.sentence_splitter)
-        if self.max_seq_length > 32768:
-            raise ConfigError("max_seq_length must be at most 32768", received=self.max_seq_length)
         if self.bins and (list(self.bins) != sorted(set(self.bins)) or self.bins[-1] != self.max_seq_length):
             raise ConfigError(
                 f"bins must ascend and end in max_seq_length ({self.max_seq_length})",
@@ -101,6 +120,12 @@ class CorpusConfig(TextConfig):
         """How many copies of the training text to make."""
         return self.dupe_factor or (1 if self.masking == "dynamic" else 5)
 
+    def prediction_room(self) -> int:
+        """Room for predictions in an example of full length."""
+        # Not more than is needed where the product is a whole number but for its last bits.
+        needed = math.ceil(self.max_seq_length * self.masked_lm_prob - 1e-9)
+        return self.max_predictions_per_seq or max(1, needed)
+
     def masking_policy(self) -> MaskingPolicy:
         """How examples are masked.
 
@@ -108,7 +133,7 @@ class CorpusConfig(TextConfig):
             ConfigError: for rates that cannot be.
         """
         return MaskingPolicy(
-            max_predictions_per_seq=self.max_predictions_per_seq,
+            max_predictions_per_seq=self.prediction_room(),
             masked_lm_prob=self.masked_lm_prob,
             unit=self.masking_unit,
             max_ngram_size=self.max_ngram_size,
@@ -126,7 +151,7 @@ class CorpusConfig(TextConfig):
         """
         longest = RecordSpec(
             self.max_seq_length,
-            self.max_predictions_per_seq,
+            self.prediction_room(),
             next_sentence=has_pairs(self.pairing),
             masked=self.masking == "static",
             feature_names=self.feature_names,

@@ -104,7 +104,12 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
     vocabulary = read_vocabulary(config.vocab)
     tokenizer = make_tokenizer(vocabulary, name=config.vocab, lower_case=config.lower_case)
     plan = plan_inputs(config)
-    config = dataclasses.replace(config, block_bytes=plan.block_bytes, lower_case=tokenizer.lower_case)
+    config = dataclasses.replace(
+        config,
+        block_bytes=plan.block_bytes,
+        lower_case=tokenizer.lower_case,
+        max_predictions_per_seq=config.prediction_room(),
+    )
     options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
     identity = [options, hashlib.sha256(vocabulary).hexdigest(), __version__]
     key = hashlib.sha256(json.dumps(identity).encode())

@@ -54,7 +54,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
         raise ConfigError(
             "--runner must name a runner that Beam has",
             received=runner,
-            do="Install the extra for it: pip install 'mlm-pipeline[dask]'" if runner == DASK_RUNNER else str(unusable),
+            do="Install the extra for it: pip install '.[dask]'" if runner == DASK_RUNNER else str(unusable),
         ) from unusable
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
+from pipeline.seeding import LARGEST_SEED
 from pipeline.text.config import TextConfig
 from pipeline.tokenizers.learning import KINDS
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS, is_reserved
@@ -30,7 +31,11 @@ class VocabConfig(TextConfig):
         (), "tokens such as [URL] that no text gives, behind [PAD], [UNK], [CLS], [SEP] and [MASK]"
     )
     unused_tokens: int = option(
-        0, "place holders [unused0], [unused1] ... for tokens of later use", minimum=0, source="BERT's vocabularies"
+        0,
+        "place holders [unused0], [unused1] ... for tokens of later use",
+        minimum=0,
+        maximum=1 << 20,
+        source="BERT's vocabularies",
     )
     character_coverage: float = option(
         0.99999,
@@ -42,7 +47,7 @@ class VocabConfig(TextConfig):
     byte_fallback: bool = option(
         False, "unigram, bpe: a piece for each byte, so that nothing becomes [UNK]", source="SentencePiece"
     )
-    min_count: int = option(2, "wordpiece: least occurrences of a piece", minimum=1)
+    min_count: int = option(2, "wordpiece: least occurrences of a piece", minimum=1, maximum=1 << 31)
     held_out_fraction: float = option(
         0.02,
         "share of documents, chosen by their hash, that the vocabulary is judged on instead of learned from; the same"
@@ -54,8 +59,11 @@ class VocabConfig(TextConfig):
         2_000_000,
         "distinct words to keep, of a block and in all, the most frequent: bounds memory",
         minimum=1000,
+        maximum=1 << 30,
     )
-    seed: int = option(12345, "seed of the choice of documents to hold out")
+    seed: int = option(
+        12345, "seed of the choice of documents to hold out", minimum=-LARGEST_SEED, maximum=LARGEST_SEED
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from pipeline.errors import ConfigError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_MOST_WORKERS = 1024
 EXIT_OK, EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -65,12 +66,12 @@ def workers(arguments: argparse.Namespace) -> int:
     """How many processes to use: as asked, or one for each core that this process may use.
 
     Raises:
-        ConfigError: if fewer than one was asked for.
+        ConfigError: if fewer than one was asked for, or more than any machine can run.
     """
     if arguments.workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if arguments.workers < 1:
-        raise ConfigError("--workers must be at least 1", received=arguments.workers)
+    if not 1 <= arguments.workers <= _MOST_WORKERS:
+        raise ConfigError(f"--workers must be between 1 and {_MOST_WORKERS}", received=arguments.workers)
     return int(arguments.workers)
 
 

@@ -38,13 +38,16 @@ class TextConfig:
         "default", "; ".join(f"{name}: {rules.summary}" for name, rules in PRESETS.items()), choices=tuple(PRESETS)
     )
     min_document_chars: int | None = option(
-        None, "documents of fewer characters are dropped; by default, as cleaning says", minimum=1
+        None, "documents of fewer characters are dropped; by default, as cleaning says", minimum=1, maximum=1 << 40
     )
     max_document_chars: int | None = option(
-        None, "documents of more characters are dropped; by default, as cleaning says", minimum=1
+        None, "documents of more characters are dropped; by default, as cleaning says", minimum=1, maximum=1 << 40
     )
     block_bytes: int = option(
-        0, "bytes of text in a block, the unit of work; 0 chooses 4 to 32 MiB by the input's size", minimum=0
+        0,
+        "bytes of text in a block, the unit of work; 0 chooses 4 to 32 MiB by the input's size",
+        minimum=0,
+        maximum=1 << 40,
     )
 
     def check_text(self) -> None:
