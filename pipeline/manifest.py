@@ -56,6 +56,7 @@ class TokenizerDescription:
         vocab_size: entries.
         lower_case: whether text was lower-cased and stripped of accents; a SentencePiece model may fold case besides.
         special_ids: ids of the special tokens, by "pad", "unk", "cls", "sep", "mask".
+        casing: what decided on `lower_case`, in words.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class TokenizerDescription:
     vocab_size: int
     lower_case: bool
     special_ids: Mapping[str, int]
+    casing: str = ""
 
 
 @dataclass(frozen=True)

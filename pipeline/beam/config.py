@@ -40,7 +40,8 @@ class CorpusConfig(TextConfig):
     )
     lower_case: bool | None = option(
         None,
-        "lower-case and strip accents; by default, if the vocabulary has no capital letter and does not fold case",
+        "lower-case and strip accents; by default, as the files beside the vocabulary say (its .json, a manifest,"
+        " tokenizer_config.json), else if its entries show it: small letters, no capital ones, no accents",
         source=_BERT,
     )
     max_seq_length: int = option(

@@ -23,7 +23,8 @@ from pipeline.compiled_loops import CORPUS_LOOPS, compile_loops
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
-from pipeline.tokenizers import Tokenizer, make_tokenizer
+from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
+from pipeline.tokenizers.casing import Casing
 from pipeline.tokenizers.vocabulary import read_vocabulary
 from pipeline.version import __version__
 
@@ -42,11 +43,13 @@ class CorpusJob:
         config: the options, all decided.
         vocabulary: the bytes of the vocabulary file.
         blocks: how many blocks the plan has.
+        casing: whether text is lower-cased, and what tells so.
     """
 
     config: CorpusConfig
     vocabulary: bytes
     blocks: int
+    casing: Casing
 
     @property
     def work(self) -> WorkFolder:
@@ -102,7 +105,7 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
         VocabularyError: if the vocabulary is missing or malformed.
     """
     vocabulary = read_vocabulary(config.vocab)
-    tokenizer = make_tokenizer(vocabulary, name=config.vocab, lower_case=config.lower_case)
+    tokenizer, casing = tokenizer_of_file(config.vocab, vocabulary, lower_case=config.lower_case)
     plan = plan_inputs(config)
     config = dataclasses.replace(
         config,
@@ -115,7 +118,7 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
     key = hashlib.sha256(json.dumps(identity).encode())
     for file in plan.files:  # One by one: there may be millions.
         key.update(json.dumps(file).encode())
-    return CorpusJob(config, vocabulary, len(plan.blocks)), plan, key.hexdigest()
+    return CorpusJob(config, vocabulary, len(plan.blocks), casing), plan, key.hexdigest()
 
 
 def make_corpus(
@@ -151,6 +154,7 @@ def make_corpus(
     pending = [block for block in plan.blocks if block.index not in finished_blocks]
     earlier = len(plan.blocks) - len(pending)
     _say(f"{plan}{f', {earlier:,} of them finished earlier' * bool(earlier)}")
+    _say(f"{job.casing}.")
     if pending:
         from pipeline.beam.deduplicate import Deduplication
 
@@ -262,7 +266,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
             f"The corpus would hold no training example: {_where_it_went(statistics)}",
             do="Check the input, its --format, --cleaning, the vocabulary and --validation-fraction",
         )
-    tokenizer = job.tokenizer().describe()
+    tokenizer = dataclasses.replace(job.tokenizer().describe(), casing=job.casing.reason)
     manifest = Manifest(
         key=key,
         options=to_dict(job.config),

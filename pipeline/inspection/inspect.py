@@ -16,7 +16,7 @@ from pipeline.inspection.marked_text import render_example
 from pipeline.manifest import MANIFEST_NAME, read_manifest
 from pipeline.record_columns import decode_examples, infer_spec, read_serialized
 from pipeline.records import RecordSpec
-from pipeline.tokenizers import load_tokenizer, make_tokenizer
+from pipeline.tokenizers import load_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.base import Tokenizer
 from pipeline.tokenizers.vocabulary import read_vocabulary
 
@@ -88,7 +88,7 @@ def _check_ids(columns: Mapping[str, np.ndarray], vocab_size: int) -> None:
 def _find_reading(path: str, vocab: str) -> _Reading:
     directory, _, name = path.rpartition("/")
     directory = directory or ("/" if path.startswith("/") else os.curdir)
-    tokenizer: Tokenizer | None = make_tokenizer(read_vocabulary(vocab), name=vocab) if vocab else None
+    tokenizer: Tokenizer | None = tokenizer_of_file(vocab, read_vocabulary(vocab))[0] if vocab else None
     pairing, spec = "", None
     if files.exists(files.join(directory, MANIFEST_NAME)):
         manifest = read_manifest(directory)

@@ -8,6 +8,7 @@ from pipeline import files
 from pipeline.errors import CorpusError
 from pipeline.manifest import TokenizerDescription
 from pipeline.tokenizers.base import TokenBatch, Tokenizer
+from pipeline.tokenizers.casing import Casing, stated_casing
 from pipeline.tokenizers.sentencepiece import SentencePieceTokenizer
 from pipeline.tokenizers.sentencepiece_model import is_model
 from pipeline.tokenizers.vocabulary import read_vocabulary
@@ -22,6 +23,7 @@ __all__ = [
     "WordPieceTokenizer",
     "load_tokenizer",
     "make_tokenizer",
+    "tokenizer_of_file",
 ]
 
 
@@ -38,6 +40,26 @@ def make_tokenizer(vocabulary: bytes, *, name: str = "the vocabulary", lower_cas
     """
     kind = SentencePieceTokenizer if is_model(vocabulary) else WordPieceTokenizer
     return kind(vocabulary, name=name, lower_case=lower_case)
+
+
+def tokenizer_of_file(path: str, vocabulary: bytes, *, lower_case: bool | None = None) -> tuple[Tokenizer, Casing]:
+    """Makes the tokenizer of a vocabulary file.
+
+    Args:
+        path: the file.
+        vocabulary: its bytes.
+        lower_case: whether to lower-case text and strip accents; None finds out: from what the files beside it say,
+            else from its entries.
+
+    Returns:
+        The tokenizer, and what decided on its case.
+
+    Raises:
+        VocabularyError: if it is malformed.
+    """
+    stated = stated_casing(path, vocabulary) if lower_case is None else None
+    tokenizer = make_tokenizer(vocabulary, name=path, lower_case=stated.lower_case if stated else lower_case)
+    return tokenizer, stated or tokenizer.casing
 
 
 def load_tokenizer(description: TokenizerDescription, directory: str) -> Tokenizer:

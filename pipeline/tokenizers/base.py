@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pipeline.manifest import TokenizerDescription
+from pipeline.tokenizers.casing import Casing
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
 SPECIAL_NAMES = ("pad", "unk", "cls", "sep", "mask")
@@ -32,6 +33,7 @@ class Tokenizer(Protocol):
     Attributes:
         vocab_size: entries of the vocabulary.
         lower_case: whether text is lower-cased and stripped of accents before the vocabulary's own rules, if any.
+        casing: that, and what tells so.
         special_ids: ids of the special tokens, by the names of `SPECIAL_NAMES`.
         ordinary_ids: int32, ascending: the ids that a random replacement may be; never a special or unused token's.
         word_boundaries: tells where words begin among tokens.
@@ -40,6 +42,7 @@ class Tokenizer(Protocol):
 
     vocab_size: int
     lower_case: bool
+    casing: Casing
     special_ids: Mapping[str, int]
     ordinary_ids: np.ndarray
     word_boundaries: WordBoundaries

@@ -15,6 +15,7 @@ from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
 from pipeline.tokenizers import sentencepiece_model
 from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
+from pipeline.tokenizers.casing import AS_ASKED, Casing, casing_of_entries
 from pipeline.tokenizers.normalizer import is_cjk, is_punctuation
 from pipeline.tokenizers.vocabulary import special_token
 from pipeline.tokenizers.word_boundaries import WordBoundaries
@@ -47,8 +48,8 @@ class SentencePieceTokenizer:
         model: the bytes of a model file.
         name: what to call that file in messages.
         lower_case: whether to lower-case and strip accents before the model sees the text, as ALBERT does
-            (google-research/albert tokenization.py); None finds out: a model that knows "a" but not "A", and does not
-            fold case itself, needs it.
+            (google-research/albert tokenization.py); None finds out from the pieces; see `pipeline.tokenizers.casing`.
+            A model that folds case itself does not need it.
 
     Raises:
         VocabularyError: if the model is damaged or lacks a special piece.
@@ -72,11 +73,13 @@ class SentencePieceTokenizer:
         for index in special - {self.special_ids["unk"]}:
             self._model.pieces[index].type = sentencepiece_model.CONTROL
         self._processor = _make_processor(self._model, name)
-        if lower_case is None:
-            letters = set().union(*(self.tokens[i] for i in ordinary if types[i] != sentencepiece_model.BYTE))
-            folds = self._processor.normalize("A") == self._processor.normalize("a")
-            lower_case = "a" in letters and "A" not in letters and not folds
-        self.lower_case = lower_case
+        if lower_case is not None:
+            self.casing = Casing(lower_case, AS_ASKED)
+        elif self._processor.normalize("A") == self._processor.normalize("a"):
+            self.casing = Casing(False, "the model folds case itself")
+        else:
+            self.casing = casing_of_entries(self.tokens[i] for i in ordinary if types[i] != sentencepiece_model.BYTE)
+        self.lower_case = self.casing.lower_case
 
     def encode(self, sentences: Sequence[str]) -> TokenBatch:
         """Tokenizes sentences.

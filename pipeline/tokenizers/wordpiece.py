@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
 from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
+from pipeline.tokenizers.casing import AS_ASKED, Casing, casing_of_entries
 from pipeline.tokenizers.chunks import Chunks, encoded
 from pipeline.tokenizers.normalizer import BertNormalizer, basic_tokenize
 from pipeline.tokenizers.pieces import Pieces
@@ -31,8 +32,8 @@ class WordPieceTokenizer:
     Args:
         vocabulary: the bytes of a vocabulary file.
         name: what to call that file in messages.
-        lower_case: whether to lower-case and strip accents; None finds out: a vocabulary without a capital letter
-            means lower case.
+        lower_case: whether to lower-case and strip accents; None finds out from the entries; see
+            `pipeline.tokenizers.casing`.
 
     Raises:
         VocabularyError: if the vocabulary is malformed.
@@ -51,9 +52,11 @@ class WordPieceTokenizer:
         self.ordinary_ids = np.array(ordinary, np.int32)
         self.word_boundaries = WordBoundaries(np.array([not token.startswith("##") for token in self.tokens]))
         if lower_case is None:
-            lower_case = not any(self.tokens[i] != self.tokens[i].lower() for i in ordinary)
-        self.lower_case = lower_case
-        self._normalizer = BertNormalizer(lower_case=lower_case)
+            self.casing = casing_of_entries(self.tokens[i] for i in ordinary)
+        else:
+            self.casing = Casing(lower_case, AS_ASKED)
+        self.lower_case = self.casing.lower_case
+        self._normalizer = BertNormalizer(lower_case=self.lower_case)
         self._learning = threading.Lock()  # Many runners have several threads in a worker, which share the chunks.
         self._forget()
 

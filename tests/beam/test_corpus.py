@@ -19,6 +19,8 @@ import tensorflow as tf
 from pipeline.beam import corpus as corpus_module
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import make_corpus
+from pipeline.beam.vocab_config import VocabConfig
+from pipeline.beam.vocabulary import make_vocabulary
 from pipeline.beam.work import WorkFolder
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import Manifest, read_manifest
@@ -105,6 +107,26 @@ def test_the_statistics_are_right(clean: Clean, documents: list[list[str]]) -> N
         assert counts["padding_share"] == round(1 - total / (len(examples) * S), 6)
         assert counts["masked_share"] == round(float(weights.sum()) / total, 6)
         assert counts["label_1_share"] == round(counts["label_1"] / len(examples), 6)
+
+
+KOREAN = ["오늘은 날씨가 매우 좋습니다.", "저는 학교에 갑니다.", "친구가 책을 읽었습니다.", "강물이 높이 불었다."]
+
+
+def test_a_script_without_case_keeps_its_marks(make: Make, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """By what the vocabulary's .json says, and by its entries where there is none."""
+    text, vocab = tmp_path / "korean.txt", tmp_path / "korean-vocab.txt"
+    text.write_text("\n\n".join("\n".join(KOREAN[i % 4 :] + KOREAN[: i % 4]) for i in range(40)))
+    make_vocabulary(
+        VocabConfig(input=(str(text),), output=str(vocab), vocab_size=200, lower_case=False), show_progress=False
+    )
+    for reason in (f"{vocab}.json says so", "the vocabulary has entries with accents or marks, such as"):
+        manifest = make(input=(str(text),), vocab=str(vocab), output=str(tmp_path / f"corpus-{vocab.stat().st_size}"))
+        assert manifest.options["lower_case"] is manifest.tokenizer.lower_case is False
+        assert manifest.statistics["train"]["unknown_share"] == 0
+        assert manifest.tokenizer.casing.startswith(reason)
+        assert f"Text is kept as it is, capitals and accents: {reason}" in capfd.readouterr().err
+        Path(f"{vocab}.json").unlink(missing_ok=True)
+        vocab.write_bytes(vocab.read_bytes() + b"\n")
 
 
 def test_examples_are_the_text(clean: Clean, documents: list[list[str]]) -> None:

@@ -232,7 +232,7 @@ def test_an_empty_entry_is_no_random_replacement() -> None:
 
 @pytest.mark.parametrize(
     ("tokens", "lower"),
-    [(["a", "ß", "##é", "漢"], True), (["a", "B"], False), (["a", "##É"], False), (["1", "."], True)],
+    [(["a", "ß", "漢"], True), (["a", "B"], False), (["a", "##É"], False), (["a", "##é"], False), (["1", "."], False)],
 )
 def test_case_is_that_of_the_vocabulary(tokens: list[str], lower: bool) -> None:
     data = as_file([*SPECIAL, "[unused1]", *tokens])

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline import files
 from pipeline.errors import InputError
+from pipeline.tokenizers.casing import stated_casing
 from pipeline.training.exchange.hf_config import from_hf_config
 from pipeline.training.exchange.safetensors_file import read_safetensors
 from pipeline.training.exchange.source_model import SourceModel
@@ -17,6 +18,7 @@ from pipeline.training.exchange.weights import MLM_HEAD, SEQ_RELATIONSHIP
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
+_VOCABULARIES = ("vocab.txt", "spm.model", "spiece.model")
 _DECODER = f"{MLM_HEAD}.decoder"
 
 
@@ -30,14 +32,14 @@ def read_huggingface(folder: str) -> SourceModel:
     values = read_json(path)
     weights = _read_weights(folder)
     has_next_sentence = f"{SEQ_RELATIONSHIP}.weight" in weights
-    tokenizer = files.join(folder, "tokenizer_config.json")
-    lower_case = read_json(tokenizer).get("do_lower_case") if files.exists(tokenizer) else None
+    vocabulary_file = next((name for name in _VOCABULARIES if files.exists(files.join(folder, name))), _VOCABULARIES[0])
+    vocabulary = read_if_there(folder, vocabulary_file)
     return SourceModel(
         path=folder,
         config=from_hf_config(values, source=path, has_next_sentence=has_next_sentence),
         weights=weights,
-        vocabulary=read_if_there(folder, "vocab.txt") or read_if_there(folder, "spm.model"),
-        lower_case=lower_case,
+        vocabulary=vocabulary,
+        lower_case=lower_case_beside(folder, vocabulary_file, vocabulary),
     )
 
 
@@ -60,6 +62,12 @@ def read_if_there(folder: str, name: str) -> bytes | None:
     """A file's bytes; None if there is none."""
     path = files.join(folder, name)
     return files.read(path) if files.exists(path) else None
+
+
+def lower_case_beside(folder: str, name: str, vocabulary: bytes | None) -> bool | None:
+    """Whether text is lower-cased for a folder's vocabulary, where a file of the folder says so."""
+    stated = stated_casing(files.join(folder, name), vocabulary) if vocabulary else None
+    return stated.lower_case if stated else None
 
 
 def _read_weights(folder: str) -> dict[str, np.ndarray]:

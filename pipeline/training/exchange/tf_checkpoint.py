@@ -13,7 +13,7 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.exchange.hf_config import from_google_config, make_config
-from pipeline.training.exchange.hf_import import read_if_there, read_json
+from pipeline.training.exchange.hf_import import lower_case_beside, read_if_there, read_json
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_names import to_torch_layout, translate_names
 
@@ -71,12 +71,14 @@ def read_checkpoint(prefix: str) -> SourceModel:
             f"{prefix} must be a whole TensorFlow checkpoint", received=str(error)[:200], do="Copy its files again"
         ) from error
     folder = os.path.dirname(prefix)
+    vocabulary = read_if_there(folder, "vocab.txt")
     weights = {name: to_torch_layout(name, value, key=keys[name]) for name, value in stored.items()}
     return SourceModel(
         path=prefix,
         config=_config(folder, weights, query=stored[_QUERY], source=prefix),
         weights=weights,
-        vocabulary=read_if_there(folder, "vocab.txt"),
+        vocabulary=vocabulary,
+        lower_case=lower_case_beside(folder, "vocab.txt", vocabulary),
     )
 
 
