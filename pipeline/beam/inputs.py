@@ -12,13 +12,15 @@ from pipeline import files
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import FileInfo
 from pipeline.text.config import TextConfig
+from pipeline.text.content import check_is_text, read_head
 from pipeline.text.formats import format_and_compression
 from pipeline.text.parquet_reader import text_bytes_of_row_groups
 from pipeline.text.plan import Block, InputFile, default_block_bytes, plan_blocks
 from pipeline.text.sniffing import sniff_formats
 
 _MOST_LISTED = 10_000  # Files in a manifest, which every training run reads.
-_FOOTERS_AT_ONCE = 16  # On object stores, reading a footer is mostly waiting.
+_FILES_AT_ONCE = 16  # On object stores, reading the beginning or the end of a file is mostly waiting.
+_MOST_LOOKED_AT = 500  # Files whose beginnings are looked at before anything starts; workers look at every one.
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,21 @@ def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], text_field
     """What the plan is to know of each file; of Parquet, its footer tells."""
     described = [_describe(info, text_format) for info, text_format in zip(inputs, formats, strict=True)]
     parquet = [place for place, file in enumerate(described) if file.format == "parquet"]
-    with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+    text = [file for file in described if file.format != "parquet"]
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        list(pool.map(_check_begins_as_text, text[:: -(-len(text) // _MOST_LOOKED_AT) or 1]))
         footers = pool.map(lambda place: text_bytes_of_row_groups(described[place].path, text_field), parquet)
         for place, row_groups in zip(parquet, footers, strict=True):
             described[place] = described[place]._replace(row_groups=row_groups)
     return tuple(described)
+
+
+def _check_begins_as_text(file: InputFile) -> None:
+    try:
+        head = read_head(file.path, file.compression)
+    except InputError:  # Its worker will say so, when what the other files give is kept.
+        return
+    check_is_text(file.path, head)
 
 
 def _describe(info: FileInfo, text_format: str) -> InputFile:

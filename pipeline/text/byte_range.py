@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.text.compression import read_decompressed
+from pipeline.text.content import check_is_text, read_head
 from pipeline.text.plan import Segment
 
 CHUNK_BYTES = 1 << 22
@@ -15,18 +16,6 @@ CHUNK_BYTES = 1 << 22
 # at a cut agree on it without a word. Gets what reads on from the cut, and how many bytes the file goes on for; returns
 # by how many bytes to move, and whether the cut is then between documents.
 FindBoundary = Callable[[Callable[[int], bytes], int], tuple[int, bool]]
-
-_MAGIC = {
-    b"\x1f\x8b": "a gzip file: let its name end in .gz",
-    b"BZh": "a bzip2 file: let its name end in .bz2",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file: let its name end in .zst",
-    b"\xfd7zXZ\x00": "an xz file: let its name end in .xz",
-    b"PAR1": "a Parquet file: let its name end in .parquet, or say --format parquet",
-    b"PK\x03\x04": "a zip archive: unpack it first",
-    b"%PDF-": "a PDF: extract its text first",
-    b"\xff\xfe": "UTF-16: convert it to UTF-8 first",
-    b"\xfe\xff": "UTF-16: convert it to UTF-8 first",
-}
 
 
 def read_bytes(segment: Segment, find_boundary: FindBoundary, counts: Counter[str]) -> Iterator[bytes]:
@@ -48,10 +37,10 @@ def read_bytes(segment: Segment, find_boundary: FindBoundary, counts: Counter[st
         if segment.compression
         else _read_range(segment, find_boundary, counts)
     )
-    for number, chunk in enumerate(chunks):
-        if number == 0 and segment.start == 0:
-            _check_is_text(segment.path, chunk)
-        yield chunk
+    if segment.start == 0:
+        # Read apart, so that it does not depend on where the file is cut.
+        check_is_text(segment.path, read_head(segment.path, segment.compression))
+    yield from chunks
 
 
 def _read_range(segment: Segment, find_boundary: FindBoundary, counts: Counter[str]) -> Iterator[bytes]:
@@ -84,9 +73,3 @@ def _read_range(segment: Segment, find_boundary: FindBoundary, counts: Counter[s
             chunk = read(min(CHUNK_BYTES, last - first))
             first += len(chunk)
             yield chunk
-
-
-def _check_is_text(path: str, head: bytes) -> None:
-    for magic, what in _MAGIC.items():
-        if head.startswith(magic):
-            raise InputError(f"{path} must be text", received=what)

@@ -14,6 +14,7 @@ from pipeline.text.byte_range import CHUNK_BYTES, read_bytes
 from pipeline.text.plan import Segment
 from pipeline.text.text_stream import split_stream
 
+_BYTE_ORDER_MARK = "\ufeff"
 _LINE_FEED = re.compile("\n")
 _WINDOW = 1 << 16  # Bytes looked through at a time for the next line.
 
@@ -37,6 +38,7 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Cou
     chunks = read_bytes(segment, _find_line, counts)
     lines = split_stream(chunks, _LINE_FEED, counts, file_begins=segment.start == 0)
     for number, line in enumerate(lines, start=1):
+        line = line.lstrip(_BYTE_ORDER_MARK)  # Of files put together, each may begin with one.
         if not line or line.isspace():
             continue
         try:

@@ -6,11 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline import files
-from pipeline.text.compression import read_decompressed
+from pipeline.text.content import HEAD_BYTES, read_head
 from pipeline.text.formats import format_and_compression
 
-_SNIFF_BYTES = 1 << 16
 _SNIFFED_FILES = 5
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟:;\"”’'»)\]]$")
 _INNER_SENTENCE = re.compile(r"[.!?…][\"”’')\]]*\s+[\"“‘'(\[]*[A-ZÀ-Þ]|[。！？।؟].")
@@ -46,10 +44,10 @@ def sniff_format(path: str) -> str:
     Raises:
         InputError: if it cannot be read.
     """
-    data = _head(path)
+    data = read_head(path, format_and_compression(path)[1])
     text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")
-    if len(data) == _SNIFF_BYTES and len(lines) > 1:
+    if len(data) == HEAD_BYTES and len(lines) > 1:
         lines.pop()  # Cut off.
     full = [line for line in map(str.strip, lines) if line]
     if not full:
@@ -59,17 +57,3 @@ def sniff_format(path: str) -> str:
         return "wrapped"
     several = sum(bool(_INNER_SENTENCE.search(line)) for line in full) / len(full)
     return "lines" if several > 0.3 else "bert"
-
-
-def _head(path: str) -> bytes:
-    """The first 64 KiB of a file, decompressed."""
-    compression = format_and_compression(path)[1]
-    if not compression:
-        with files.open_read(path) as stream:
-            return stream.read(_SNIFF_BYTES)
-    head = b""
-    for chunk in read_decompressed(path, compression):
-        head += chunk
-        if len(head) >= _SNIFF_BYTES:
-            break
-    return head[:_SNIFF_BYTES]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import re
@@ -88,3 +89,22 @@ def test_inputs_that_cannot_be(folder: Path) -> None:
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "none.parquet")
     with pytest.raises(InputError, match="Parquet files without rows"):
         plan_inputs(TextConfig(input=(str(folder / "none.parquet"),)))
+
+
+def test_what_is_no_text_is_refused_before_anything_starts(folder: Path) -> None:
+    """Wherever it lies among the others, within a compressed file too."""
+    for name, data in {
+        "page.txt": b"\x89PNG\r\n",
+        "z.bz2": bz2.compress(("It rained.\n" * 50).encode("utf-16-le")),
+    }.items():
+        (folder / name).write_bytes(data)
+        with pytest.raises(
+            InputError, match=rf"{re.escape(name)} must be text\. Received: (an image|UTF-16-LE without)"
+        ):
+            plan_inputs(TextConfig(input=(str(folder),)))
+        (folder / name).unlink()
+
+
+def test_a_damaged_file_is_left_to_its_worker(folder: Path) -> None:
+    (folder / "e.jsonl.gz").write_bytes(gzip.compress(SENTENCES.encode())[:-9])
+    assert len(plan_inputs(TextConfig(input=(str(folder),))).files) == 5
