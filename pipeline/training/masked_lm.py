@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +20,21 @@ from pipeline.training.modeling.classification_head import ClassificationHead
 __all__ = ["MaskedLMConfig", "MaskedLMTask", "cfg"]
 
 Metrics = Sequence[keras.metrics.Metric] | None
+
+
+def _after_its_batch(step: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Lets all that a step does wait for its batch.
+
+    Within a `tf.function`, what needs no value of the batch, such as the counting of steps, would not: the step that
+    finds the data at their end would count as well.
+    """
+
+    @functools.wraps(step)
+    def wait_and_step(self: MaskedLMTask, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        with tf.control_dependencies(tf.nest.flatten(dict(inputs))):
+            return step(self, inputs, *args, **kwargs)
+
+    return wait_and_step
 
 
 @task_factory.register_task_cls(MaskedLMConfig)
@@ -98,7 +114,8 @@ class MaskedLMTask:
                 `[n]` for logits of single predictions; `next_sentence_labels` `[batch, 1]` if wanted.
             model_outputs: `mlm_logits` of the labels' shape and the vocabulary, and
                 `next_sentence` `[batch, 2]`.
-            metrics: what `build_metrics` gave; their means of the losses are updated.
+            metrics: what `build_metrics` gave; their means of the losses, over predictions and over
+                examples, are updated.
             aux_losses: further losses, scalars.
             totals: if this is a part of a larger batch, that one's `predictions` and `examples`,
                 float32 scalars: the losses of all parts then add up to the larger batch's.
@@ -115,7 +132,7 @@ class MaskedLMTask:
         predictions = totals["predictions"] if totals else tf.reduce_sum(weights)
         loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), predictions)
         if "lm_example_loss" in by_name:
-            by_name["lm_example_loss"].update_state(loss)
+            by_name["lm_example_loss"].update_state(losses, sample_weight=weights)
         if _predicts_next_sentence(labels, model_outputs):
             sentence_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 labels=tf.reshape(labels["next_sentence_labels"], [-1]),
@@ -124,7 +141,7 @@ class MaskedLMTask:
             examples = totals["examples"] if totals else tf.cast(tf.size(sentence_losses), tf.float32)
             sentence_loss = tf.reduce_sum(sentence_losses) / examples
             if "next_sentence_loss" in by_name:
-                by_name["next_sentence_loss"].update_state(sentence_loss)
+                by_name["next_sentence_loss"].update_state(sentence_losses)
             loss += sentence_loss
         if aux_losses:
             loss += tf.add_n(aux_losses)
@@ -168,6 +185,7 @@ class MaskedLMTask:
                 labels["next_sentence_labels"], model_outputs["next_sentence"]
             )
 
+    @_after_its_batch
     def train_step(self, inputs: Mapping[str, Any], model: Any, optimizer: Any, metrics: Metrics) -> dict[str, Any]:
         """Forward, backward, and one step of the optimiser.
 
@@ -190,6 +208,7 @@ class MaskedLMTask:
         self.process_metrics(metrics, labels, outputs)
         return {self.loss: loss}
 
+    @_after_its_batch
     def validation_step(self, inputs: Mapping[str, Any], model: Any, metrics: Metrics) -> dict[str, Any]:
         """Forward alone.
 
