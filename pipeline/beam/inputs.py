@@ -112,7 +112,7 @@ def _check_begins_as_text(file: InputFile) -> None:
         head = read_head(file.path, file.compression)
     except InputError:  # Its worker will say so, when what the other files give is kept.
         return
-    check_is_text(file.path, head)
+    check_is_text(file.path, head, file.format)
 
 
 def _describe(info: FileInfo, text_format: str) -> InputFile:

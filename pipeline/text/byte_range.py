@@ -39,7 +39,7 @@ def read_bytes(segment: Segment, find_boundary: FindBoundary, counts: Counter[st
     )
     if segment.start == 0:
         # Read apart, so that it does not depend on where the file is cut.
-        check_is_text(segment.path, read_head(segment.path, segment.compression))
+        check_is_text(segment.path, read_head(segment.path, segment.compression), segment.format)
     yield from chunks
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.text.compression import read_decompressed
@@ -70,23 +73,25 @@ def read_head(path: str, compression: str = "") -> bytes:
     return head[:HEAD_BYTES]
 
 
-def check_is_text(path: str, head: bytes) -> None:
-    """Refuses a file that begins as no text in UTF-8 does.
+def check_is_text(path: str, head: bytes, text_format: str = "") -> None:
+    """Refuses a file that begins as no text in UTF-8 does, or as no JSON Lines where these are expected.
 
     Args:
         path: what to call it in messages.
         head: what `read_head` gave.
+        text_format: the format in which it is to be read, a key of `pipeline.text.formats.FORMATS`.
 
     Raises:
         InputError: naming what it holds, and what to do.
     """
-    what = _known_kind(head) or _unlike_text(head)
-    if what:
+    if what := _known_kind(head) or _unlike_text(head):
         raise InputError(
             f"{path} must be text",
             received=what,
             do="If it is not meant as input, leave it out of --input, which takes globs such as 'texts/*.txt'",
         )
+    if text_format == "jsonl":
+        _check_is_json_lines(path, head)
 
 
 def _known_kind(head: bytes) -> str:
@@ -116,6 +121,26 @@ def _unlike_text(head: bytes) -> str:
             return f"{best.upper()} without a byte order mark: {_CONVERT.format(best.upper())}"
         return f"binary data, {nuls:.0%} of its beginning NUL bytes"
     return f"text in another encoding, or none: {bad:.0%} of its beginning is not UTF-8; {_CONVERT.format('ENCODING')}"
+
+
+def _check_is_json_lines(path: str, head: bytes) -> None:
+    lines = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n").splitlines() or [""]
+    first = lines[0].strip()
+    try:
+        parsed = json.loads(first)
+    except (ValueError, RecursionError):
+        parsed = None
+    if first == "[" or re.match(r"\[\s*\{", first):
+        what, program = "one JSON array", "jq -c '.[]'"
+    elif first == "{" or (parsed is None and re.match(r'\{\s*"', first) and lines[1:2] and lines[1].startswith(" ")):
+        what, program = "JSON that is spread over several lines (pretty-printed)", "jq -c ."
+    else:
+        return
+    raise InputError(
+        f"{path} must be JSON Lines, an object a line",
+        received=what,
+        do=f"Write each object into a line of its own, as with {program} {path} > texts.jsonl",
+    )
 
 
 def _white_space(head: bytes, encoding: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,19 +26,23 @@ def text_bytes_of_row_groups(path: str, text_field: str) -> tuple[int, ...]:
     """
     with _open(path) as file:
         metadata = file.metadata
-        names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        if text_field not in names:
-            shown = ", ".join(names[:20]) + ", ..." * (len(names) > 20)
+        columns = dict(_columns(file.schema_arrow))
+        if text_field not in columns:
+            shown = ", ".join(list(columns)[:20]) + ", ..." * (len(columns) > 20)
             raise InputError(
                 f"{path} must have a column {text_field}",
                 received=f"the columns {shown}",
                 do="Name the column with --text-field",
             )
-        column = names.index(text_field)
-        kind = metadata.schema.column(column).physical_type
-        if kind != "BYTE_ARRAY":
+        paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        column = paths.index(text_field) if text_field in paths else None  # A list's has more parts.
+        if column is None or not _is_text(columns[text_field]):
+            physical = None if column is None else metadata.schema.column(column).physical_type
+            named = column is None or physical == "BYTE_ARRAY" or str(columns[text_field]) == "null"
             raise InputError(
-                f"The column {text_field} of {path} must hold text", received=kind, do="Name another with --text-field"
+                f"The column {text_field} of {path} must hold text, a string a row",
+                received=columns[text_field] if named else physical,
+                do="Name another with --text-field",
             )
         row_groups = map(metadata.row_group, range(metadata.num_row_groups))
         return tuple(group.num_rows and group.column(column).total_uncompressed_size for group in row_groups)
@@ -61,7 +65,6 @@ def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> 
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    nested = text_field.split(".")[1:]
     with _open(segment.path) as file:
         if file.metadata.num_row_groups < segment.end:
             raise InputError(
@@ -73,9 +76,12 @@ def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> 
             batch_size=_ROWS, row_groups=range(segment.start, segment.end), columns=[text_field], use_threads=False
         )
         for batch in batches:
-            column = batch.column(0)
-            if nested:
-                column = pc.struct_field(column, nested)
+            # A column of this very name stands before one within another.
+            column = batch.column(text_field if text_field in batch.schema.names else 0)
+            while pa.types.is_struct(column.type):  # Nothing but the field is read of it.
+                column = pc.struct_field(column, [0])
+            if isinstance(column.type, pa.BaseExtensionType):
+                column = column.storage
             if pa.types.is_dictionary(column.type):
                 column = column.dictionary_decode()
             # As bytes, for what is not UTF-8.
@@ -84,6 +90,30 @@ def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> 
                     counts["dropped/no_text"] += 1
                 else:
                     yield value.decode("utf-8", "surrogateescape")
+
+
+def _columns(fields: Iterable[Any], parent: str = "") -> Iterator[tuple[str, Any]]:
+    """The columns' names and types; those within others have the names of all, put together by dots."""
+    import pyarrow as pa
+
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _columns(field.type, f"{parent}{field.name}.")
+        else:
+            yield f"{parent}{field.name}", field.type
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return _is_text(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return any(
+        getattr(pa.types, f"is_{name}")(kind)
+        for name in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+    )
 
 
 @contextmanager

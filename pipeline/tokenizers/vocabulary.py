@@ -45,14 +45,15 @@ def parse_vocabulary(data: bytes, *, name: str) -> list[str]:
     """The tokens of a vocabulary file, by id.
 
     Args:
-        data: the file's bytes, UTF-8, a token a line, as google-research/bert writes them.
+        data: the file's bytes, UTF-8, a token a line, as google-research/bert writes them. A byte order mark is no part
+            of the first; empty lines take their ids.
         name: what to call the file in messages.
 
     Raises:
         VocabularyError: if it is not UTF-8, has an entry twice or lacks a special token.
     """
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise VocabularyError(
             f"{name} must be UTF-8 text, a token a line, or a SentencePiece model", received=str(error)
@@ -65,7 +66,7 @@ def parse_vocabulary(data: bytes, *, name: str) -> list[str]:
 
 
 def check_tokens(tokens: Sequence[str], *, name: str) -> None:
-    """Checks that every token is there once, and the special ones at all.
+    """Checks that every token is there once, and the special ones at all; empty ones are none.
 
     Raises:
         VocabularyError: naming what is missing or doubled.
@@ -80,7 +81,7 @@ def check_tokens(tokens: Sequence[str], *, name: str) -> None:
         )
     lines: dict[str, int] = {}
     for line, token in enumerate(tokens, start=1):
-        if token in lines:
+        if token and token in lines:
             raise VocabularyError(
                 f"Every entry of {name} must be there once", received=f"{token!r} on lines {lines[token]} and {line}"
             )

@@ -168,3 +168,43 @@ def test_a_head_is_what_a_file_begins_with(tmp_path: Path) -> None:
         assert read_head(str(path), compression) == data[:HEAD_BYTES]
         path.write_bytes(compress(b"short"))
         assert read_head(str(path), compression) == b"short"
+
+
+TWO = [{"text": "One.", "a": {"b": [1]}}, {"text": "Two."}]
+
+
+@pytest.mark.parametrize(
+    ("contents", "what"),
+    [
+        (json.dumps(TWO), r"one JSON array\. .* jq -c '\.\[\]' a\.json > texts\.jsonl"),
+        (json.dumps(TWO, indent=1), "one JSON array"),
+        ("[\n" + ",\n".join(map(json.dumps, TWO)) + "\n]\n", "one JSON array"),
+        ("\ufeff\r\n " + json.dumps(TWO, indent=1), "one JSON array"),
+        (json.dumps(TWO * 5000), "one JSON array"),
+        (
+            json.dumps(TWO[0], indent=2),
+            r"JSON that is spread over several lines \(pretty-printed\)\. .* jq -c \. a\.json",
+        ),
+        ("\n".join(json.dumps(one, indent="\t") for one in TWO), "pretty-printed"),
+        ('{ "text": "One.",\n  "a": 1 }\n', "pretty-printed"),
+    ],
+)
+def test_json_that_is_no_json_lines(contents: str, what: str) -> None:
+    with pytest.raises(InputError, match=rf"a\.json must be JSON Lines, an object a line\. Received: .*{what}"):
+        check_is_text("a.json", contents.encode()[:HEAD_BYTES], "jsonl")
+    check_is_text("a.txt", contents.encode()[:HEAD_BYTES], "lines")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        "",
+        "\n",
+        "[1, 2]\n",
+        '{"text": "One."\n{"text": "Two."}\n',
+        json.dumps(TWO[0]),
+        json.dumps({"text": "x" * 10**5}),
+    ],
+)
+def test_json_lines_are_taken_with_lines_that_are_none(contents: str) -> None:
+    check_is_text("a.json", contents.encode()[:HEAD_BYTES], "jsonl")

@@ -65,6 +65,13 @@ def test_escapes_of_half_a_surrogate_pair_and_invalid_bytes(path: Path) -> None:
     assert read(path)[0] == ["😀 \ud83d", "\udcff"]
 
 
+def test_files_put_together_keep_their_byte_order_marks(path: Path) -> None:
+    one = '{"text": "One."}\r\n'.encode("utf-8-sig")
+    path.write_bytes(one * 3 + b"\xef\xbb\xbf\n")
+    assert read(path) == (["One."] * 3, {})
+    assert read(path, block_bytes=20) == (["One."] * 3, {})
+
+
 def test_null_is_counted_as_no_text(path: Path) -> None:
     path.write_text('{"text": null}\n{"text": ""}\n{"text": "One."}\n')
     assert read(path) == (["", "One."], {"dropped/no_text": 1})

@@ -57,8 +57,10 @@ def test_sizes_of_row_groups_are_those_of_the_text(path: Path) -> None:
         pa.array(TEXTS, pa.binary()),
         pa.array(TEXTS).dictionary_encode(),
         pa.array(TEXTS, pa.string_view()),
+        pa.array(TEXTS, pa.large_binary()),
+        pa.array(TEXTS, pa.json_()),
     ],
-    ids=["large_string", "binary", "dictionary", "string_view"],
+    ids=["large_string", "binary", "dictionary", "string_view", "large_binary", "json"],
 )
 def test_all_kinds_of_text(path: Path, column: Any) -> None:
     write(path, column)
@@ -74,6 +76,42 @@ def test_nested_columns(path: Path) -> None:
     rows = [{"a": {"b": "One.", "c": 1}}, {"a": None}, None, {"a": {"b": "Two.", "c": 2}}]
     write(path, rows, "content")
     assert read(path, text_field="content.a.b") == ([["One.", "Two."]], {"dropped/no_text": 2})
+
+
+def test_names_with_dots(path: Path) -> None:
+    """Columns, and fields within them; a column of the name stands before a field."""
+    write(path, TEXTS[:3], "doc.text")
+    assert read(path, text_field="doc.text") == ([TEXTS[:3]], {})
+    write(path, [{"b.c": {"d.e": "One.", "f": 1}, "d": "Two."}], "a")
+    assert read(path, text_field="a.b.c.d.e")[0] == [["One."]]
+    assert read(path, text_field="a.d")[0] == [["Two."]]
+    for columns in (
+        {"doc": [{"text": "Nested."}], "doc.text": ["Flat."]},
+        {"doc.text": ["Flat."], "doc": [{"text": "N."}]},
+    ):
+        pq.write_table(pa.table(columns), path)
+        assert read(path, text_field="doc.text")[0] == [["Flat."]]
+
+
+@pytest.mark.parametrize(
+    ("column", "text_field", "received"),
+    [
+        ([["One.", "Two."]], "text", r"list<element: string>"),
+        (pa.array([[("key", "value")]], pa.map_(pa.string(), pa.string())), "text", r"map<string, string.*>"),
+        ([{"parts": ["One."]}], "text.parts", "list<element: string>"),
+        (pa.array([None, None], pa.null()), "text", "null"),
+        (pa.array([1.5]), "text", "DOUBLE"),
+        (pa.array([True]), "text", "BOOLEAN"),
+        (pa.array([1, 2]).dictionary_encode(), "text", "INT64"),
+        (pa.array([b"1234"], pa.binary(4)), "text", "FIXED_LEN_BYTE_ARRAY"),
+    ],
+)
+def test_columns_of_what_is_no_text(path: Path, column: Any, text_field: str, received: str) -> None:
+    write(path, column)
+    with pytest.raises(
+        InputError, match=rf"The column {text_field} of .* must hold text.* Received: {received}\. Name"
+    ):
+        read(path, text_field=text_field)
 
 
 @pytest.mark.parametrize(("text_field", "fault"), [("body", "the columns id, text"), ("id", "INT64")])

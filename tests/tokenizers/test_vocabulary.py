@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import VocabularyError
+from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers.vocabulary import check_tokens, is_reserved, parse_vocabulary, read_vocabulary, special_token
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -24,6 +25,21 @@ def test_line_ends_and_white_space_do_not_matter(text: str) -> None:
 
 def test_an_empty_line_takes_its_id() -> None:
     assert parse_vocabulary(FILE.replace("a\n", "\na\n").encode(), name="v") == [*SPECIAL, "", "a", "##b"]
+
+
+def test_empty_lines_take_their_ids_as_often_as_they_come() -> None:
+    """As in google-research/bert, where white space of any kind strips to nothing."""
+    text = FILE.replace("a\n", "\n\u3000\na\n\n")
+    assert parse_vocabulary(text.encode(), name="v") == [*SPECIAL, "", "", "a", "", "##b"]
+    tokenizer = make_tokenizer(text.encode())
+    assert tokenizer.vocab_size == 10
+    assert tokenizer.encode(["a ab", ""]).ids.tolist() == [7, 7, 9]
+    assert tokenizer.ordinary_ids.tolist() == [7, 9]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_token() -> None:
+    for text in (FILE, FILE.replace("\n", "\r\n")):
+        assert parse_vocabulary(text.encode("utf-8-sig"), name="v") == [*SPECIAL, "a", "##b"]
 
 
 def test_special_tokens_may_stand_anywhere() -> None:

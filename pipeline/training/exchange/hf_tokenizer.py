@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -40,7 +41,8 @@ def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int)
     written = {
         name: (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode() for name, value in values.items()
     }
-    return {tokenizer.describe().vocab_file: vocabulary, **written}
+    # To other readers, a byte order mark would be part of the first token.
+    return {tokenizer.describe().vocab_file: vocabulary.removeprefix(codecs.BOM_UTF8), **written}
 
 
 def write_tokenizer(contents: dict[str, bytes], folder: str) -> None:
