@@ -6,6 +6,7 @@ What takes long to import is imported by the verb that needs it, when it runs.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 2 for what the user can put right (one message on standard error), 130 if
         interrupted; a traceback and 1 mean a fault of this program.
     """
+    # Names of files need not be UTF-8, nor the terminal.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # TensorFlow's notes on start-up (drivers it looked for, instructions it could use) bury what the user waits for.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Beam warns of optional packages that nothing here needs.

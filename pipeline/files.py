@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import glob as local_glob
 import hashlib
+import json
 import os
 import re
 import uuid
@@ -93,7 +94,10 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
 
 
 def _match_local(pattern: str) -> Iterator[tuple[str, int]]:
-    paths = [pattern] if os.path.exists(pattern) else local_glob.glob(pattern, recursive=True)
+    # A file of this very name, "[a].txt" or "*.txt" say, does not hide those that the pattern matches, nor they it.
+    paths = [pattern] if os.path.exists(pattern) else []
+    if local_glob.escape(pattern) != pattern:
+        paths += [path for path in local_glob.glob(pattern, recursive=True) if path not in paths]
     try:
         for path in paths:
             for file in _files_below(path) if os.path.isdir(path) else [path]:
@@ -298,6 +302,11 @@ def remove_temporary(directory: str, names: Iterable[str] | None = None) -> None
         written = _TEMPORARY.fullmatch(name)
         if written and (names is None or written[1] in names):
             remove(join(directory, name))
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as JSON for people to read; names of files that are not UTF-8 are escaped, and read back as they are."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def write_atomically(path: str, data: bytes) -> None:

@@ -113,8 +113,7 @@ def write_manifest(manifest: Manifest, corpus_dir: str) -> None:
     Raises:
         OutputError: if it cannot be written.
     """
-    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
-    files.write_atomically(files.join(corpus_dir, MANIFEST_NAME), text.encode())
+    files.write_atomically(files.join(corpus_dir, MANIFEST_NAME), files.json_bytes(asdict(manifest)))
 
 
 def read_manifest(corpus_dir: str) -> Manifest:

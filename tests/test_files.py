@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -285,3 +286,27 @@ def test_an_unknown_scheme_is_refused() -> None:
             use(path)
     with pytest.raises(ConfigError, match="file system that Beam knows"):
         files.write_atomically(path, b"")
+
+
+def test_files_that_are_named_like_globs(tmp_path: Path) -> None:
+    for name in ("a.txt", "[a].txt", "b.txt", "*.text"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "[ab]").mkdir()
+    (tmp_path / "[ab]" / "c.txt").write_text("c")
+
+    def names(pattern: str) -> list[str]:
+        return [Path(info.path).name for info in files.match([f"{tmp_path}/{pattern}"])]
+
+    assert names("*.text") == ["*.text"]
+    (tmp_path / "c.text").write_text("c")
+    assert names("*.text") == ["*.text", "c.text"]
+    assert names("[a].txt") == ["[a].txt", "a.txt"]
+    assert names("[b].txt") == ["b.txt"]
+    assert names("[ab]") == ["c.txt"]
+
+
+def test_json_of_names_that_are_not_utf_8() -> None:
+    value = {"path": "caf\udce9/漢字 \ud83d", "bytes": 1}
+    data = files.json_bytes(value)
+    assert json.loads(data.decode()) == value
+    assert "漢字" in data.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import threading
 from typing import ClassVar
@@ -30,7 +31,7 @@ def watch_local_workers() -> None:
 
         def start_worker(self) -> None:
             # In the shell's place, so that it is the launcher's own child.
-            command = f"exec {sys.executable} -m pipeline.beam.local_worker {os.getpid()}".encode()
+            command = os.fsencode(f"exec {shlex.quote(sys.executable)} -m pipeline.beam.local_worker {os.getpid()}")
             self.worker = SubprocessSdkWorker(command, self.control_address, self.provision_info, self.worker_id)
             self._closing = threading.Event()
             self.worker_thread = threading.Thread(target=self._run_and_watch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,8 +104,7 @@ def make_vocabulary(
         "version": __version__,
     }
     files.write_atomically(config.output, data)
-    text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
-    files.write_atomically(f"{config.output}.json", text.encode())
+    files.write_atomically(f"{config.output}.json", files.json_bytes(description))
     summary = f"{config.output}: {tokenizer.vocab_size:,} entries ({config.kind}), learned from {_summary(learned)}"
     return summary + "\n" + _readable(held_out, report)
 

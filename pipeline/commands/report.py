@@ -30,6 +30,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.examples < 1:
         raise ConfigError("--examples must be at least 1", received=arguments.examples)
     page = make_report(arguments.corpus, sample_examples=arguments.examples)
-    files.write_atomically(arguments.output, page.encode())
+    files.write_atomically(arguments.output, page.encode("utf-8", "replace"))
     print(f"{arguments.output}: {len(page) / 1000:,.0f} kB")
     return EXIT_OK

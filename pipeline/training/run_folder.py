@@ -66,7 +66,7 @@ class RunFolder:
             "tokenizer": asdict(manifest.tokenizer),
             "versions": versions(),
         }
-        files.write_atomically(self._origin, _json(origin))
+        files.write_atomically(self._origin, files.json_bytes(origin))
         # Last: a folder with a configuration is complete enough to go on with.
         files.write_atomically(self.config, dump_yaml(config).encode())
 
@@ -118,7 +118,7 @@ class RunFolder:
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Marks the run as finished."""
-        files.write_atomically(self._results, _json(results))
+        files.write_atomically(self._results, files.json_bytes(results))
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Appends a line to the log."""
@@ -151,10 +151,6 @@ def versions() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:

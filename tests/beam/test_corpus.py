@@ -109,6 +109,21 @@ def test_the_statistics_are_right(clean: Clean, documents: list[list[str]]) -> N
         assert counts["label_1_share"] == round(counts["label_1"] / len(examples), 6)
 
 
+def test_names_of_every_kind(make: Make, documents: list[list[str]], tmp_path: Path) -> None:
+    """Names that are not UTF-8, and what shells, formats and globs take for something else."""
+    names = [b"caf\xe9.txt", b"two\nlines.txt", b"100%s.txt", b"quo'te\".txt", b"--dash.txt", b"*.txt", b"x" * 240]
+    folder = os.fsencode(tmp_path / "in \udce9")
+    os.mkdir(folder)
+    for name in names:
+        Path(os.fsdecode(os.path.join(folder, name))).write_text("\n\n".join(map("\n".join, documents[:10])))
+    output = os.fsdecode(folder) + "/out %s\n"
+    manifest = make(input=(os.fsdecode(folder),), output=output)
+    assert [os.fsencode(os.path.basename(info["path"])) for info in manifest.inputs] == sorted(names)
+    assert manifest.statistics["text"]["documents"] == 10 * len(names)
+    assert read_manifest(output) == manifest
+    (Path(output) / "manifest.json").read_bytes().decode()  # UTF-8, for any reader.
+
+
 KOREAN = ["오늘은 날씨가 매우 좋습니다.", "저는 학교에 갑니다.", "친구가 책을 읽었습니다.", "강물이 높이 불었다."]
 
 
