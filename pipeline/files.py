@@ -95,7 +95,7 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
 
 def _match_local(pattern: str) -> Iterator[tuple[str, int]]:
     # A file of this very name, "[a].txt" or "*.txt" say, does not hide those that the pattern matches, nor they it.
-    paths = [pattern] if os.path.exists(pattern) else []
+    paths = [pattern] if os.path.lexists(pattern) else []
     if local_glob.escape(pattern) != pattern:
         paths += [path for path in local_glob.glob(pattern, recursive=True) if path not in paths]
     try:
