@@ -52,6 +52,13 @@ SENTENCE_STARTERS = frozenset(
     """.split()
 )
 
+# For text whose case tells nothing: abbreviations behind which a sentence always goes on, as a small letter shows
+# elsewhere; and starters that go on with a sentence behind "p.m." more often than they begin one.
+BEFORE_SMALL_LETTERS = frozenset("e.g i.e a.k.a w.r.t z.b d.h u.a v.a o.ä p.ej т.е т.н".split())
+NO_SURE_STARTERS = frozenset(
+    "after and as at because before but by for from if in of on or since so than to under until when where with".split()
+)
+
 # German writes an ordinal with a full stop: "am 3. Oktober", "im 19. Jahrhundert".
 AFTER_ORDINAL = frozenset(
     """

@@ -7,8 +7,17 @@ regular expression engine looks without trying anything else. What is left to Py
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-from pipeline.text.abbreviations import AFTER_ORDINAL, ANYWHERE, BEFORE_ANY_WORD, BEFORE_NUMBER, SENTENCE_STARTERS
+from pipeline.text.abbreviations import (
+    AFTER_ORDINAL,
+    ANYWHERE,
+    BEFORE_ANY_WORD,
+    BEFORE_NUMBER,
+    BEFORE_SMALL_LETTERS,
+    NO_SURE_STARTERS,
+    SENTENCE_STARTERS,
+)
 
 _CLOSERS = r"\"'”’»›)\]_*」』】》〉）］"
 # Stops of scripts that put no space between sentences, or whose stop has no other use: Devanagari and its kin, Urdu,
@@ -16,31 +25,88 @@ _CLOSERS = r"\"'”’»›)\]_*」』】》〉）］"
 _OTHER_STOPS = "।॥۔؟։።፧፨။។៕།༎᠃"
 _CJK_STOPS = "。！？｡"
 _SPACE = r"[^\S\n]"  # White space within a line.
-_POSSIBLE_END = re.compile(
-    rf"[\n.!?…;．{_CJK_STOPS}{_OTHER_STOPS}](?:"
-    # A line ends.
-    r"(?<=\n)"
-    # A stop, what closes quotations, brackets or emphasis, references such as [12], white space; then, behind what
-    # opens them or a dash of dialogue, no lower-case letter.
-    rf"|(?<=[.!?…])[{_CLOSERS}“‘]*(?:{_SPACE}[»›])?(?:\[\d+\])*{_SPACE}+"
-    rf"(?=(?:[—–«‹-]{_SPACE})?(?:[^\w\s.,;:!?…]|_(?!_))*([^\W_a-z]|__))"
-    # Chinese and Japanese; but speech is part of the sentence that goes on behind it: 「…。」と言った。
-    rf"|(?<=[{_CJK_STOPS}])[{_CJK_STOPS}!?]*(?:[{_CLOSERS}]+(?!\s*[とっ、，]))?\s*(?=[^\s{_CLOSERS}])"
-    r"|(?<=[぀-ヿ㐀-鿿]．)\s*(?=[^\s\d])"
-    rf"|(?<=[{_OTHER_STOPS}])[!?.…{_CLOSERS}{_OTHER_STOPS}]*\s*(?=\S)"
-    # Greek's question mark.
-    rf"|(?<=[Ͱ-Ͽἀ-῿];)[{_CLOSERS}]*{_SPACE}+(?=[{_CLOSERS}«“‘(]*[Α-ΫἈ-Ῥ])"
-    r")"
-)
+
+
+def _possible_end(first_letter: str, greek: str) -> re.Pattern[str]:
+    """The pattern of where a sentence may end, of the letters (or what else) that the next may begin with."""
+    return re.compile(
+        rf"[\n.!?…;．{_CJK_STOPS}{_OTHER_STOPS}](?:"
+        # A line ends.
+        r"(?<=\n)"
+        # A stop, what closes quotations, brackets or emphasis, references such as [12], white space; then, behind what
+        # opens them or a dash of dialogue, no lower-case letter.
+        rf"|(?<=[.!?…])[{_CLOSERS}“‘]*(?:{_SPACE}[»›])?(?:\[\d+\])*{_SPACE}+"
+        rf"(?=(?:[—–«‹-]{_SPACE})?(?:[^\w\s.,;:!?…]|_(?!_))*({first_letter}|__))"
+        # Chinese and Japanese; but speech is part of the sentence that goes on behind it: 「…。」と言った。
+        rf"|(?<=[{_CJK_STOPS}])[{_CJK_STOPS}!?]*(?:[{_CLOSERS}]+(?!\s*[とっ、，]))?\s*(?=[^\s{_CLOSERS}])"
+        r"|(?<=[぀-ヿ㐀-鿿]．)\s*(?=[^\s\d])"
+        rf"|(?<=[{_OTHER_STOPS}])[!?.…{_CLOSERS}{_OTHER_STOPS}]*\s*(?=\S)"
+        # Greek's question mark.
+        rf"|(?<=[Ͱ-Ͽἀ-῿];)[{_CLOSERS}]*{_SPACE}+(?=[{_CLOSERS}«“‘(]*[{greek}])"
+        r")"
+    )
+
+
 _LAST_WORD = re.compile(r"(?:[^\W\d_]|\.)+$")
 _NEXT_WORD = re.compile(r"[\W_]*([^\W_]+)")
 _LETTER_AND_STOP = re.compile(r"[^\W\d_]\.")
-_NUMBER = re.compile(r"[\W_]*(?:\d|(?:[IVXLC]{2,}|[VXLC])\b)")  # "I" is a word.
+_ROMAN_OR_DIGIT = r"[\W_]*(?:\d|(?:[IVXLC]{2,}|[VXLC])\b)"  # "I" is a word.
 _INITIALS = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}$")  # Behind "U.S", "p.m", "Ph.D"; not "file.txt".
 _ROMAN = "(?=[ivx])x{0,3}(?:ix|iv|v?i{0,3})"  # 1 to 39.
 _ENUMERATOR = re.compile(rf"(?:\d{{1,3}}|{_ROMAN}|{_ROMAN.upper()}|[^\W\d_ᄀ-\U0010ffff])$")
 _LONGEST_LOOK_BACK = 24
 _OPENERS = "\"'“‘«‹([—–-_*„¿¡"
+
+
+class _Rules(NamedTuple):
+    """How sentences end in a kind of text.
+
+    Attributes:
+        possible_end: where one may.
+        folded: whether the case of letters tells nothing: a small one may begin a sentence, and words are compared in
+            small letters.
+        before_any_word: see `pipeline.text.abbreviations`, as the other sets of words.
+        number: what is counted, behind `before_number`.
+    """
+
+    possible_end: re.Pattern[str]
+    folded: bool
+    before_any_word: frozenset[str]
+    before_number: frozenset[str]
+    number: re.Pattern[str]
+    anywhere: frozenset[str]
+    starters: frozenset[str]
+    after_ordinal: frozenset[str]
+
+
+def _lower(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(str.lower, words))
+
+
+_CASED = _Rules(
+    _possible_end("[^\\W_a-z]", "Α-ΫἈ-Ῥ"),
+    False,
+    BEFORE_ANY_WORD,
+    BEFORE_NUMBER,
+    re.compile(_ROMAN_OR_DIGIT),
+    ANYWHERE,
+    SENTENCE_STARTERS,
+    AFTER_ORDINAL,
+)
+_FOLDED = _Rules(
+    _possible_end("[^\\W_]", "Ͱ-Ͽἀ-῿"),
+    True,
+    _lower(BEFORE_ANY_WORD) | BEFORE_SMALL_LETTERS,
+    _lower(BEFORE_NUMBER),
+    re.compile(_ROMAN_OR_DIGIT, re.IGNORECASE),
+    _lower(ANYWHERE),
+    _lower(SENTENCE_STARTERS) - NO_SURE_STARTERS,
+    _lower(AFTER_ORDINAL),
+)
+# Case tells nothing where stops stand further apart than so, but for those with a small letter behind, of which there
+# are some more than a few, and where hardly any letter is a capital one.
+_MOST_CHARACTERS, _FEW_ENDS, _HARDLY_ANY_END, _HARDLY_ANY_CAPITAL = 400, 10, 0.1, 0.01
+_SAMPLE = 500  # Characters that show of which script a document is.
 
 
 def split_sentences(document: str) -> list[str]:
@@ -50,6 +116,9 @@ def split_sentences(document: str) -> list[str]:
     stop does not behind an abbreviation (see `pipeline.text.abbreviations`), an initial, an ordinal, or the number of
     an item. The stops of Chinese, Japanese, Hindi, Urdu and other scripts end a sentence wherever they stand.
 
+    In a document without capitals (or hardly any), in one of capitals alone, and in one mostly of a script that has
+    none, a lower-case letter may begin a sentence.
+
     Args:
         document: text whose lines are paragraphs; no sentence spans two of them.
 
@@ -57,25 +126,52 @@ def split_sentences(document: str) -> list[str]:
         The sentences, stripped of white space around them; none is empty. Together they hold every character of the
         document but white space between sentences.
     """
+    if document.islower() or document.isupper() or _is_mostly_without_case(document):
+        return _split(document, _FOLDED)[0]
+    sentences, ends = _split(document, _CASED)
+    if ends * _MOST_CHARACTERS < len(document):
+        folded, all_ends = _split(document, _FOLDED)
+        if ends < _HARDLY_ANY_END * (all_ends - _FEW_ENDS) and _has_hardly_a_capital(document):
+            return folded
+    return sentences
+
+
+def _has_hardly_a_capital(document: str) -> bool:
+    return sum(map(str.isupper, document)) < _HARDLY_ANY_CAPITAL * sum(map(str.isalpha, document))
+
+
+def _is_mostly_without_case(document: str) -> bool:
+    """Whether most letters of a document have no case, by its beginning."""
+    text = document[:_SAMPLE]
+    if len(text.encode("utf-8", "surrogatepass")) < 1.5 * len(text):  # Latin letters: at once.
+        return False
+    letters = [char for char in text if char.isalpha()]
+    return 2 * sum(char.lower() == char.upper() for char in letters) > len(letters)
+
+
+def _split(document: str, rules: _Rules) -> tuple[list[str], int]:
+    """The sentences, and how many places there are behind stops where one may begin."""
     sentences = []
-    start = 0
-    for match in _POSSIBLE_END.finditer(document):
-        following = match[1]
-        if following is not None and (
-            following.islower()
-            or (document[match.start()] == "." and not _stop_ends_sentence(document, start, match.start(), match.end()))
-        ):
-            continue
+    start = ends = 0
+    for match in rules.possible_end.finditer(document):
+        if (following := match[1]) is not None:
+            if following.islower() and not rules.folded:
+                continue
+            ends += 1
+            if document[match.start()] == "." and not _stop_ends_sentence(
+                document, start, match.start(), match.end(), rules
+            ):
+                continue
         end = match.end()
         if sentence := document[start:end].strip():
             sentences.append(sentence)
         start = end
     if sentence := document[start:].strip():
         sentences.append(sentence)
-    return sentences
+    return sentences, ends
 
 
-def _stop_ends_sentence(document: str, start: int, stop: int, following: int) -> bool:
+def _stop_ends_sentence(document: str, start: int, stop: int, following: int, rules: _Rules) -> bool:
     """Whether the full stop at `stop` ends the sentence that began at `start`, with more text at `following`."""
     first = max(start, document.rfind(" ", max(start, stop - _LONGEST_LOOK_BACK), stop) + 1)
     word = document[first:stop]
@@ -86,27 +182,32 @@ def _stop_ends_sentence(document: str, start: int, stop: int, following: int) ->
         if first == start and _ENUMERATOR.match(word):
             return False
         if word.isdecimal():
-            return not (len(word) < 3 and _next_word(document, following) in AFTER_ORDINAL)
+            return not (len(word) < 3 and _next_word(document, following, rules) in rules.after_ordinal)
         tail = _LAST_WORD.search(word)
+        if rules.folded and tail and word[: tail.start()].endswith(("'", "’")):  # "don't", which ends as an initial.
+            return True
         word = tail[0] if tail else ""
         if word.endswith("."):  # Dots behind a word.
             return True
     elif first == start and _ENUMERATOR.match(word):
         return False
-    if word in BEFORE_ANY_WORD:
+    if rules.folded:
+        word = word.lower()
+    if word in rules.before_any_word:
         return False
-    if word in BEFORE_NUMBER and _NUMBER.match(document, following):
+    if word in rules.before_number and rules.number.match(document, following):
         return False
     # A letter of a script without capitals is an initial, too, unless it is a syllable.
     if len(word) == 1 and _LETTER_AND_STOP.match(document, following):  # "z. B."
         return False
-    initial = len(word) == 1 and not word.islower() and word < "ᄀ"
-    if initial or word in ANYWHERE or _INITIALS.match(word):
-        return _next_word(document, following) in SENTENCE_STARTERS
+    initial = len(word) == 1 and (rules.folded or not word.islower()) and word < "ᄀ"
+    if initial or word in rules.anywhere or _INITIALS.match(word):
+        return _next_word(document, following, rules) in rules.starters
     return True
 
 
-def _next_word(document: str, following: int) -> str:
+def _next_word(document: str, following: int, rules: _Rules) -> str:
     """The word at `following`."""
     found = _NEXT_WORD.match(document, following)
-    return found[1] if found else ""
+    word = found[1] if found else ""
+    return word.lower() if rules.folded else word

@@ -10,8 +10,10 @@ from pipeline.text.content import HEAD_BYTES, read_head
 from pipeline.text.formats import format_and_compression
 
 _SNIFFED_FILES = 5
-_SENTENCE_END = re.compile(r"[.!?…。！？।؟:;\"”’'»)\]]$")
-_INNER_SENTENCE = re.compile(r"[.!?…][\"”’')\]]*\s+[\"“‘'(\[]*[A-ZÀ-Þ]|[。！？।؟].")
+_STOPS = "。！？।؟۔።။։॥។｡"
+_SENTENCE_END = re.compile(rf"[.!?…{_STOPS}:;\"”’'»)\]]$")
+_INNER_SENTENCE = re.compile(rf"[.!?…][\"”’')\]]*\s+[\"“‘'(\[]*([^\W\d_])|[{_STOPS}].")
+_HARDLY_ANY_CAPITAL = 0.01  # Of letters: then a small one may begin a sentence.
 
 
 def sniff_formats(paths: Sequence[str]) -> list[str]:
@@ -55,5 +57,11 @@ def sniff_format(path: str) -> str:
     ended = sum(bool(_SENTENCE_END.search(line)) for line in full) / len(full)
     if ended < 0.6 and sum(len(line) > 200 for line in full) < 0.2 * len(full):
         return "wrapped"
-    several = sum(bool(_INNER_SENTENCE.search(line)) for line in full) / len(full)
+    capitals, letters = (sum(map(kind, text)) for kind in (str.isupper, str.isalpha))
+    has_case = capitals > _HARDLY_ANY_CAPITAL * letters
+    several = sum(_holds_several_sentences(line, has_case) for line in full) / len(full)
     return "lines" if several > 0.3 else "bert"
+
+
+def _holds_several_sentences(line: str, has_case: bool) -> bool:
+    return any(not (has_case and found[1] and found[1].islower()) for found in _INNER_SENTENCE.finditer(line))

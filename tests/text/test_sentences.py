@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +72,56 @@ from pipeline.text.sentences import split_sentences
     ],
 )
 def test_sentences_are_found(sentences: list[str]) -> None:
+    assert split_sentences(" ".join(sentences)) == sentences
+
+
+WITHOUT_CASE_TO_GO_BY = [
+    ["it rained.", "nobody came!", "was it over?", "it was."],
+    ["he said: “it is over.”", "then he left.", "(nobody saw him.)", "it was late."],
+    ["mr. brown and dr. a. b. smith of st. ives met on jan. 5 at 3.30 p.m. in washington."],
+    [
+        "see fig. 3 and eq. 7, i.e. the navy's.",
+        "then go on.",
+        "see p. 12 of vol. xv, no. 7.",
+        "i said no.",
+        "i am sure.",
+    ],
+    ["1. the first item.", "2. the second one.", "iv. a roman number.", "the end."],
+    ["they don't.", "it isn’t.", "we must.", "acme inc. boston sold it."],
+    ["call file.txt.", "then read example.org now."],
+    ["am 3. oktober kam hr. dr. müller.", "er blieb bis zum 19. jahrhundert.", "es kostet ca. 5 mio. euro."],
+    ["это г. москва, ул. ленина.", "он умер.", "«нет!»"],
+    ["τι είναι αυτό;", "δεν ξέρω.", "ο κόσμος."],
+]
+
+
+@pytest.mark.parametrize("sentences", WITHOUT_CASE_TO_GO_BY)
+@pytest.mark.parametrize("change", [str, str.upper])
+def test_text_of_small_letters_or_of_capitals_alone(sentences: list[str], change: Callable[[str], str]) -> None:
+    sentences = [change(sentence) for sentence in sentences]
+    assert split_sentences(" ".join(sentences)) == sentences
+
+
+def test_small_letters_with_a_few_capitals() -> None:
+    """Tweets, say: names and shouts now and then."""
+    sentences = [f"i went to the shop {i} times and bought a lot of bread and milk." for i in range(40)]
+    sentences[7] = "then Anna called."
+    sentences[20] = "oh NO, it rained."
+    assert split_sentences(" ".join(sentences)) == sentences
+
+
+def test_cased_text_with_many_small_letters_behind_stops_is_cased() -> None:
+    """Lists of abbreviations, quotations of speech."""
+    entry = "Abasia n. inability to walk, esp. from a defect, cf. astasia and abbr. ab. in old books of medicine"
+    assert split_sentences(" ".join([entry] * 40)) == [" ".join([entry] * 40)]
+    speech = "“Is it over?” asked the old captain of the river boat, and nobody of his crew had an answer for him."
+    assert split_sentences(" ".join([speech] * 40)) == [speech] * 40
+
+
+def test_scripts_without_case_among_latin_words() -> None:
+    sentences = ["저는 NASA 학생입니다.", "iPhone은 좋습니다!", "python을 배웁니다.", "네."]
+    assert split_sentences(" ".join(sentences)) == sentences
+    sentences = ["أنا أدرس في MIT.", "python لغة جيدة.", "أين هو؟", "هنا."]
     assert split_sentences(" ".join(sentences)) == sentences
 
 
