@@ -81,13 +81,19 @@ class MaskedLMTask:
     def initialize(self, model: BertPretrainerV2) -> None:
         """Sets the weights to those of `init_checkpoint`, if there is one, and prints which.
 
+        That may be whatever `--init-from` takes, or what Keras or TensorFlow saved of a model of the same
+        configuration: a `.keras` or `.weights.h5` file, or a checkpoint of `tf.train.Checkpoint(model=model)`, of
+        `tf.train.Checkpoint(**model.checkpoint_items)`, or of a run.
+
         Raises:
             InputError: if it cannot be read or does not fit.
         """
-        if self.task_config.init_checkpoint:
+        path = self.task_config.init_checkpoint
+        if path:
             from pipeline.training.exchange import start
+            from pipeline.training.exchange.own_checkpoint import start_from_own
 
-            print(start.start_from(model, start.read_source(self.task_config.init_checkpoint)))
+            print(start_from_own(model, path) or start.start_from(model, start.read_source(path)))
 
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0

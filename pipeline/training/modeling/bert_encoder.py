@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from pipeline.training.modeling.activations import gelu
+from pipeline.training.modeling.built_model import BuiltModel
 from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
 from pipeline.training.modeling.one_hot_embedding import OneHotEmbedding
@@ -17,7 +18,7 @@ from pipeline.training.modeling.transformer_encoder_block import TransformerEnco
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
-class BertEncoder(keras.Model):
+class BertEncoder(BuiltModel):
     """Bi-directional Transformer encoder (https://arxiv.org/abs/1810.04805), without its heads.
 
     The arguments, their defaults (BERT-Base) and the numbers are those of tensorflow/models'
@@ -149,11 +150,8 @@ class BertEncoder(keras.Model):
         )
 
         # === Weights: made here, so that heads can share the embedding table ===
-        self.inputs = {
-            name: keras.Input((None,), dtype="int32", name=name)
-            for name in ("input_word_ids", "input_mask", "input_type_ids")
-        }
-        self(self.inputs)
+        names = ("input_word_ids", "input_mask", "input_type_ids")
+        self.build_with({name: keras.Input((None,), dtype="int32", name=name) for name in names})
 
     def _build_blocks(self) -> list[TransformerEncoderBlock]:
         """The blocks in their order; if fewer than `num_layers`, they are applied in turn."""

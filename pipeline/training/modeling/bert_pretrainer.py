@@ -9,11 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipeline.training.modeling.built_model import BuiltModel
 from pipeline.training.modeling.masked_lm import MaskedLM
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
-class BertPretrainerV2(keras.Model):
+class BertPretrainerV2(BuiltModel):
     """An encoder with a masked-LM head and classification heads, as in tensorflow/models.
 
     Inputs: the encoder's, and `masked_lm_positions`, int32 `[batch, num_predictions]`, which may be
@@ -69,11 +70,8 @@ class BertPretrainerV2(keras.Model):
         encoder_inputs = encoder_network.inputs
         if not isinstance(encoder_inputs, Mapping):
             encoder_inputs = {tensor.name: tensor for tensor in encoder_inputs}
-        self.inputs = {
-            **encoder_inputs,
-            "masked_lm_positions": keras.Input((None,), dtype="int32", name="masked_lm_positions"),
-        }
-        self.outputs = self(self.inputs)
+        positions = keras.Input((None,), dtype="int32", name="masked_lm_positions")
+        self.build_with({**encoder_inputs, "masked_lm_positions": positions})
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
         """Encodes a batch and applies the heads; see the class for inputs and outputs."""

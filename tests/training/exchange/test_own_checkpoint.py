@@ -1,0 +1,94 @@
+"""`task.initialize` takes whatever Keras and TensorFlow save of our models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.errors import InputError
+from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+from pipeline.training.configs import MaskedLMConfig, RuntimeConfig
+from pipeline.training.encoders import EncoderConfig
+from pipeline.training.loss_scaling import LossScale
+from pipeline.training.masked_lm import MaskedLMTask
+from pipeline.training.training_state import TrainingState
+
+
+def make_task(path: str = "", **encoder: Any) -> MaskedLMTask:
+    sizes = {"vocab_size": 50, "hidden_size": 8, "num_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    config = EncoderConfig(**{**sizes, "max_position_embeddings": 24, **encoder})
+    heads = (ClsHeadConfig(inner_dim=8, name="next_sentence"),)
+    return MaskedLMTask(MaskedLMConfig(init_checkpoint=path, model=PretrainerConfig(encoder=config, cls_heads=heads)))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, str]]:
+    """A model, and paths of what was saved of it, by what it is."""
+    folder = tmp_path_factory.mktemp("saved")
+    model = make_task().build_model()
+    draw = np.random.default_rng(0)  # Biases, too, must differ from those of a new model.
+    model.set_weights([draw.normal(size=weight.shape) for weight in model.weights])
+    optimizer = keras.optimizers.AdamW(1e-3)
+    optimizer.build(model.trainable_variables)
+    model.save(folder / "model.keras")
+    model.save_weights(folder / "model.weights.h5")
+    state = TrainingState(str(folder / "run"), model, optimizer, LossScale(RuntimeConfig()), max_to_keep=1)
+    state.save()
+    checkpoints = {
+        "model": tf.train.Checkpoint(model=model),
+        "model and optimizer": tf.train.Checkpoint(optimizer=optimizer, model=model),
+        "items": tf.train.Checkpoint(**model.checkpoint_items),
+        "encoder": tf.train.Checkpoint(encoder=model.encoder_network),
+    }
+    paths = {name: checkpoint.save(str(folder / name / "x")) for name, checkpoint in checkpoints.items()}
+    files = {"keras": folder / "model.keras", "weights": folder / "model.weights.h5", "run": folder / "run"}
+    return model, paths | {name: str(path) for name, path in files.items()}
+
+
+@pytest.mark.parametrize("what", ["keras", "weights", "model", "model and optimizer", "run"])
+def test_every_weight_is_restored(saved: tuple[Any, dict[str, str]], what: str, capsys: Any) -> None:
+    model, paths = saved
+    task = make_task(paths[what])
+    other = task.build_model()
+    task.initialize(other)
+    for weight, restored in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(weight, restored, err_msg=weight.path)
+    assert capsys.readouterr().out == f"starting from {paths[what]}: model\n"
+
+
+@pytest.mark.parametrize("what", ["items", "encoder"])
+def test_items_of_a_model_are_restored(saved: tuple[Any, dict[str, str]], what: str, capsys: Any) -> None:
+    model, paths = saved
+    task = make_task(paths[what])
+    other = task.build_model()
+    task.initialize(other)
+    for weight, restored in zip(model.encoder_network.weights, other.encoder_network.weights, strict=True):
+        np.testing.assert_array_equal(weight, restored, err_msg=weight.path)
+    same = np.array_equal(model.masked_lm.dense.kernel, other.masked_lm.dense.kernel)
+    assert same == (what == "items")
+    shown = "encoder" if what == "encoder" else "encoder, masked_lm, next_sentence.pooler_dense"
+    assert capsys.readouterr().out == f"starting from {paths[what]}: {shown}\n"
+
+
+@pytest.mark.parametrize("what", ["keras", "weights", "model", "run", "encoder"])
+@pytest.mark.parametrize("other", [{"hidden_size": 12}, {"num_layers": 3}])
+def test_a_model_of_another_shape_is_refused(saved: tuple[Any, dict[str, str]], what: str, other: Any) -> None:
+    task = make_task(saved[1][what], **other)
+    with pytest.raises(InputError, match=r"must hold|must be a checkpoint"):
+        task.initialize(task.build_model())
+
+
+@pytest.mark.parametrize("what", ["keras", "weights", "model"])
+def test_a_damaged_file_is_refused(saved: tuple[Any, dict[str, str]], what: str, tmp_path: Path) -> None:
+    path = Path(saved[1][what])
+    for part in path.parent.glob(f"{path.name}*"):
+        data = part.read_bytes()
+        (tmp_path / part.name).write_bytes(data if part.suffix == ".index" else data[: len(data) // 2])
+    task = make_task(str(tmp_path / path.name))
+    with pytest.raises(InputError, match=r"must hold the weights of a model|must be a whole TensorFlow checkpoint"):
+        task.initialize(task.build_model())
