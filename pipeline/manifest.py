@@ -82,6 +82,7 @@ class Manifest:
         shards: its shards, in order.
         statistics: what was counted while making it; see docs/inspection.md.
         versions: versions of this package and of what decides its bytes.
+        worth_a_look: notes on what a user may not have meant; see `pipeline.worth_a_look`.
     """
 
     key: str
@@ -92,6 +93,7 @@ class Manifest:
     shards: tuple[Shard, ...]
     statistics: Mapping[str, Any]
     versions: Mapping[str, str]
+    worth_a_look: tuple[str, ...] = ()
     format_version: int = field(default=FORMAT_VERSION)
 
     def shard_spec(self, shard: Shard) -> RecordSpec:
@@ -145,6 +147,7 @@ def read_manifest(corpus_dir: str) -> Manifest:
             "spec": _build(RecordSpec, data["spec"]),
             "tokenizer": _build(TokenizerDescription, data["tokenizer"]),
             "inputs": tuple(data["inputs"]),
+            "worth_a_look": tuple(data.get("worth_a_look", ())),
             "shards": tuple(_build(Shard, shard) for shard in data["shards"]),
         }
         return _build(Manifest, data | nested)

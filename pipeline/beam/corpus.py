@@ -27,6 +27,7 @@ from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.casing import Casing
 from pipeline.tokenizers.vocabulary import read_vocabulary
 from pipeline.version import __version__
+from pipeline.worth_a_look import corpus_notes, render
 
 WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
 _RUN_NAME = "run.json"
@@ -267,25 +268,24 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
             do="Check the input, its --format, --cleaning, the vocabulary and --validation-fraction",
         )
     tokenizer = dataclasses.replace(job.tokenizer().describe(), casing=job.casing.reason)
+    options, inputs = to_dict(job.config), plan.describe()
     manifest = Manifest(
         key=key,
-        options=to_dict(job.config),
+        options=options,
         spec=job.config.specs()[-1],
         tokenizer=tokenizer,
-        inputs=plan.describe(),
+        inputs=inputs,
         shards=tuple(shards),
         statistics=statistics,
         versions=_versions(),
+        worth_a_look=corpus_notes(options, statistics, inputs),
     )
     files.remove_temporary(job.config.output, {shard.name for shard in shards})
     files.write_atomically(files.join(job.config.output, tokenizer.vocab_file), job.vocabulary)
     write_manifest(manifest, job.config.output)
     job.work.clear()
-    if job.config.validation_fraction and not statistics["validation"]["examples"]:
-        _say(
-            f"No document fell to the validation shards, as can be with {statistics['text']['documents']:,} documents"
-            f" and a validation_fraction of {job.config.validation_fraction}: raise it to have some."
-        )
+    if manifest.worth_a_look:
+        _say(render(manifest.worth_a_look))
     return manifest
 
 

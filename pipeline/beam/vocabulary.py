@@ -18,9 +18,12 @@ from pipeline.errors import InputError
 from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers.coverage import CoverageReport, coverage
 from pipeline.tokenizers.learning import learn_vocabulary
+from pipeline.tokenizers.normalizer import strip_accents
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.version import __version__
+from pipeline.worth_a_look import render, vocabulary_notes
 
+_MANY = 0.05  # Of words.
 _SHOWN_CHARACTERS = 20  # How many of the characters that a vocabulary cannot spell are listed.
 
 
@@ -94,6 +97,14 @@ def make_vocabulary(
     lower_case = config.lower_case and config.kind == "wordpiece"
     tokenizer = make_tokenizer(data, name=config.output, lower_case=lower_case)
     report = coverage(tokenizer, held_out.word_counts) if held_out.words else None
+    notes = vocabulary_notes(
+        asked=config.vocab_size,
+        entries=tokenizer.vocab_size,
+        kind=config.kind,
+        min_count=config.min_count,
+        unknown_share=report.unknown_share if report else 0.0,
+        strips_marks=_words_stripped(held_out.word_counts) if lower_case else "",
+    )
     description = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "entries": tokenizer.vocab_size,
@@ -102,11 +113,22 @@ def make_vocabulary(
         "learned_from": learned.describe(),
         "held_out": held_out.describe() | (_measures(report) if report else {}),
         "version": __version__,
+        "worth_a_look": notes,
     }
     files.write_atomically(config.output, data)
     files.write_atomically(f"{config.output}.json", files.json_bytes(description))
     summary = f"{config.output}: {tokenizer.vocab_size:,} entries ({config.kind}), learned from {_summary(learned)}"
-    return summary + "\n" + _readable(held_out, report)
+    return "\n".join(filter(None, [summary, _readable(held_out, report), render(notes)]))
+
+
+def _words_stripped(word_counts: Mapping[str, int]) -> str:
+    """Words without cased letters that lose their marks when text is lower-cased, if that happens to many."""
+    without_case = (word for word in word_counts if not word.isascii() and word.lower() == word.upper())
+    changed = [word for word in without_case if strip_accents(word) != word]
+    if sum(word_counts[word] for word in changed) <= _MANY * sum(word_counts.values()):
+        return ""
+    changed.sort(key=lambda word: (-word_counts[word], word))
+    return ", ".join(f"{word} becomes {strip_accents(word)}" for word in changed[:3])
 
 
 def _count_words(

@@ -55,6 +55,7 @@ def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
     body = "".join(
         [
             _head(corpus),
+            _notes(corpus),
             '<div class="charts">',
             _lengths(sample),
             _padding(corpus),
@@ -98,6 +99,13 @@ def _head(corpus: Corpus) -> str:
     cells = "".join(f"<div><b>{value}</b><span>{html.escape(name)}</span></div>" for value, name in facts)
     made = f"{config.pairing}, {config.masking} masking ({config.masking_unit}), up to {config.max_seq_length} tokens"
     return f'<h1>{html.escape(corpus.directory)}</h1><p>{html.escape(made)}</p><div class="facts">{cells}</div>'
+
+
+def _notes(corpus: Corpus) -> str:
+    if not corpus.manifest.worth_a_look:
+        return ""
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in corpus.manifest.worth_a_look)
+    return f"<section><h2>Worth a look</h2><ul>{items}</ul></section>"
 
 
 def _lengths(sample: ReportSample) -> str:

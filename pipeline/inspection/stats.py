@@ -11,6 +11,7 @@ from pipeline.beam.block import SPLITS
 from pipeline.inspection.corpus import changed_options
 from pipeline.inspection.tables import count, percent, size, table
 from pipeline.manifest import Manifest, Shard
+from pipeline.worth_a_look import render
 
 _DROPPED = "documents_dropped_"  # What the splits' counters of dropped documents begin with; their reason follows.
 # Statistics that stand in the table of splits, by their names there; all others follow it under their own.
@@ -38,7 +39,7 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
     Returns:
         "documents": read and dropped by reason; "splits": by split the manifest's statistics with the number of
         shards; "shapes": for each split and length of examples, what its shards hold together; "options": those that
-        are not as by default; "tokenizer", "inputs", "versions", "key".
+        are not as by default; "tokenizer", "inputs", "versions", "key"; "worth_a_look": the notes.
     """
     splits = {}
     for split in SPLITS:
@@ -62,6 +63,7 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
             "kind": manifest.tokenizer.kind,
             "vocab_size": manifest.tokenizer.vocab_size,
             "lower_case": manifest.tokenizer.lower_case,
+            "casing": manifest.tokenizer.casing,
             "sha256": manifest.tokenizer.sha256,
         },
         "inputs": {
@@ -70,6 +72,7 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
         },
         "versions": dict(manifest.versions),
         "key": manifest.key,
+        "worth_a_look": list(manifest.worth_a_look),
     }
 
 
@@ -110,6 +113,8 @@ def render_summary(summary: Mapping[str, Any]) -> str:
         sections.append(_shapes_table(summary["shapes"]))
     options = [(name, _plain(value)) for name, value in summary["options"].items()]
     sections.append("Options that are not as by default\n" + "\n".join(f"  {name}: {text}" for name, text in options))
+    if summary["worth_a_look"]:
+        sections.append(render(summary["worth_a_look"]))
     return "\n\n".join(sections)
 
 

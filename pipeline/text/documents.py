@@ -9,6 +9,7 @@ from pipeline.text.cleaning import clean_document
 from pipeline.text.config import TextConfig
 from pipeline.text.plan import Segment
 from pipeline.text.readers import read_documents
+from pipeline.text.separators import separators
 
 
 def clean_documents(segment: Segment, config: TextConfig, counts: Counter[str]) -> Iterator[str]:
@@ -17,7 +18,8 @@ def clean_documents(segment: Segment, config: TextConfig, counts: Counter[str]) 
     Args:
         segment: which part of which file.
         config: the options.
-        counts: gets what `read_documents` and `clean_document` count.
+        counts: gets what `read_documents` and `clean_document` count, and "documents_with_separator" for documents that
+            hold the separator (by default, "<|endoftext|>") as text.
 
     Yields:
         Documents, each of at least one character, their paragraphs (or sentences) lines of their own.
@@ -26,8 +28,11 @@ def clean_documents(segment: Segment, config: TextConfig, counts: Counter[str]) 
         InputError: if the file cannot be read, is not as planned, or not in its format.
     """
     rules = config.cleaning_rules()
+    mark = separators(segment.format, config.document_separator).mark
     drop_bad_text = config.on_bad_text == "drop"
     for document in read_documents(segment, config, counts):
         clean = clean_document(document, rules, drop_bad_text=drop_bad_text, counts=counts)
         if clean is not None:
+            if mark and mark in clean:
+                counts["documents_with_separator"] += 1
             yield clean

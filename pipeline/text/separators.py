@@ -9,6 +9,7 @@ from pipeline.errors import ConfigError
 
 _NEWLINE = r"(?:\r\n|\r(?!\n)|\n)"
 _BLANK_LINE = rf"{_NEWLINE}[ \t]*{_NEWLINE}\s*"
+_USUAL_MARK = "<|endoftext|>"
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 
 
@@ -20,10 +21,12 @@ class Separators:
         between_documents: in text whose lines end in line feeds; the text before and behind it are documents.
         boundaries: in bytes as they are in the file, where it may be cut, each behind its end, best first: between
             documents, then within one: between paragraphs, lines, words.
+        mark: a text that separates documents where it is alone, and is likely to be meant to where it is not.
     """
 
     between_documents: re.Pattern[str]
     boundaries: tuple[re.Pattern[bytes], ...]
+    mark: str
 
 
 def separators(text_format: str, document_separator: str = "") -> Separators:
@@ -47,7 +50,8 @@ def separators(text_format: str, document_separator: str = "") -> Separators:
     between = _between_documents(text_format, separator, newline=r"\n", space=r"[^\S\n]", start=r"(?:\A|\n)")
     in_bytes = _between_documents(text_format, separator, newline=_NEWLINE, space=r"[ \t]", start=_NEWLINE)
     patterns = dict.fromkeys([in_bytes if separator else rf"{in_bytes}\s*", _BLANK_LINE, _NEWLINE, r"[ \t]"])
-    return Separators(re.compile(between), tuple(re.compile(pattern.encode()) for pattern in patterns))
+    boundaries = tuple(re.compile(pattern.encode()) for pattern in patterns)
+    return Separators(re.compile(between), boundaries, separator.strip() if separator else _USUAL_MARK)
 
 
 def _between_documents(text_format: str, separator: str, *, newline: str, space: str, start: str) -> str:

@@ -216,6 +216,51 @@ def test_too_few_documents_for_validation_are_mentioned(make: Make, capsys: pyte
     assert "No document fell to the validation shards" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("between", "sentence", "changed", "notes"),
+    [
+        ("\n\n", "{}\n", {}, []),
+        ("", "{}\n", {}, ["The whole input is one document", "100% of the random next sentences"]),
+        (
+            "<|endoftext|>",
+            "{} ",
+            {"document_separator": "<|endoftext|>"},
+            [
+                "The whole input is one document",
+                "'<|endoftext|>' stands within the lines of 1 document ",
+                "100% of the",
+            ],
+        ),
+        ("\n\n", "{}\n\n", {}, ["100% of the pairs have label 1"]),
+        ("\n\n", "{} Caf\xe9, vis-\xe0-vis.\n", {}, ["were no UTF-8 and became U+FFFD"]),
+        ("\n\n", "{}\n漢字仮名交文。\n", {}, ["of the tokens are [UNK]"]),
+        ("\n\n", "{}\n", {"sentence_splitter": "none", "max_seq_length": 24}, ["tokens were truncated away"]),
+    ],
+)
+def test_what_is_worth_a_look_is_said_and_kept(
+    make: Make,
+    documents: list[list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    between: str,
+    sentence: str,
+    changed: dict[str, Any],
+    notes: list[str],
+) -> None:
+    text = between.join("".join(map(sentence.format, document)) for document in documents if len(document) > 3)
+    (tmp_path / "text.txt").write_bytes(text.encode("latin-1" if "Caf" in text else "utf-8"))
+    usual = {"validation_fraction": 0, "block_bytes": 1 << 20, "max_seq_length": 128, "format": "bert"}
+    manifest = make(input=(str(tmp_path / "text.txt"),), **usual | changed)
+    if not notes:
+        assert manifest.worth_a_look == ()
+    for note in notes:
+        assert any(note in found for found in manifest.worth_a_look), manifest.worth_a_look
+    assert read_manifest(str(tmp_path / "corpus")) == manifest
+    said = capsys.readouterr().err
+    assert said.count("Worth a look") == bool(notes)
+    assert all(f"\n  - {note}\n" in said for note in manifest.worth_a_look)
+
+
 def test_bins_part_the_examples_by_length(make: Make, options: Options, tmp_path: Path) -> None:
     """Unmasked, so that the same examples are the same bytes but for their padding."""
     common: dict[str, Any] = {"masking": "dynamic", "short_seq_prob": 0.7, "max_seq_length": 128, "dupe_factor": 1}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from pipeline.cli import main
 from pipeline.inspection.corpus import open_corpus
 from pipeline.inspection.report import make_report
 from pipeline.inspection.report_sample import read_sample
+from pipeline.manifest import read_manifest, write_manifest
 
 Make = Callable[..., Path]
 STATIC = ["Length of examples", "Padding", "Frequency of tokens", "Documents dropped", "Options", "Shards"]
@@ -33,6 +36,16 @@ def test_the_page_needs_nothing_else(make: Make, options: dict[str, object], sec
     assert "prefers-color-scheme: dark" in page
     assert page.count("<svg") >= len(sections) - 3
     assert "nan" not in page.replace("name", "")
+
+
+def test_the_page_begins_with_what_is_worth_a_look(make: Make, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(make(), corpus)
+    manifest = read_manifest(str(corpus))
+    write_manifest(dataclasses.replace(manifest, worth_a_look=("A note with <|marks|>.",)), str(corpus))
+    page = make_report(str(corpus), sample_examples=500)
+    assert "<h2>Worth a look</h2><ul><li>A note with &lt;|marks|&gt;.</li></ul>" in page
+    assert page.index("Worth a look") < page.index("Length of examples")
 
 
 def test_the_page_tells_what_the_manifest_tells(make: Make) -> None:

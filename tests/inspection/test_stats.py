@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -90,3 +91,11 @@ def test_the_command(make: Make, capsys: pytest.CaptureFixture[str], tmp_path: P
     assert main(["stats", directory, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == summarize_manifest(read_manifest(directory))
     assert main(["stats", str(tmp_path)]) == 2
+
+
+def test_what_is_worth_a_look_stands_at_the_end(make: Make) -> None:
+    manifest = dataclasses.replace(read_manifest(str(make())), worth_a_look=("The first.", "The second."))
+    summary = summarize_manifest(manifest)
+    assert summary["worth_a_look"] == ["The first.", "The second."]
+    assert render_summary(summary).endswith("\n\nWorth a look\n  - The first.\n  - The second.")
+    assert "Worth a look" not in render_summary(summarize_manifest(dataclasses.replace(manifest, worth_a_look=())))

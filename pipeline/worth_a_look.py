@@ -1,0 +1,189 @@
+"""What a user would want to be told at the end of a run, though nothing failed: derived from what was counted.
+
+docs/inspection.md lists the notes with their limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+_HUGE_DOCUMENT = 1_000_000  # Characters, on average.
+_LONG_SENTENCE = 500  # Characters, on average.
+_FEW_PREDICTIONS = 500  # Of a validation set.
+# Shares above which there is a note.
+_WITHIN_DOCUMENT = 0.01  # Random next sentences from A's own document.
+_LABEL_1 = 0.75  # Pairs.
+_UNKNOWN = 0.02  # Tokens.
+_REPLACED = 0.001  # Characters that were no UTF-8.
+_REMOVED = 0.01  # Control characters.
+_TRUNCATED = 0.25  # Tokens.
+_DROPPED = 0.2  # Documents.
+_HOLDING_SEPARATOR = 0.01  # Documents.
+
+
+def corpus_notes(
+    options: Mapping[str, Any], statistics: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """What is worth a look in a corpus.
+
+    Args:
+        options: a manifest's options.
+        statistics: its statistics.
+        inputs: its inputs.
+
+    Returns:
+        The notes, each a few sentences without line ends; none for a corpus of ordinary text.
+    """
+    return (
+        *_of_documents(options, statistics["text"], inputs),
+        *_of_characters(options, statistics["text"]),
+        *_of_examples(options, statistics["train"]),
+        *_of_validation(options, statistics),
+    )
+
+
+def vocabulary_notes(
+    *, asked: int, entries: int, kind: str, min_count: int, unknown_share: float, strips_marks: str
+) -> tuple[str, ...]:
+    """What is worth a look in a learned vocabulary.
+
+    Args:
+        asked: the entries asked for.
+        entries: those that there are.
+        kind: a key of `pipeline.tokenizers.learning.KINDS`.
+        min_count: least occurrences of a WordPiece piece.
+        unknown_share: the share of [UNK] among the tokens of held-out text.
+        strips_marks: a word of scripts without case that lower-casing changes; "" if it changes next to none.
+    """
+    notes = []
+    if entries < asked:
+        fewest = f" that occur {min_count} times (--min-count)" * (kind == "wordpiece")
+        notes.append(
+            f"The vocabulary has {entries:,} entries, not {asked:,}: the text gives no more pieces{fewest}. A model of"
+            f" {asked:,} does not fit it; more text gives more."
+        )
+    if unknown_share > _UNKNOWN:
+        notes.append(
+            f"{unknown_share:.1%} of the tokens of held-out text are [UNK]: learn from text like it, or raise"
+            " --character-coverage."
+        )
+    if strips_marks:
+        notes.append(
+            f"Lower-casing strips the marks of scripts without case, too: {strips_marks}. --no-lower-case keeps them."
+        )
+    return tuple(notes)
+
+
+def render(notes: Iterable[str]) -> str:
+    """Notes under their heading; "" if there are none."""
+    lines = [f"  - {note}" for note in notes]
+    return "\n".join(["Worth a look", *lines]) if lines else ""
+
+
+def _of_documents(
+    options: Mapping[str, Any], text: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    read, characters, cuts = (text.get(name, 0) for name in ("documents_read", "characters", "documents_cut"))
+    documents = max(1, read - cuts)  # A document that is cut counts as two.
+    separator = options["document_separator"]
+    what_separates = f"the separator {separator!r}" if separator else "a blank line"
+    if not separator and {info.get("format") for info in inputs} == {"wrapped"}:
+        what_separates = "three blank lines (the text was taken for prose in lines of limited width; see --format)"
+    holding = text.get("documents_with_separator", 0)
+    if documents == 1:
+        yield (
+            f"The whole input is one document: {what_separates} stands nowhere between others. A document a line needs"
+            r" --document-separator '\n'."
+        )
+    elif separator and documents <= sum(info.get("files", 1) for info in inputs):
+        yield f"Every file is one document: {what_separates} stands nowhere between others."
+    elif characters > _HUGE_DOCUMENT * documents:
+        yield (
+            f"The {documents:,} documents are huge, {characters // documents:,} characters each on average: does"
+            f" {what_separates} stand between them?"
+        )
+    if holding > _HOLDING_SEPARATOR * read:
+        mark = separator or "<|endoftext|>"
+        yield (
+            f"{mark!r} stands within the lines of {_documents(holding)} and is text there. As a separator it needs a"
+            " line of its own: put line ends around it, and name it with --document-separator."
+        )
+    dropped = {reason: number for reason, number in text.get("dropped", {}).items() if "duplicate" not in reason}
+    if sum(dropped.values()) > _DROPPED * read:
+        reasons = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in dropped.items() if number)
+        yield f"{sum(dropped.values()) / read:.0%} of the documents were dropped: {reasons}."
+
+
+def _of_characters(options: Mapping[str, Any], text: Mapping[str, Any]) -> Iterator[str]:
+    characters = text.get("characters", 0)
+    replaced = text.get("characters_replaced", 0)
+    if replaced > _REPLACED * characters:
+        yield (
+            f"{replaced:,} bytes ({replaced / characters:.1%} of the characters) were no UTF-8 and became U+FFFD: is"
+            " the text in another encoding, such as Latin-1? Convert it with iconv -f ENCODING -t UTF-8."
+        )
+    removed = text.get("characters_removed", 0)
+    if removed > _REMOVED * characters:
+        yield (
+            f"{removed:,} control characters were removed, {removed / characters:.1%} of the text: is all of the input"
+            " text?"
+        )
+    sentences = text.get("sentences", 0)
+    if options["sentence_splitter"] != "none" and characters > _LONG_SENTENCE * sentences:
+        yield (
+            f"Sentences have {characters // max(1, sentences):,} characters on average: text without full stops is not"
+            " split, nor are lines of BERT's format. See --sentence-splitter and --format."
+        )
+
+
+def _of_examples(options: Mapping[str, Any], train: Mapping[str, Any]) -> Iterator[str]:
+    tokens, label_1 = train.get("tokens", 0), train.get("label_1", 0)
+    if options["pairing"] == "next-sentence":
+        within = train.get("pairs_within_document", 0)
+        if within > _WITHIN_DOCUMENT * label_1:
+            yield (
+                f"{within / label_1:.0%} of the random next sentences come from the same document, as there was no"
+                " other to take them from: their label says less than it should."
+            )
+        if train.get("label_1_share", 0) > _LABEL_1:
+            yield (
+                f"{train['label_1_share']:.0%} of the pairs have label 1, a random next sentence: most documents have a"
+                " single sentence, which nothing follows. Next sentences cannot be learned from them; see --pairing."
+            )
+    if train.get("unknown_share", 0) > _UNKNOWN:
+        yield (
+            f"{train['unknown_share']:.1%} of the tokens are [UNK]: the vocabulary does not fit the text. Is it of this"
+            " language, and of this case (--lower-case)?"
+        )
+    truncated = train.get("tokens_truncated", 0)
+    if truncated > _TRUNCATED * (tokens + truncated):
+        yield (
+            f"{truncated / (tokens + truncated):.0%} of the tokens were truncated away: sentences are longer than"
+            f" examples of {options['max_seq_length']} tokens. Were they split, and into sentences?"
+        )
+
+
+def _of_validation(options: Mapping[str, Any], statistics: Mapping[str, Any]) -> Iterator[str]:
+    fraction = options["validation_fraction"]
+    if not fraction:
+        return
+    validation = statistics["validation"]
+    if not validation.get("examples"):
+        yield (
+            "No document fell to the validation shards, as can be with"
+            f" {_documents(statistics['text'].get('documents', 0))} and a validation_fraction of {fraction}: raise"
+            " it to have some."
+        )
+        return
+    predictions = int(validation.get("tokens", 0) * options["masked_lm_prob"])
+    if predictions < _FEW_PREDICTIONS:
+        yield (
+            f"The validation set has about {predictions:,} predictions, of"
+            f" {_documents(validation.get('documents', 0))}: a loss over so few says little, and training keeps the"
+            " model that does best on them. Raise --validation-fraction."
+        )
+
+
+def _documents(number: int) -> str:
+    return f"{number:,} document{'s' * (number != 1)}"
