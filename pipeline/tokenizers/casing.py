@@ -33,10 +33,12 @@ class Casing(NamedTuple):
     Attributes:
         lower_case: whether to lower-case text and to strip accents.
         reason: what tells so, in words that complete a sentence.
+        certain: whether anything does; else text is kept as it is.
     """
 
     lower_case: bool
     reason: str
+    certain: bool = True
 
     def __str__(self) -> str:
         done = "lower-cased, without accents" if self.lower_case else "kept as it is, capitals and accents"
@@ -108,7 +110,10 @@ def casing_of_entries(entries: Iterable[str]) -> Casing:
     if any(first <= character <= last for entry in text for character in entry):
         return Casing(True, "the vocabulary has Hangul's syllables in parts, as they are without accents")
     return Casing(
-        False, "nothing shows whether the vocabulary, without cased letters, is of other text; --lower-case says it is"
+        lower_case=False,
+        reason="the vocabulary has neither cased letters nor marks, so nothing shows that its text was lower-cased;"
+        " --lower-case says that it was",
+        certain=False,
     )
 
 

@@ -13,6 +13,7 @@ from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import CorpusJob
 from pipeline.beam.runner import check_beam_args
 from pipeline.beam.transforms import ForEach
+from pipeline.tokenizers import make_tokenizer
 
 pytest.importorskip("google.cloud.storage", reason="make test-engines has it")
 pytestmark = pytest.mark.slow
@@ -68,7 +69,7 @@ def test_the_job_is_whole(
 
     check_beam_args(arguments)
     config = CorpusConfig(input=("gs://bucket/in/*.txt",), output="gs://bucket/corpus", vocab="vocab.txt")
-    job = CorpusJob(config, vocabulary, BLOCKS)
+    job = CorpusJob(config, vocabulary, BLOCKS, make_tokenizer(vocabulary).casing)
     pipeline = beam.Pipeline(options=PipelineOptions([*arguments, "--dry_run=True", "--no_auth"]))
     pipeline | "Corpus" >> ForEach(job.work, range(BLOCKS), job.build_shards)
     result = pipeline.run()

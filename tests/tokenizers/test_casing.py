@@ -72,6 +72,7 @@ def test_what_entries_show(entries: list[str], lower_case: bool, reason: str) ->
     casing = casing_of_entries(entries)
     assert casing.lower_case is lower_case
     assert reason in casing.reason
+    assert casing.certain is (reason != "nothing shows")
     assert make_tokenizer(as_file(entries)).casing == casing
 
 

@@ -167,7 +167,7 @@ def check_vocabulary(description: TokenizerDescription, vocab_dir: str, tokenize
             received=f"{len(differing):,} other entries, such as {ours!r} instead of {theirs!r}",
             do=_OTHER_VOCABULARY,
         )
-    if held.lower_case != tokenizer.lower_case:
+    if tokenizer.casing.certain and held.lower_case != tokenizer.lower_case:
         raise CorpusError(
             f"The corpus's text must be lower-cased as for {owner}",
             received=f"lower_case {held.lower_case} instead of {tokenizer.lower_case}",

@@ -15,12 +15,14 @@ from pipeline.cli import main
 from pipeline.config import from_dict
 from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import read_manifest
+from pipeline.tokenizers import make_tokenizer
+from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.exchange.hf_import import read_huggingface
 from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.source_model import SourceModel
-from pipeline.training.exchange.start import check_start, fill_in_model, read_source, start_from
+from pipeline.training.exchange.start import check_start, check_vocabulary, fill_in_model, read_source, start_from
 from pipeline.training.exchange.weights import read_weights
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 
@@ -93,6 +95,17 @@ def test_a_vocabulary_that_differs_is_refused(copy: Path, trained: Any, tiny_cor
     check_start(trained.config, tokenizer, read_source(str(copy)), directory)
     with pytest.raises(CorpusError, match=r"must have the 50 entries .* Received: 51"):
         check_start(trained.config, dataclasses.replace(tokenizer, vocab_size=51), read_source(str(copy)), directory)
+
+
+@pytest.mark.parametrize("lower_case", [False, True])
+def test_a_vocabulary_that_shows_no_case_fits_either(tmp_path: Path, lower_case: bool) -> None:
+    data = "\n".join([*SPECIAL_TOKENS, "河", "水"]).encode()
+    (tmp_path / "vocab.txt").write_bytes(data)
+    description = make_tokenizer(data, lower_case=lower_case).describe()
+    check_vocabulary(description, str(tmp_path), make_tokenizer(data), owner="a model")
+    if lower_case:
+        with pytest.raises(CorpusError, match="lower_case True instead of False"):
+            check_vocabulary(description, str(tmp_path), make_tokenizer(data, lower_case=False), owner="a model")
 
 
 def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
