@@ -220,9 +220,9 @@ def test_blocks(data: bytes, options: dict[str, Any], vocabulary_path: str, tmp_
     path = tmp_path / "text.txt"
     path.write_bytes(data + b"\nThe river. The ship follows the old captain.\n")
     config = CorpusConfig(input=(str(path),), output=str(tmp_path / "out"), vocab=vocabulary_path, **options)
-    job, plan, _ = plan_corpus(config)
-    tokenizer = job.tokenizer()
     try:
+        job, plan, _ = plan_corpus(config)
+        tokenizer = job.tokenizer()
         result = build_block(plan.blocks[0], blocks=1, config=job.config, tokenizer=tokenizer)
     except InputError:
         assert not data[:1].isalnum() or data.startswith((b"BZh", b"PAR1", b"PK"))  # The head of another kind of file.

@@ -15,7 +15,6 @@ _LEAST_JUDGED = 512  # A shorter beginning tells too little: a stray byte would 
 # Shares of a beginning. Text of western Europe in another encoding has a few per cent of bytes that are not UTF-8,
 # which become U+FFFD and are counted; any other text in another encoding, and what is no text, has a third and more.
 _MOST_NULS, _MOST_BAD = 0.01, 0.2
-_CONTROLS = bytes({*range(0x20)} - {*b"\t\n\r\f\x1b"})
 
 _UNPACK, _CONVERT = "unpack it first", "convert it to UTF-8 first (iconv -f {} -t UTF-8)"
 _MAGIC = {
@@ -24,9 +23,7 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "a Zstandard file: let its name end in .zst",
     b"\xfd7zXZ\x00": "an xz file: let its name end in .xz",
     b"PAR1": "a Parquet file: let its name end in .parquet, or say --format parquet",
-    b"ARROW1": "an Arrow file: write it as Parquet first",
-    b"FEA1": "a Feather file: write it as Parquet first",
-    b"ORC": "an ORC file: write it as Parquet first",
+    b"ARROW1\x00\x00": "an Arrow file: write it as Parquet first",
     b"Obj\x01": "an Avro file: write it as JSON Lines or Parquet first",
     b"SQLite format 3\x00": "a SQLite database: write its text as JSON Lines or Parquet first",
     b"\x89HDF": "an HDF5 file: write its text as JSON Lines or Parquet first",
@@ -34,7 +31,7 @@ _MAGIC = {
     b"PK\x03\x04": f"a zip archive, as .docx, .xlsx, .epub and .npz are within: {_UNPACK}, or extract its text",
     b"PK\x05\x06": "an empty zip archive",
     b"7z\xbc\xaf\x27\x1c": f"a 7z archive: {_UNPACK}",
-    b"Rar!": f"a rar archive: {_UNPACK}",
+    b"Rar!\x1a\x07": f"a rar archive: {_UNPACK}",
     b"\x04\x22\x4d\x18": f"an lz4 file: {_UNPACK}, or compress it with gzip, bzip2, zstd or xz",
     b"\xff\x06\x00\x00sNaPpY": f"a snappy file: {_UNPACK}, or compress it with gzip, bzip2, zstd or xz",
     b"\x5d\x00\x00": f"an lzma file: {_UNPACK}, or compress it with xz",
@@ -45,7 +42,8 @@ _MAGIC = {
     b"\xd0\xcf\x11\xe0": "a document of Microsoft Office: extract its text first",
     b"\x89PNG": "an image (PNG)",
     b"\xff\xd8\xff": "an image (JPEG)",
-    b"GIF8": "an image (GIF)",
+    b"GIF87a": "an image (GIF)",
+    b"GIF89a": "an image (GIF)",
     b"\x7fELF": "a program",
     b"\xff\xfe\x00\x00": f"UTF-32: {_CONVERT.format('UTF-32')}",
     b"\x00\x00\xfe\xff": f"UTF-32: {_CONVERT.format('UTF-32')}",
@@ -110,8 +108,8 @@ def _unlike_text(head: bytes) -> str:
         return ""
     nuls = head.count(0) / len(head)
     # Not the last bytes, where a character may be cut off.
-    surrogates = sum("\udc80" <= char <= "\udcff" for char in head[:-3].decode("utf-8", "surrogateescape"))
-    bad = (surrogates + len(head) - len(head.translate(None, _CONTROLS))) / len(head)
+    text = head[:-3].decode("utf-8", "surrogateescape")
+    bad = sum("\udc80" <= char <= "\udcff" for char in text) / len(head)
     if nuls <= _MOST_NULS and bad <= _MOST_BAD:
         return ""
     if nuls > _MOST_NULS:

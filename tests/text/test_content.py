@@ -153,6 +153,8 @@ def test_what_is_no_text_in_utf_8_is_refused_by_name(tmp_path: Path, kind: str, 
         ENGLISH.encode() + b"\x00\xff" * 10,
         json.dumps({"text": RUSSIAN}).encode(),
         "😀👩‍👩‍👧 \u0301\u200b\u2028\ue000".encode() * 100,
+        b"ORCHESTRAS, RARE FEATHERS.\n" * 100,
+        bytes([1, 2, 3, 7, 8, 27, 127, 10]) * 100,
         b"\x1b[1mbold\x1b[0m\tand a page\x0c\r\n" * 100,
     ],
 )
