@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline import files
-from pipeline.errors import ConfigError, CorpusError, InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.inspection.examples import Examples
 from pipeline.inspection.marked_text import render_example
 from pipeline.manifest import MANIFEST_NAME, read_manifest
-from pipeline.record_columns import decode_examples, infer_spec, read_serialized
+from pipeline.record_columns import check_examples, decode_examples, infer_spec, read_serialized, value_ranges
 from pipeline.records import RecordSpec
 from pipeline.tokenizers import load_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.base import Tokenizer
@@ -60,29 +58,13 @@ def show_examples(
     for number, record in enumerate(itertools.islice(read_serialized(path), start + examples)):
         if number < start:
             continue
-        name = f"Record {number:,} of {path}"
-        spec = reading.spec or infer_spec(record, name)
-        try:
-            columns = decode_examples(spec, [record])
-            _check_ids(columns, reading.tokenizer.vocab_size)
-            batch = Examples.from_columns(columns, reading.tokenizer.special_ids)
-            text = render_example(batch, 0, reading.tokenizer, pairing=reading.pairing, color=color)
-        except (ValueError, IndexError) as error:
-            raise CorpusError(
-                f"{name} must be an example of {spec.max_seq_length} tokens of this vocabulary",
-                received=str(error),
-                do="The validate command says what is wrong with a corpus",
-            ) from error
+        spec = reading.spec or infer_spec(record, f"Record {number:,} of {path}")
+        check_examples(spec, [record], value_ranges(spec, vocab_size=reading.tokenizer.vocab_size), path, number)
+        batch = Examples.from_columns(decode_examples(spec, [record]), reading.tokenizer.special_ids)
+        text = render_example(batch, 0, reading.tokenizer, pairing=reading.pairing, color=color)
         yield f"{number:,}: {text}"
     if number < start:
         raise ConfigError(f"{path} has no record {start:,}", received=f"a shard of {number + 1:,} examples")
-
-
-def _check_ids(columns: Mapping[str, np.ndarray], vocab_size: int) -> None:
-    for name in ("input_word_ids", "masked_lm_ids"):
-        largest = int(columns[name].max()) if name in columns else 0
-        if largest >= vocab_size:
-            raise ValueError(f"{name} {largest:,}, and a vocabulary of {vocab_size:,}")
 
 
 def _find_reading(path: str, vocab: str) -> _Reading:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.examples import Examples
-from pipeline.record_columns import decode_examples, read_serialized
+from pipeline.record_columns import check_examples, decode_examples, read_serialized, value_ranges
 from pipeline.seeding import generator
 
 
@@ -65,6 +65,7 @@ def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
         wanted = max(1, round(shard.examples * share))
         spec = manifest.shard_spec(shard)
         records = list(itertools.islice(read_serialized(corpus.path(shard)), wanted))
+        check_examples(spec, records, value_ranges(spec, vocab_size=manifest.tokenizer.vocab_size), corpus.path(shard))
         examples = Examples.from_columns(decode_examples(spec, records), manifest.tokenizer.special_ids)
         sample.examples += len(examples)
         sample.lengths += np.bincount(examples.lengths, minlength=length + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pipeline.config import check_ranges, option
@@ -37,8 +38,11 @@ class ClsHeadConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.name is not None and (not self.name or "/" in self.name):
-            raise ConfigError("A classification head's name must be a word without slash", received=repr(self.name))
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise ConfigError(
+                "A classification head's name must be a word without slash, of letters, digits, '.', '_' and '-'",
+                received=repr(self.name),
+            )
         if self.name == "next_sentence" and self.num_classes < 2:
             raise ConfigError("The next_sentence head needs num_classes of at least 2", received=self.num_classes)
         if self.name == "next_sentence" and self.inner_dim == 0:

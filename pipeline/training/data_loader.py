@@ -8,12 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipeline.errors import ConfigError, CorpusError
+from pipeline.errors import ConfigError
 from pipeline.record_columns import parsing_features
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
 from pipeline.training.distribution import LOST_MACHINE
 from pipeline.training.masking_at_reading import build_masking, corpus_policy, masking_rate
+from pipeline.training.record_faults import RecordLimits, check_values, records_error, remember_records
 from pipeline.training.record_order import read_for_training, read_once
 from pipeline.training.record_source import RecordSource, open_source
 
@@ -22,7 +23,12 @@ _SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids", "word_starts")
 
 
 def build_dataset(
-    config: DataConfig, input_context: Any = None, *, start_example: int = 0, with_origin: bool = False
+    config: DataConfig,
+    input_context: Any = None,
+    *,
+    start_example: int = 0,
+    with_origin: bool = False,
+    limits: RecordLimits | None = None,
 ) -> tf.data.Dataset:
     """Builds a dataset of batches.
 
@@ -40,6 +46,7 @@ def build_dataset(
             multiple of the global batch's.
         with_origin: training only: whether to add `origin_path`, string `[batch]`, and `origin_record`,
             int64 `[batch]`: the file that an example comes from, and which of its records it is, from 0.
+        limits: what a model has room for; a batch of records that are beyond it cannot be read.
 
     Returns:
         Batches: dictionaries by v2 feature names, int32 and float32, `[batch, length]`. With
@@ -48,11 +55,12 @@ def build_dataset(
     Raises:
         InputError: if nothing is found.
         ConfigError: if a batch cannot be divided among replicas, or `config` contradicts itself.
-        CorpusError: if the records are damaged, or other than `config` expects.
+        CorpusError: if the records are damaged, other than `config` expects, or beyond `limits`.
     """
     if config.input_path == "dummy":
         return _dummy_dataset(config)
     source = open_source(config)
+    limits = (limits or RecordLimits()).for_source(source)
     pipelines, index, batches_per_step = 1, 0, 1
     batch_size = config.global_batch_size
     if input_context is not None:
@@ -61,7 +69,8 @@ def build_dataset(
         batch_size = _per_replica(config.global_batch_size, pipelines * batches_per_step)
     if not config.is_training:
         drop = bool(config.drop_remainder)
-        return _at_step_0(read_once(source, batch_size, pipelines, index, drop_remainder=drop), source, config)
+        batches = read_once(source, batch_size, pipelines, index, drop_remainder=drop)
+        return _at_step_0(batches, source, config, limits)
     first_step, rest = divmod(start_example, config.global_batch_size)
     if rest:
         raise ConfigError(
@@ -78,25 +87,26 @@ def build_dataset(
         batches_per_step=batches_per_step,
         with_origin=with_origin,
     )
-    finish = _finisher(source, config)
+    finish = _finisher(source, config, limits)
     parsed = batches.enumerate(first_step * batches_per_step).map(
         lambda number, batch: finish(batch, number // batches_per_step),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return parsed.prefetch(2)
+    return remember_records(parsed.prefetch(2), source, limits)
 
 
 def read_in_order(source: RecordSource, config: DataConfig) -> tf.data.Dataset:
     """Batches of every example of `source` once, in order; `config` tells their size, and how masks are drawn."""
-    return _at_step_0(read_once(source, config.global_batch_size), source, config)
+    limits = RecordLimits().for_source(source)
+    return _at_step_0(read_once(source, config.global_batch_size), source, config, limits)
 
 
 def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """The batches of a dataset, one after another.
 
     Raises:
-        CorpusError: where a record cannot be read.
+        CorpusError: where a record cannot be read; it names the record, if `build_dataset` made the dataset.
     """
     iterator = iter(batches)
     while True:
@@ -107,20 +117,17 @@ def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
         except (tf.errors.ResourceExhaustedError, *LOST_MACHINE):
             raise
         except (tf.errors.OpError, UnicodeDecodeError) as error:  # The latter where TensorFlow quotes what it read.
-            what = getattr(error, "message", "bytes that no message can quote")
-            raise CorpusError(
-                "A record cannot be read",
-                received=" ".join(str(what).split())[:300],
-                do="Compare the shards with their SHA-256 in the manifest, and copy or make them again",
-            ) from error
+            raise records_error(batches, error) from error
         yield batch
 
 
-def _at_step_0(batches: tf.data.Dataset, source: RecordSource, config: DataConfig) -> tf.data.Dataset:
+def _at_step_0(
+    batches: tf.data.Dataset, source: RecordSource, config: DataConfig, limits: RecordLimits
+) -> tf.data.Dataset:
     """Batches as they would be at the begin of training: what is evaluated on does not change in its course."""
-    finish = _finisher(source, config)
+    finish = _finisher(source, config, limits)
     parsed = batches.map(lambda batch: finish(batch, 0), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return parsed.prefetch(2)
+    return remember_records(parsed.prefetch(2), source, limits)
 
 
 def _per_replica(global_batch_size: int, replicas: int) -> int:
@@ -131,13 +138,15 @@ def _per_replica(global_batch_size: int, replicas: int) -> int:
     return global_batch_size // replicas
 
 
-def _finisher(source: RecordSource, config: DataConfig) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
+def _finisher(
+    source: RecordSource, config: DataConfig, limits: RecordLimits
+) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
     """Makes the function that turns a batch of serialised examples, read at some step, into tensors."""
     maskings = build_masking(source, config)
     rate = masking_rate(config, corpus_policy(source.manifest).masked_lm_prob) if maskings and source.manifest else None
 
     def finish_bin(number: int, batch: Mapping[str, Any], step: Any) -> dict[str, Any]:
-        parsed = _parse(batch["serialized"], source.bins[number].spec)
+        parsed = _parse(batch["serialized"], source.bins[number].spec, limits)
         if config.trim:
             parsed = trim(parsed, pad_id=maskings[number].pad_id if maskings else None)
         if maskings and rate:
@@ -155,15 +164,14 @@ def _finisher(source: RecordSource, config: DataConfig) -> Callable[[Mapping[str
     return finish
 
 
-def _parse(serialized: Any, spec: RecordSpec) -> dict[str, Any]:
+def _parse(serialized: Any, spec: RecordSpec, limits: RecordLimits) -> dict[str, Any]:
     """Parses a batch of serialised examples at once."""
     parsed = tf.io.parse_example(serialized, parsing_features(spec))
     v2_spec = dataclasses.replace(spec, feature_names="v2")
+    columns = {v2.name: parsed[stored.name] for v2, stored in zip(v2_spec.features, spec.features, strict=True)}
+    check_values(columns, limits.ranges(spec))
     # Accelerators know int32 only.
-    return {
-        feature.name: tf.cast(tensor, tf.int32) if tensor.dtype == tf.int64 else tensor
-        for feature, tensor in zip(v2_spec.features, (parsed[stored.name] for stored in spec.features), strict=True)
-    }
+    return {name: tf.cast(column, tf.int32) if column.dtype == tf.int64 else column for name, column in columns.items()}
 
 
 def trim(batch: dict[str, Any], pad_id: int | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.training.configs import RuntimeConfig
+from pipeline.training.record_faults import records_read
 
 # What TensorFlow raises, whatever it was doing, when a machine of a cluster is lost.
 LOST_MACHINE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -89,7 +90,16 @@ def distribute(strategy: tf.distribute.Strategy, build: Callable[[Any], tf.data.
     """
     if not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy():
         return build(None)
-    return strategy.distribute_datasets_from_function(build)
+    read: list[Any] = []
+
+    def noted(context: Any) -> tf.data.Dataset:
+        batches = build(context)
+        read.append(records_read(batches))
+        return batches
+
+    distributed = strategy.distribute_datasets_from_function(noted)
+    distributed.records_read = read[0]
+    return distributed
 
 
 def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:

@@ -16,9 +16,11 @@ from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.tokenizers import Tokenizer
 from pipeline.training.configs import DataConfig
+from pipeline.training.data_loader import build_dataset, readable
 from pipeline.training.exchange.start import check_vocabulary
 from pipeline.training.prediction_scores import build_scorer
 from pipeline.training.pseudo_perplexity import PseudoLikelihood, score_sequences
+from pipeline.training.record_faults import RecordLimits
 from pipeline.training.trained_model import TrainedModel
 
 KINDS = ("masked", "random", "kept")  # What stands in the place of a token to predict.
@@ -32,7 +34,10 @@ def evaluate_corpus(
     pseudo_tokens: int = 1000,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Evaluates a model on every validation example of a corpus.
+    """Evaluates a model on every validation example of a corpus, as its run does.
+
+    Masks that are drawn at reading are the run's: its seed and its share of predictions. Next-sentence labels that the
+    run does not read are not read here either.
 
     Args:
         trained: the model.
@@ -48,10 +53,9 @@ def evaluate_corpus(
         `accuracy`, or None; `pseudo_perplexity`: `value`, `tokens` and `texts`, or None.
 
     Raises:
-        CorpusError: if the corpus has no validation examples, another vocabulary, or too long examples.
+        CorpusError: if the corpus has no validation examples, another vocabulary, or too long examples, or if a record
+            cannot be read.
     """
-    from pipeline.training.data_loader import build_dataset
-
     manifest = read_manifest(corpus_dir)
     _check_corpus(trained, manifest, corpus_dir)
     if batch_size < 1 or pseudo_tokens < 0:
@@ -59,12 +63,14 @@ def evaluate_corpus(
             "The batch size must be at least 1, and the tokens of the pseudo-perplexity at least 0",
             received=f"{batch_size} and {pseudo_tokens}",
         )
-    data = DataConfig(input_path=corpus_dir, global_batch_size=batch_size, is_training=False)
+    dataset = build_dataset(
+        _data(trained, manifest, corpus_dir, batch_size), limits=RecordLimits.of(trained.config.encoder)
+    )
     score = build_scorer(trained.model)
     counts = _Counts()
     examples = sum(shard.examples for shard in manifest.split("validation"))
     with tqdm(total=examples, unit="example", desc="evaluate", disable=not show_progress) as bar:
-        for batch in build_dataset(data).as_numpy_iterator():
+        for batch in _arrays(dataset):
             places = np.argwhere(batch["masked_lm_weights"] > 0)
             rows, positions = places[:, 0], batch["masked_lm_positions"][tuple(places.T)]
             labels = batch["masked_lm_ids"][tuple(places.T)]
@@ -83,7 +89,7 @@ def evaluate_corpus(
             bar.update(len(batch["input_word_ids"]))
     likelihood = None
     if pseudo_tokens:
-        sequences = _unmasked(build_dataset(data).as_numpy_iterator())
+        sequences = _unmasked(_arrays(dataset))
         likelihood = score_sequences(score, sequences, trained.tokenizer.special_ids, max_tokens=pseudo_tokens)
     return {"examples": examples, **counts.results(), "pseudo_perplexity": _describe(likelihood)}
 
@@ -130,7 +136,7 @@ class _Counts:
 
     def add_sentences(self, labels: np.ndarray, logits: np.ndarray) -> None:
         logits = logits.astype(np.float64)
-        losses = np.logaddexp(logits[:, 0], logits[:, 1]) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+        losses = np.logaddexp.reduce(logits, axis=1) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
         self.sentences += [losses.sum(), len(labels), (logits.argmax(1) == labels).sum()]
 
     def results(self) -> dict[str, Any]:
@@ -160,6 +166,27 @@ def _describe(likelihood: PseudoLikelihood | None) -> dict[str, Any] | None:
     if likelihood is None or not likelihood.tokens:
         return None
     return {"value": likelihood.perplexity, "tokens": likelihood.tokens, "texts": likelihood.texts}
+
+
+def _data(trained: TrainedModel, manifest: Manifest, corpus_dir: str, batch_size: int) -> DataConfig:
+    """How to read a corpus: all of it, and where its masks are still to be drawn, with those of the model's run."""
+    held = trained.evaluated_on
+    data = DataConfig(
+        input_path=corpus_dir,
+        global_batch_size=batch_size,
+        is_training=False,
+        use_next_sentence_label=False if held.use_next_sentence_label is False else None,
+        seed=held.seed,
+    )
+    if manifest.spec.masked:
+        return data
+    names = [field.name for field in dataclasses.fields(data) if field.name.startswith(("mask", "final_mask", "max_"))]
+    return dataclasses.replace(data, **{name: getattr(held, name) for name in names})
+
+
+def _arrays(dataset: Any) -> Iterator[dict[str, np.ndarray]]:
+    for batch in readable(dataset):
+        yield {name: tensor.numpy() for name, tensor in batch.items()}
 
 
 def _unmasked(batches: Iterator[Mapping[str, Any]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -16,7 +16,7 @@ from pipeline.training.configs import ExperimentConfig
 from pipeline.training.exchange.start import check_start, read_source
 from pipeline.training.report import format_results
 from pipeline.training.run_folder import RunFolder
-from pipeline.training.start_checks import check_inputs, check_space, export_notes
+from pipeline.training.start_checks import check_example, check_inputs, check_space, export_notes
 
 ValueT = TypeVar("ValueT")
 _BASELINE_BATCH = 1024  # Examples parsed at a time to count what is predicted.
@@ -55,7 +55,9 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
     writes = config.runtime.distribution_strategy != "multi_worker_mirrored" or is_chief()
     folder = RunFolder(run_dir)
     if folder.results() is None:
-        check_inputs(config, manifest, tokenizer, strategy.num_replicas_in_sync)
+        check_inputs(config, manifest, strategy.num_replicas_in_sync)
+        if not files.exists(folder.config):  # It cannot be put right in a run that has begun.
+            check_example(config, tokenizer)
     if writes:
         folder.open(config, manifest, corpus_dir)
     results = folder.results()

@@ -19,18 +19,16 @@ from pipeline.training.run_folder import RunFolder
 _FLOAT_BYTES = 4
 
 
-def check_inputs(config: ExperimentConfig, manifest: Manifest, tokenizer: Tokenizer, replicas: int) -> None:
-    """Makes sure that there are batches to train and to evaluate on, and a sentence to fill in the end.
+def check_inputs(config: ExperimentConfig, manifest: Manifest, replicas: int) -> None:
+    """Makes sure that there are batches to train and to evaluate on.
 
     Args:
         config: the experiment, resolved.
         manifest: the corpus's.
-        tokenizer: the corpus's.
         replicas: devices that share a batch.
 
     Raises:
-        ConfigError: if a batch cannot be divided among devices and parts or is never full, or the sentence cannot be
-            filled.
+        ConfigError: if a batch cannot be divided among devices and parts, or is never full.
         CorpusError: if the shards are not what the manifest or the configuration says.
     """
     # Imported here: TensorFlow comes with it.
@@ -53,10 +51,14 @@ def check_inputs(config: ExperimentConfig, manifest: Manifest, tokenizer: Tokeni
         if manifest.spec.masked and not sum(shard.predictions for shard in shards):
             raise CorpusError(f"The corpus's {split} examples must hold predictions", received="none")
         build_dataset(data)
-    _check_example(config, tokenizer)
 
 
-def _check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
+def check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
+    """Makes sure that there is a sentence to fill in the end.
+
+    Raises:
+        ConfigError: if it has no mask, or is longer than the model's sequences.
+    """
     from pipeline.training.predict import encode_with_masks
 
     text, limit = config.trainer.example, config.task.model.encoder.max_position_embeddings

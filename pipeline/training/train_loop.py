@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from pipeline.errors import TrainingError
 from pipeline.training.configs import TrainerConfig
 from pipeline.training.data_loader import readable
@@ -20,8 +22,8 @@ from pipeline.training.training_state import TrainingState
 
 
 @contextlib.contextmanager
-def _surviving_machines() -> Iterator[None]:
-    """Turns what TensorFlow raises when a machine of a cluster is lost into an error of ours."""
+def _named_failures() -> Iterator[None]:
+    """Turns what TensorFlow raises when a machine of a cluster is lost, or the memory is full, into errors of ours."""
     try:
         yield
     except LOST_MACHINE as error:
@@ -30,9 +32,16 @@ def _surviving_machines() -> Iterator[None]:
             received=" ".join(str(error.message).split())[:300],
             do="Start the same command on all machines again: they go on from the last checkpoint",
         ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            "The memory is too small for a step or an evaluation",
+            received=" ".join(str(error.message).split())[-300:],
+            do="Lower the global_batch_size of train_data or validation_data in another run, or raise"
+            " trainer.accumulation_steps",
+        ) from error
 
 
-@_surviving_machines()
+@_named_failures()
 def train(
     train_step: TrainStep,
     config: TrainerConfig,

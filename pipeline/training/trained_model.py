@@ -10,7 +10,7 @@ from pipeline.config import load_yaml
 from pipeline.errors import InputError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.bert import PretrainerConfig
-from pipeline.training.configs import ExperimentConfig
+from pipeline.training.configs import DataConfig, ExperimentConfig
 from pipeline.training.run_folder import RunFolder
 
 
@@ -23,12 +23,14 @@ class TrainedModel:
         config: the configuration that it was built by.
         tokenizer: text to its ids.
         vocabulary: the bytes of the tokenizer's file.
+        evaluated_on: of a run, how it reads what it evaluates on: its seed, and how it draws masks.
     """
 
     model: Any
     config: PretrainerConfig
     tokenizer: Tokenizer
     vocabulary: bytes
+    evaluated_on: DataConfig = DataConfig(is_training=False)
 
 
 def load_run(run_dir: str) -> TrainedModel:
@@ -56,4 +58,5 @@ def load_run(run_dir: str) -> TrainedModel:
         config=task_config.model,
         tokenizer=tokenizer,
         vocabulary=files.read(files.join(run_dir, description.vocab_file)),
+        evaluated_on=task_config.validation_data,
     )

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pipeline.errors import OutputError
 from pipeline.training.configs import DataConfig, ExperimentConfig
-from pipeline.training.data_loader import build_dataset
+from pipeline.training.data_loader import build_dataset, readable
 from pipeline.training.distribution import check_agreement, distribute
 from pipeline.training.evaluation import build_evaluator
 from pipeline.training.loss_scaling import LossScale
@@ -124,7 +124,7 @@ def train_experiment(
             train_step,
             trainer,
             state,
-            iter(batches),
+            readable(batches),
             validate,
             progress,
             stop,
@@ -159,6 +159,6 @@ def describe_batch(config: DataConfig, step: int) -> str:
     """Where the batch of a step, counted from 0, came from: shards and how many examples of each."""
     start = step * config.global_batch_size
     batches = build_dataset(config, start_example=start, with_origin=True)
-    shards = Counter(path.decode() for path in next(iter(batches))["origin_path"].numpy())
+    shards = Counter(path.decode() for path in next(readable(batches))["origin_path"].numpy())
     listed = ", ".join(f"{path} ({count} examples)" for path, count in sorted(shards.items()))
     return f"examples {start:,} to {start + config.global_batch_size - 1:,} in the order of training, from {listed}"

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
+from pipeline.errors import CorpusError
 from pipeline.inspection.corpus import open_corpus
+from pipeline.inspection.inspect import show_examples
 from pipeline.inspection.report import make_report
 from pipeline.inspection.report_sample import read_sample
 from pipeline.manifest import read_manifest, write_manifest
+from pipeline.record_columns import decode_examples, read_serialized
+from pipeline.records import encode_tfrecords
 
 Make = Callable[..., Path]
 STATIC = ["Length of examples", "Padding", "Frequency of tokens", "Documents dropped", "Options", "Shards"]
@@ -69,6 +73,27 @@ def test_the_sample_is_of_all_shards_and_adds_up(make: Make) -> None:
     assert whole.token_counts.sum() == whole.tokens_at.sum() == train["tokens"] - 3 * train["examples"]
     part = read_sample(corpus, 400)
     assert 300 < part.examples < 500
+
+
+def test_a_foreign_record_is_named(make: Make, tmp_path: Path) -> None:
+    """By the report and by inspect, which read alike."""
+    directory = tmp_path / "corpus"
+    shutil.copytree(make(), directory)
+    corpus = open_corpus(str(directory))
+    shard = next(shard for shard in corpus.manifest.split("train") if shard.examples)
+    path, spec = corpus.path(shard), corpus.manifest.shard_spec(shard)
+    original = decode_examples(spec, list(read_serialized(path)))
+    for feature, value, message in (
+        ("masked_lm_positions", 64, r"masked_lm_positions must be between 0 and 63 .*, and holds 64"),
+        ("input_word_ids", 10**6, r"input_word_ids must be between 0 and \d+ \(vocab_size, .*, and holds 1000000"),
+    ):
+        columns = {name: values.copy() for name, values in original.items()}
+        columns[feature][2, 0] = value
+        Path(path).write_bytes(encode_tfrecords(spec, columns)[0].tobytes())
+        with pytest.raises(CorpusError, match=f"Record 2 of {path} must be a masked-LM example.*{message}"):
+            read_sample(corpus, 10**9)
+        with pytest.raises(CorpusError, match=f"Record 2 of {path} must be a masked-LM example.*{message}"):
+            list(show_examples(path, start=2))
 
 
 def test_the_command(make: Make, tmp_path: Path) -> None:

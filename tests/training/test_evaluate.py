@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
+from pipeline.config import apply_overrides
 from pipeline.errors import ConfigError, CorpusError, InputError
+from pipeline.records import RecordSpec
 from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training.configs import DataConfig
-from pipeline.training.evaluate import evaluate_corpus, evaluate_text
+from pipeline.training.evaluate import _Counts, evaluate_corpus, evaluate_text
 from pipeline.training.evaluation import build_evaluator
 from pipeline.training.evaluation_table import format_evaluation
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
+from pipeline.training.predict import predict
+from pipeline.training.report import format_results
+from pipeline.training.run import pretrain
+from pipeline.training.trained_model import load_run
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +113,80 @@ def test_what_does_not_fit_is_refused(trained: Any, corpus: Any, make_trained: A
     (tmp_path / "latin.txt").write_bytes(b"\xe9t\xe9")
     with pytest.raises(InputError, match="must be UTF-8"):
         evaluate_text(trained, str(tmp_path / "latin.txt"))
+
+
+@pytest.mark.parametrize(
+    ("made", "overrides"),
+    [
+        ({}, []),
+        ({"bins": (16, 24)}, []),
+        ({"spec": RecordSpec(24, 4, next_sentence=False)}, ["task.model.cls_heads=[]"]),
+        ({}, ["task.train_data.use_next_sentence_label=false"]),
+        ({}, ["task.validation_data.use_next_sentence_label=false"]),
+        (
+            {"spec": RecordSpec(24, 4, masked=False)},
+            ["trainer.seed=7", "task.train_data.masked_lm_prob=0.2", "task.validation_data.masked_lm_prob=0.4"],
+        ),
+        (
+            {"spec": RecordSpec(24, 4, masked=False), "bins": (16, 24)},
+            ["task.validation_data.seed=3", "task.validation_data.max_predictions_per_seq=2"],
+        ),
+    ],
+    ids=["static", "bins", "no-pairs", "no-labels", "no-labels-evaluated", "dynamic", "dynamic-bins"],
+)
+def test_a_run_and_evaluate_agree(
+    made: dict[str, Any], overrides: list[str], write_corpus: Any, tiny_config: Any, tmp_path: Path
+) -> None:
+    directory, run = str(write_corpus(tmp_path / "corpus", **made).directory), str(tmp_path / "run")
+    config = tiny_config(train_steps=2, optimizer={"warmup_steps": 1})
+    expected = pretrain(apply_overrides(config, overrides), directory, run, show_progress=False)["validation"]
+    found = evaluate_corpus(load_run(run), directory, batch_size=5, pseudo_tokens=10, show_progress=False)
+    every, sentence = found["masked_lm"]["all"], found["next_sentence"]
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert every["loss"] == pytest.approx(expected["lm_example_loss"], rel=1e-5)
+    assert every["accuracy"] == pytest.approx(expected["masked_lm_accuracy"])
+    assert (sentence is None) == ("next_sentence_loss" not in expected)
+    if sentence is not None:
+        assert sentence["loss"] == pytest.approx(expected["next_sentence_loss"], rel=1e-5)
+        assert sentence["accuracy"] == pytest.approx(expected["next_sentence_accuracy"])
+    assert found["pseudo_perplexity"]["value"] > 1
+
+
+def test_a_head_that_nothing_trains_is_left_out(tiny_corpus: Any, tiny_config: Any, tmp_path: Path) -> None:
+    """Of the losses, the table, what is exported, and what is predicted."""
+    config = apply_overrides(
+        tiny_config(train_steps=2, optimizer={"warmup_steps": 1}), ["task.train_data.use_next_sentence_label=false"]
+    )
+    results = pretrain(config, str(tiny_corpus.directory), str(tmp_path / "run"), show_progress=False)
+    assert results["validation"]["loss"] == results["validation"]["lm_example_loss"]
+    assert "next-sentence" not in format_results(results)
+    export_huggingface(load_run(str(tmp_path / "run")), str(tmp_path / "exported"))
+    exported = json.loads((tmp_path / "exported" / "config.json").read_text())
+    assert exported["architectures"] == ["BertForMaskedLM"]
+    (guesses,) = predict(str(tmp_path / "exported"), ["w01 [MASK]"], top_k=2)[0]
+    assert len(guesses) == 2
+
+
+def test_three_classes_of_next_sentences() -> None:
+    counts = _Counts()
+    counts.add_tokens(np.array([0]), np.array([1.0]), np.array([0]))
+    logits = np.array([[1.0, 2.0, 3.0], [0.5, -1.0, 4.0]])
+    counts.add_sentences(np.array([1, 0]), logits)
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - logits[[0, 1], [1, 0]])
+    assert counts.results()["next_sentence"] == {"loss": pytest.approx(expected), "accuracy": 0.0}
+
+
+def test_a_damaged_shard_is_named(trained: Any, write_corpus: Any, tmp_path: Path, capsys: Any) -> None:
+    directory = write_corpus(tmp_path / "corpus").directory
+    shard = directory / "validation-00001-of-00002.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[-20] ^= 1  # In the last of its twelve records.
+    shard.write_bytes(data)
+    export_huggingface(trained, str(tmp_path / "model"))
+    command = ["evaluate", "--run", str(tmp_path / "model"), "--corpus", str(directory), "--no-progress"]
+    assert main(command) == 2
+    shown = capsys.readouterr().err
+    assert f"{shard} must be a TFRecord file. Received: a damaged record 11: the checksum of its data differs" in shown
 
 
 def test_the_commands(trained: Any, corpus: Any, evaluation: dict[str, Any], tmp_path: Path, capsys: Any) -> None:

@@ -101,6 +101,8 @@ def test_messages_have_the_whole_path() -> None:
         (["task.model.cls_heads=[{name: next_sentence}]"], "needs a pooling layer.*Set inner_dim to null"),
         (["task.model.cls_heads=[{name: mlm_logits}]"], "none of the model's own outputs"),
         (["task.model.cls_heads=[{name: a/b}]"], "without slash"),
+        (["task.model.cls_heads=[{name: a b}]"], "of letters, digits"),
+        (["task.model.cls_heads=[{name: ''}]"], "of letters, digits"),
         (["task.model.cls_heads=null"], "must be a list"),
         (
             ["task.train_data.use_next_sentence_label=false", "task.validation_data.use_next_sentence_label=true"],
