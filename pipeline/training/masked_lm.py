@@ -16,6 +16,7 @@ from pipeline.training.configs import MaskedLMConfig
 from pipeline.training.modeling.activations import get_activation
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.modeling.classification_head import ClassificationHead
+from pipeline.training.record_faults import RecordLimits
 
 __all__ = ["MaskedLMConfig", "MaskedLMTask", "cfg"]
 
@@ -98,8 +99,9 @@ class MaskedLMTask:
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0
     ) -> tf.data.Dataset:
-        """Builds a dataset of batches; see `data_loader.build_dataset`."""
-        return data_loader.build_dataset(params, input_context, start_example=start_example)
+        """Builds a dataset of batches that the model has room for; see `data_loader.build_dataset`."""
+        limits = RecordLimits.of(self.task_config.model.encoder)
+        return data_loader.build_dataset(params, input_context, start_example=start_example, limits=limits)
 
     def build_losses(
         self,

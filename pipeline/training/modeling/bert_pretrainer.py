@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pipeline.training.modeling.built_model import BuiltModel
 from pipeline.training.modeling.masked_lm import MaskedLM
+from pipeline.training.record_faults import naming_records
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
@@ -143,6 +144,16 @@ class BertPretrainerV2(BuiltModel):
         """Those of `compile`, and the task's."""
         return [*super().metrics, *(self._task_metrics() if self._trains_by_task else [])]
 
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`; where a record of `task.build_inputs` cannot be read, the error names it."""
+        with naming_records(*args, *kwargs.values()):
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; where a record of `task.build_inputs` cannot be read, the error names it."""
+        with naming_records(*args, *kwargs.values()):
+            return super().evaluate(*args, **kwargs)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of `fit`."""
         if not self._trains_by_task:
@@ -158,7 +169,11 @@ class BertPretrainerV2(BuiltModel):
     def _log(self, data: Mapping[str, Any], logs: Mapping[str, Any]) -> dict[str, Any]:
         """The means since the epoch's beginning, the loss's weighted by examples as Keras does it."""
         self._loss_tracker.update_state(logs["loss"], sample_weight=tf.shape(data["input_word_ids"])[0])
-        return self.get_metrics_result()
+        results = self.get_metrics_result()
+        if "next_sentence_labels" in data:
+            return results
+        # Nothing was counted: a mean of nothing would be shown as 0.
+        return {name: value for name, value in results.items() if not name.startswith("next_sentence_")}
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:
