@@ -47,7 +47,7 @@ def value_ranges(
         vocab_size: entries of the vocabulary; None if it is not known.
         type_vocab_size: kinds of segments that a model knows; None if it is not known.
     """
-    ids, types = (_INT32_MAX if size is None else size - 1 for size in (vocab_size, type_vocab_size))
+    ids, types = (_INT32_MAX if size is None else min(size - 1, _INT32_MAX) for size in (vocab_size, type_vocab_size))
     known = {
         "input_word_ids": Range(0, ids, f"vocab_size, a vocabulary of {ids + 1:,}"),
         "masked_lm_ids": Range(0, ids, f"vocab_size, a vocabulary of {ids + 1:,}"),
