@@ -44,8 +44,8 @@ def render_example(
         facts.append(f"label {label}" + f" ({meaning})" * bool(meaning))
     facts.append(f"{len(predicted)} predictions" if len(predicted) else "no mask: drawn when it is read")
     lines = [", ".join(facts)]
-    in_b = examples.type_ids[row, :length] == 1
-    for name, places in (("A", np.flatnonzero(~in_b)), ("B", np.flatnonzero(in_b))):
+    real, in_b = examples.ids[row] != tokenizer.special_ids["pad"], examples.type_ids[row] == 1
+    for name, places in (("A", np.flatnonzero(real & ~in_b)), ("B", np.flatnonzero(real & in_b))):
         if len(places):
             text = " ".join(_pieces(examples, row, places.tolist(), tokenizer, paint))
             lines += _wrap(f"{name}: ", text)

@@ -175,11 +175,30 @@ def _parse(serialized: Any, spec: RecordSpec, limits: RecordLimits) -> dict[str,
 
 
 def trim(batch: dict[str, Any], pad_id: int | None = None) -> dict[str, Any]:
-    """Cuts the sequences after the longest one's last token; without an `input_mask`, `pad_id` tells padding."""
-    real = batch["input_mask"] if pad_id is None else tf.cast(batch["input_word_ids"] != pad_id, tf.int32)
-    longest = tf.reduce_max(tf.reduce_sum(real, axis=1))
+    """Cuts the sequences where all that follows is padding; without an `input_mask`, `pad_id` tells padding.
+
+    Nothing moves: padding before a token, or between two, stays.
+    """
+    real = batch["input_mask"] if pad_id is None else batch["input_word_ids"] != pad_id
+    longest = tf.maximum(tf.reduce_max(extents(real)), 1)  # A model pools a token even where there is none.
+    if "masked_lm_positions" in batch:  # Predictions, if damaged ones, at padding.
+        positions = tf.where(batch["masked_lm_weights"] > 0, batch["masked_lm_positions"], 0)
+        longest = tf.maximum(longest, tf.reduce_max(positions) + 1)
     longest = -(-longest // _TRIM_MULTIPLE) * _TRIM_MULTIPLE
     return {name: tensor[:, :longest] if name in _SEQUENCES else tensor for name, tensor in batch.items()}
+
+
+def extents(mask: Any) -> Any:
+    """How far the real tokens of each example reach.
+
+    Args:
+        mask: `[batch, length]`, boolean or a number, not 0 where there is a token.
+
+    Returns:
+        int32 `[batch]`: the last token's position and one, or 0 where there is none.
+    """
+    places = tf.range(1, tf.shape(mask)[1] + 1)
+    return tf.reduce_max(tf.where(tf.cast(mask, tf.bool), places, 0), axis=1)
 
 
 def _dummy_dataset(config: DataConfig) -> tf.data.Dataset:

@@ -89,8 +89,9 @@ def evaluate_corpus(
             bar.update(len(batch["input_word_ids"]))
     likelihood = None
     if pseudo_tokens:
-        sequences = _unmasked(_arrays(dataset))
-        likelihood = score_sequences(score, sequences, trained.tokenizer.special_ids, max_tokens=pseudo_tokens)
+        special_ids = trained.tokenizer.special_ids
+        sequences = _unmasked(_arrays(dataset), special_ids["pad"])
+        likelihood = score_sequences(score, sequences, special_ids, max_tokens=pseudo_tokens)
     return {"examples": examples, **counts.results(), "pseudo_perplexity": _describe(likelihood)}
 
 
@@ -189,14 +190,15 @@ def _arrays(dataset: Any) -> Iterator[dict[str, np.ndarray]]:
         yield {name: tensor.numpy() for name, tensor in batch.items()}
 
 
-def _unmasked(batches: Iterator[Mapping[str, Any]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Examples one by one, with the original tokens in the places of the masks, and without padding."""
+def _unmasked(batches: Iterator[Mapping[str, Any]], pad_id: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Examples one by one, with the original tokens in the places of the masks, and without padding at the end."""
     for batch in batches:
         for row in range(len(batch["input_word_ids"])):
             real = batch["masked_lm_weights"][row] > 0
             ids = batch["input_word_ids"][row].copy()
             ids[batch["masked_lm_positions"][row][real]] = batch["masked_lm_ids"][row][real]
-            length = int(batch["input_mask"][row].sum())
+            ids[batch["input_mask"][row] == 0] = pad_id
+            length = int(np.flatnonzero(ids != pad_id).max(initial=-1)) + 1
             yield ids[:length], batch["input_type_ids"][row][:length]
 
 

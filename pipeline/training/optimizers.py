@@ -49,6 +49,12 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
         # By path: the name alone, "gamma" or "bias", does not tell whose it is.
         self._is_excluded = [is_excluded(v.path, self.excluded_from_weight_decay) for v in variables]
 
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Updates weights; gradients in slices, as of lookups in embeddings, count as the sums that they stand for."""
+        # Made dense before Keras clips them: the norm of slices of one row is not the row's.
+        dense = [g if g is None else tf.convert_to_tensor(g) for g in grads]
+        super().apply(dense, trainable_variables)
+
     def _corrections(self, dtype: Any) -> tuple[Any, Any]:
         """`beta_1 ** t` and `beta_2 ** t` at this step, the first being 1."""
         step = tf.cast(self.iterations, dtype) + 1

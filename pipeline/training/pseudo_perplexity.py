@@ -51,7 +51,7 @@ def score_sequences(
 
     Args:
         score: what `build_scorer` made.
-        sequences: token ids and segments, int32 `[length]` each, special tokens among them, without padding.
+        sequences: token ids and segments, int32 `[length]` each, special tokens among them.
         special_ids: ids of the special tokens, by their names.
         max_tokens: enough tokens: no sequence is begun after them.
     """
@@ -69,7 +69,8 @@ def score_sequences(
             copies[rows, masked] = special_ids["mask"]
             places = np.stack([rows, masked], axis=1).astype(np.int32)
             segments = np.repeat(types[None], len(masked), axis=0)
-            scores: Any = score(copies, np.ones_like(copies), segments, places, ids[masked])
+            mask = (copies != special_ids["pad"]).astype(np.int32)
+            scores: Any = score(copies, mask, segments, places, ids[masked])
             total -= float(scores.losses.sum(dtype=np.float64))
         tokens += len(positions)
         texts += bool(len(positions))

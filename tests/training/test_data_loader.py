@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
-from pipeline.training.data_loader import build_dataset, readable
+from pipeline.training.data_loader import build_dataset, extents, readable, trim
 
 
 def config(path: Path, **options: Any) -> DataConfig:
@@ -50,6 +50,43 @@ def test_evaluation_gives_every_example_once_and_in_order(tiny_corpus: Any) -> N
         assert start == len(column)
     assert {batch["input_word_ids"].dtype for batch in batches} == {tf.int32}
     assert {batch["masked_lm_weights"].dtype for batch in batches} == {tf.float32}
+
+
+@pytest.mark.parametrize("pad_id", [None, 0])
+@pytest.mark.parametrize(
+    ("mask", "width"),
+    [
+        ([[1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], 8),
+        ([[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1]], 20),  # Padding first.
+        ([[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]], 16),
+        ([[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]], 16),  # A hole.
+        ([[0] * 20], 8),
+        ([[1] * 9 + [0] * 11, [0] * 17 + [1] * 3], 20),
+    ],
+)
+def test_only_padding_behind_the_last_token_is_trimmed(mask: list[list[int]], width: int, pad_id: int | None) -> None:
+    real = np.array(mask, np.int32)
+    batch = {
+        "input_word_ids": 7 * real,
+        "input_mask": real,
+        "input_type_ids": real,
+        "next_sentence_labels": real[:, :1],
+    }
+    if pad_id is not None:
+        del batch["input_mask"]
+    trimmed = trim({name: tf.constant(value) for name, value in batch.items()}, pad_id)
+    for name, value in batch.items():
+        np.testing.assert_array_equal(trimmed[name], value[:, :width])
+    assert extents(real).numpy().tolist() == [
+        max((i + 1 for i, one in enumerate(row) if one), default=0) for row in mask
+    ]
+
+
+def test_a_prediction_at_padding_is_not_trimmed_away() -> None:
+    ids = np.array([[5, 6, 7] + [0] * 21], np.int32)
+    batch = {"input_word_ids": ids, "input_mask": np.minimum(ids, 1), "masked_lm_weights": np.array([[1.0, 0.0]])}
+    trimmed = trim({**batch, "masked_lm_positions": np.array([[9, 23]], np.int32)})
+    assert trimmed["input_word_ids"].shape == (1, 16)
 
 
 def test_trimming(tiny_corpus: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pipeline.training.optimizers import LAMB, AdamW
 
@@ -64,3 +65,28 @@ def test_configuration_round_trip(kind: Any) -> None:
     again = kind.from_config(optimizer.get_config())
     assert again.get_config() == optimizer.get_config()
     assert (again.weight_decay_rate, again.beta_2, again.global_clipnorm) == (0.2, 0.98, 2.0)
+
+
+@pytest.mark.parametrize("kind", [AdamW, LAMB])
+@pytest.mark.parametrize(
+    "options", [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.1}, {"gradient_accumulation_steps": 2}]
+)
+def test_gradients_in_slices_are_the_sums_that_they_stand_for(kind: Any, options: dict[str, Any]) -> None:
+    """As lookups in an embedding give them, one row more than once."""
+    start = np.random.default_rng(5).normal(size=(6, 3))
+    results = []
+    for dense in (True, False):
+        table, bias = make_weights({"table": start, "bias": [0.5, -0.5, 1.0]})
+        optimizer = kind(0.1, weight_decay_rate=0.2, epsilon=1e-3, **options)
+        for ids in ([0, 2, 2, 5], [2, 1, 2, 2]):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.square(tf.gather(table.value, ids) + bias.value))
+            gradients = tape.gradient(loss, [table.value, bias.value])
+            assert isinstance(gradients[0], tf.IndexedSlices)
+            if dense:
+                gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+            optimizer.apply_gradients(zip(gradients, [table, bias], strict=True))
+        results.append([table.numpy(), bias.numpy()])
+    assert np.abs(results[0][0] - start).max() > 1e-3
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
