@@ -197,6 +197,9 @@ class MaskedLMTask:
     def train_step(self, inputs: Mapping[str, Any], model: Any, optimizer: Any, metrics: Metrics) -> dict[str, Any]:
         """Forward, backward, and one step of the optimiser.
 
+        An optimiser that scales the loss, as Keras's `LossScaleOptimizer` does for float16, is asked to. In `fit` the
+        loss is divided by the number of replicas, as Keras does it; else if the task's `scale_loss` says so.
+
         Returns:
             The batch's loss, under "loss".
         """
@@ -204,11 +207,16 @@ class MaskedLMTask:
             labels, outputs = self.forward(inputs, model, training=True)
             loss = self.build_losses(labels, outputs, metrics, aux_losses=model.losses)
             scaled_loss = loss
-            if self.task_config.scale_loss:
-                # The optimiser sums gradients over replicas.
+            # The optimiser sums gradients over replicas.
+            if self.task_config.scale_loss or getattr(model, "optimizer", None) is optimizer:
                 scaled_loss = loss / tf.distribute.get_strategy().num_replicas_in_sync
+            scale_loss = getattr(optimizer, "scale_loss", None)  # Optimisers other than Keras 3's may have none.
+            if scale_loss is not None:
+                scaled_loss = scale_loss(scaled_loss)
         variables = model.trainable_variables
         gradients = tape.gradient(scaled_loss, [variable.value for variable in variables])
+        if not getattr(optimizer, "built", True):
+            optimizer.build(variables)  # For all: at the end of `fit`, Keras hands its averages on to all.
         # The encoder's own pooler takes no part in pre-training: heads pool for themselves.
         # Dense: the norm of an embedding's gradient in slices, by which it would be clipped, is not its own.
         pairs = [(tf.convert_to_tensor(g), v) for g, v in zip(gradients, variables, strict=True) if g is not None]

@@ -16,6 +16,7 @@ from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.modeling.classification_head import ClassificationHead
 from pipeline.training.modeling.masked_lm import MaskedLM
+from pipeline.training.optimizers import LAMB, AdamW
 
 
 def make_task(*, next_sentence: bool = True, **data: Any) -> MaskedLMTask:
@@ -263,3 +264,124 @@ def test_losses_that_layers_add_are_part_of_the_loss(batch: dict[str, tf.Tensor]
         assert float(task.validation_step(batch, model, None)["loss"]) == pytest.approx(expected, rel=1e-6)
     logs = task.train_step(batch, model, keras.optimizers.SGD(0.0), None)
     assert float(logs["loss"]) == pytest.approx(expected, rel=1e-6)
+
+
+# === Keras's contract for steps of one's own ===
+
+
+def sgd(**options: Any) -> Any:
+    return keras.optimizers.SGD(0.1, **options)
+
+
+def batches_of(batch: dict[str, tf.Tensor], number: int) -> list[dict[str, tf.Tensor]]:
+    """The batch, with its examples' masked tokens exchanged from one to the next."""
+    return [{**batch, "masked_lm_ids": tf.roll(batch["masked_lm_ids"], index, axis=0)} for index in range(number)]
+
+
+def plain_keras(
+    model: Any, batches: list[dict[str, tf.Tensor]], optimizer: Any, task: MaskedLMTask
+) -> list[np.ndarray]:
+    """Weights after what Keras's guide to custom loops does, with dense gradients and no scaling of the loss."""
+    for batch in batches:
+        with tf.GradientTape() as tape:
+            labels, outputs = task.forward(batch, model, training=True)
+            loss = task.build_losses(labels, outputs, None)
+        variables = model.trainable_variables
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        optimizer.apply([None if g is None else tf.convert_to_tensor(g) for g in gradients], variables)
+    return model.get_weights()
+
+
+@pytest.mark.parametrize(
+    ("make", "plain"),
+    [
+        (lambda: sgd(clipnorm=0.01, weight_decay=0.1), None),
+        (lambda: sgd(global_clipnorm=0.05, gradient_accumulation_steps=2), None),
+        (lambda: sgd(use_ema=True, ema_momentum=0.5), None),
+        (lambda: LAMB(0.01, epsilon=0.1, weight_decay_rate=0.1, global_clipnorm=0.05), None),
+        (
+            lambda: AdamW(0.01, epsilon=0.1, gradient_accumulation_steps=2, loss_scale_factor=1024.0),
+            lambda: AdamW(0.01, epsilon=0.1, gradient_accumulation_steps=2),
+        ),
+        (lambda: keras.optimizers.LossScaleOptimizer(sgd(global_clipnorm=0.05)), lambda: sgd(global_clipnorm=0.05)),
+        (lambda: keras.optimizers.LossScaleOptimizer(LAMB(0.01, epsilon=0.1)), lambda: LAMB(0.01, epsilon=0.1)),
+    ],
+    ids=["clipnorm", "accumulation", "ema", "lamb", "adamw", "loss-scale", "loss-scale-lamb"],
+)
+def test_optimisers_do_in_fit_what_they_do_in_plain_keras(batch: dict[str, tf.Tensor], make: Any, plain: Any) -> None:
+    task = make_task()
+    model, reference = task.build_model(), task.build_model()
+    reference.set_weights(model.get_weights())
+    batches = batches_of(batch, 4)
+    optimizer = (plain or make)()
+    plain_keras(reference, batches, optimizer, task)
+    optimizer.finalize_variable_values(reference.trainable_variables)  # As at the end of `fit`: averages take over.
+    expected = reference.get_weights()
+    model.compile(optimizer=make())
+    model.fit(dataset_of(batches), verbose=0)
+    for found, wanted in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-6)
+
+
+def dataset_of(batches: list[dict[str, tf.Tensor]]) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices({name: tf.stack([b[name] for b in batches]) for name in batches[0]})
+
+
+@pytest.mark.parametrize("options", [{"run_eagerly": True}, {"steps_per_execution": 3}])
+def test_the_ways_of_compile_change_nothing(batch: dict[str, tf.Tensor], options: dict[str, Any]) -> None:
+    task = make_task()
+    model, reference = task.build_model(), task.build_model()
+    reference.set_weights(model.get_weights())
+    batches = batches_of(batch, 4)
+    losses = []
+    for compiled, ways in ((reference, {}), (model, options)):
+        compiled.compile(optimizer=sgd(), **ways)
+        losses.append(compiled.fit(dataset_of(batches), verbose=0).history["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    for found, wanted in zip(model.get_weights(), reference.get_weights(), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("by_fit", [True, False])
+def test_float16_moves_the_weights_as_float32_does(batch: dict[str, tf.Tensor], by_fit: bool) -> None:
+    """Keras wraps the optimiser of a model in float16 by itself; in loops of one's own it is wrapped by hand."""
+    task = make_task()
+    reference = task.build_model()
+    before = reference.get_weights()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = task.build_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.set_weights(before)
+    batches = batches_of(batch, 4)
+    expected = plain_keras(reference, batches, sgd(), task)
+    optimizer = keras.optimizers.LossScaleOptimizer(sgd(), initial_scale=2.0**10)
+    if by_fit:
+        model.compile(optimizer=sgd())
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        model.compile(optimizer=optimizer)  # Its first scale lets no gradient overflow.
+        losses = model.fit(dataset_of(batches), verbose=0).history["loss"]
+        assert losses[0] < 10  # What is shown is not scaled.
+    else:
+        for one in batches:
+            task.train_step(one, model, optimizer, None)
+    moved, differing = (
+        sum(float(np.square(a - b).sum()) for a, b in zip(weights, expected, strict=True)) ** 0.5
+        for weights in (before, model.get_weights())
+    )
+    assert 0 < differing < 0.02 * moved
+
+
+def test_what_fit_is_given(batch: dict[str, tf.Tensor]) -> None:
+    """Labels beside the features are as good as among them; weights of examples are refused, never passed over."""
+    model = make_task().build_model()
+    model.compile(optimizer=sgd(clipnorm=1e-30))  # Nothing is learned.
+    alone = model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0)
+    features = {name: value for name, value in batch.items() if name.startswith("input_")}
+    labels = {name: value for name, value in batch.items() if name not in features}
+    assert model.evaluate(tf.data.Dataset.from_tensors((features, labels)), verbose=0) == pytest.approx(alone)
+    with pytest.raises(ValueError, match="masked_lm_weights"):
+        model.fit(tf.data.Dataset.from_tensors((features, labels, tf.ones([8]))), verbose=0)
+    with pytest.raises(ValueError, match="dictionary of features and labels"):
+        model.fit(tf.data.Dataset.from_tensors((features, tf.ones([8]))), verbose=0)

@@ -158,19 +158,21 @@ class BertPretrainerV2(BuiltModel):
         """One step of `fit`."""
         if not self._trains_by_task:
             return super().train_step(data)
-        return self._log(data, self._task().train_step(data, self, self.optimizer, self._task_metrics()))
+        inputs = _inputs(data)
+        return self._log(inputs, self._task().train_step(inputs, self, self.optimizer, self._task_metrics()))
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """One step of `evaluate`."""
         if not self._trains_by_task:
             return super().test_step(data)
-        return self._log(data, self._task().validation_step(data, self, self._task_metrics()))
+        inputs = _inputs(data)
+        return self._log(inputs, self._task().validation_step(inputs, self, self._task_metrics()))
 
-    def _log(self, data: Mapping[str, Any], logs: Mapping[str, Any]) -> dict[str, Any]:
+    def _log(self, inputs: Mapping[str, Any], logs: Mapping[str, Any]) -> dict[str, Any]:
         """The means since the epoch's beginning, the loss's weighted by examples as Keras does it."""
-        self._loss_tracker.update_state(logs["loss"], sample_weight=tf.shape(data["input_word_ids"])[0])
+        self._loss_tracker.update_state(logs["loss"], sample_weight=tf.shape(inputs["input_word_ids"])[0])
         results = self.get_metrics_result()
-        if "next_sentence_labels" in data:
+        if "next_sentence_labels" in inputs:
             return results
         # Nothing was counted: a mean of nothing would be shown as 0.
         return {name: value for name, value in results.items() if not name.startswith("next_sentence_")}
@@ -211,3 +213,23 @@ class BertPretrainerV2(BuiltModel):
                 head = {**head, "config": arguments}
             config["customized_masked_lm"] = deserialize(head)
         return cls(**config)
+
+
+def _inputs(data: Any) -> Mapping[str, Any]:
+    """What `fit` and `evaluate` were given, as the batch that a task takes: labels may stand beside the features.
+
+    Raises:
+        ValueError: for what is no such batch, and for weights of examples.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is not None:
+        raise ValueError(
+            "`sample_weight` is not used: the weights of predictions are the batch's `masked_lm_weights`."
+            " Multiply those, or give `compile` a loss."
+        )
+    if not isinstance(x, Mapping) or not (y is None or isinstance(y, Mapping)):
+        raise ValueError(
+            "A batch must be a dictionary of features and labels by name, or two of them."
+            f" Received: {type(x).__name__} and {type(y).__name__}. Other labels need a loss in `compile`."
+        )
+    return {**x, **(y or {})}
