@@ -15,10 +15,13 @@ from pipeline.training.configs import TrainerConfig
 from pipeline.training.data_loader import readable
 from pipeline.training.distribution import LOST_MACHINE
 from pipeline.training.evaluation import Evaluation
+from pipeline.training.finite import short_list
 from pipeline.training.progress import Progress
 from pipeline.training.stopping import StopRequest
 from pipeline.training.train_step import StepResult, TrainStep
 from pipeline.training.training_state import TrainingState
+
+_GROWN = 1e4  # Those of a model that learns stay below 100.
 
 
 @contextlib.contextmanager
@@ -73,8 +76,8 @@ def train(
 
     Raises:
         CorpusError: if a record cannot be read.
-        TrainingError: if the loss or its gradient is no finite number, or a machine is lost. The
-            last checkpoint stays as it is.
+        TrainingError: if the loss or its gradient is no finite number, if an update makes the weights so,
+            or if a machine is lost. The last checkpoint stays as it is.
     """
     step = int(state.step)
     compiled = False
@@ -97,7 +100,8 @@ def train(
             row = {
                 **state.take_means(),
                 "learning_rate": train_step.learning_rate(),
-                "gradient_norm": result.gradient_norm,
+                # An overflow of float16, at which the step is left out and the loss's scale halved, has none.
+                **({"gradient_norm": result.gradient_norm} if result.applied else {}),
                 **({"loss_scale": state.loss_scale.value} if state.loss_scale.adapts else {}),
             }
             tokens_per_second = state.tokens_per_second()
@@ -114,16 +118,33 @@ def train(
 
 
 def _check(result: StepResult, state: TrainingState, step: int, describe_batch: Callable[[int], str]) -> None:
-    """Refuses to go on with what is no number."""
+    """Refuses to go on with what is no finite number."""
+    saved = state.saved_step
+    kept = f"the checkpoint of step {saved:,} is kept" if saved else "there is no checkpoint yet"
     finite_loss = math.isfinite(result.loss)
+    if not result.finite:
+        raise TrainingError(
+            f"The update of step {step + 1:,} made weights or the optimiser's variables NaN or infinite",
+            received=f"{short_list(state.not_finite())}; before, the loss was {result.loss:.4g} and its gradient's norm"
+            f" {result.gradient_norm:.4g}",
+            do=f"Nothing of this step was saved; {kept}. The optimiser's options are the likely cause: start another"
+            " run with a lower learning_rate, a longer warm-up, or an epsilon above 0",
+        )
     if finite_loss and state.loss_scale.update(result.applied):
         return
     what = "loss" if not finite_loss else "gradient's norm"
+    largest = state.largest_weight()
+    scale = f", or a loss_scale below {state.loss_scale.value:g}" if finite_loss and state.loss_scale.value > 1 else ""
     raise TrainingError(
         f"The {what} of step {step + 1:,} is {result.loss if not finite_loss else result.gradient_norm}",
         received=describe_batch(step),
-        do="The weights were not touched, and the last checkpoint is kept. Check these shards with the validate"
-        " command; if they are right, start another run with a lower learning rate or a longer warm-up",
+        do=f"This step did not change the weights, and {kept}. "
+        + (
+            f"The weights have grown to {largest:.2g} in the steps before:"
+            if largest > _GROWN
+            else "Check these shards with the validate command; if they are right,"
+        )
+        + f" start another run with a lower learning rate or a longer warm-up{scale}",
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.training.batch_sums import batch_sums
-from pipeline.training.data_loader import trim
+from pipeline.training.data_loader import extents, trim
+from pipeline.training.finite import all_finite
 from pipeline.training.modeling.dropout import dropout_seed
 
 Batch = Mapping[str, Any]
@@ -24,6 +25,7 @@ class StepResult:
         loss: the batch's loss.
         gradient_norm: global norm of its gradient, before clipping.
         applied: whether the weights were updated: not if either is no finite number.
+        finite: whether the weights and the optimiser's variables are finite numbers after the update.
         stop: whether any process asked to stop.
         tokens: real tokens of the batch.
         sums: what `batch_sums` gives.
@@ -32,6 +34,7 @@ class StepResult:
     loss: float
     gradient_norm: float
     applied: bool
+    finite: bool
     stop: bool
     tokens: int
     sums: dict[str, float]
@@ -44,7 +47,8 @@ class TrainStep:
     devices and parts share it, so that these change nothing but the order of sums. tensorflow/models
     takes the mean of each replica by itself.
 
-    A gradient that is not finite is never applied: the weights stay as they were.
+    A gradient that is not finite is never applied: the weights stay as they were. What an update made of them is
+    looked at in the same step.
 
     Args:
         task: a `MaskedLMTask`.
@@ -80,6 +84,9 @@ class TrainStep:
         # Compiled are the passes through the model; sums over devices cannot be.
         self._local = tf.function(self._local_gradients, jit_compile=True) if enable_xla else self._local_gradients
         scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int64, tf.float32, tf.float32)]
+        # Not inlined into the loop over parts: TensorFlow's graph optimiser rewrites sums of gradients in a large loop
+        # into temporary variables that it then makes twice.
+        self._pass = tf.function(self._gradients, reduce_retracing=True, experimental_attributes={"_noinline": True})
         self._step = tf.function(self._global_step, input_signature=[element_spec, *scalars])
 
     def __call__(self, batch: Batch, step: int, *, loss_scale: float = 1.0, stop: bool = False) -> StepResult:
@@ -99,6 +106,7 @@ class TrainStep:
             loss=float(values.pop("loss")),
             gradient_norm=float(values.pop("gradient_norm")),
             applied=bool(values.pop("applied")),
+            finite=bool(values.pop("finite")),
             stop=values.pop("stop") > 0,
             tokens=int(values.pop("tokens")),
             sums={name: float(value) for name, value in values.items()},
@@ -113,8 +121,8 @@ class TrainStep:
             gradients, by_replica = self._strategy.run(self._replica_step, args=(batch, step, loss_scale, stop))
             # The same on all of them.
             numbers = {name: self._strategy.experimental_local_results(v)[0] for name, v in by_replica.items()}
-            tf.cond(numbers["applied"], lambda: self._apply(gradients), lambda: None)
-        return numbers
+            finite = tf.cond(numbers["applied"], lambda: self._apply(gradients), lambda: tf.constant(True))
+        return {**numbers, "finite": finite}
 
     def _replica_step(self, batch: Batch, step: Any, loss_scale: Any, stop: Any) -> tuple[list[Any], dict[str, Any]]:
         """The whole batch's gradients, from this replica's share of it."""
@@ -148,11 +156,11 @@ class TrainStep:
         if self._parts == 1:
             return self._gradients(batch, totals, first_pass, loss_scale)
         parts = self._split(batch)
-        result = self._gradients(self._part(parts, 0), totals, first_pass, loss_scale)
+        result = self._pass(self._part(parts, 0), totals, first_pass, loss_scale)
 
         def add(index: Any, result: Any) -> tuple[Any, Any]:
             number = first_pass + tf.cast(index, tf.int64)
-            more = self._gradients(self._part(parts, index), totals, number, loss_scale)
+            more = self._pass(self._part(parts, index), totals, number, loss_scale)
             return index + 1, tf.nest.map_structure(tf.add, result, more)
 
         _, result = tf.while_loop(lambda i, _: i < self._parts, add, (tf.constant(1), result), parallel_iterations=1)
@@ -160,7 +168,7 @@ class TrainStep:
 
     def _split(self, batch: Batch) -> dict[str, Any]:
         """The batch's examples in parts of similar lengths, `[parts, batch / parts, length]`."""
-        order = tf.argsort(tf.reduce_sum(batch["input_mask"], axis=1), stable=True)
+        order = tf.argsort(extents(batch["input_mask"]), stable=True)
         return {
             name: tf.reshape(tf.gather(value, order), tf.concat([[self._parts, -1], tf.shape(value)[1:]], 0))
             for name, value in batch.items()
@@ -190,7 +198,8 @@ class TrainStep:
             **batch_sums(labels, outputs),
         }
 
-    def _apply(self, gradients: list[Any]) -> None:
+    def _apply(self, gradients: list[Any]) -> Any:
+        """Updates the weights; returns whether all that it changed is finite, a boolean scalar."""
         rate = self._optimizer.learning_rate
         # `Optimizer.apply` would add the gradients up over replicas once more.
         for variable, gradient in zip(self._trained, gradients, strict=True):
@@ -201,3 +210,4 @@ class TrainStep:
                 group=False,
             )
         self._optimizer.iterations.assign_add(1)
+        return all_finite([*self._trained, *self._optimizer.variables])

@@ -11,6 +11,7 @@ import tensorflow as tf
 from pipeline import files
 from pipeline.errors import OutputError
 from pipeline.training.batch_sums import SUM_NAMES, means
+from pipeline.training.finite import largest_size, not_finite, short_list
 from pipeline.training.loss_scaling import LossScale
 
 
@@ -52,6 +53,8 @@ class TrainingState:
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._sums = {name: tf.Variable(0.0, dtype=tf.float64, trainable=False) for name in SUM_NAMES}
 
+        self._saved_step = 0
+        self._weights, self._optimizer_variables = model.weights, optimizer.variables
         weights = _by_path(model.weights)
         checkpoint = tf.train.Checkpoint(
             model=weights,
@@ -86,7 +89,8 @@ class TrainingState:
         Raises:
             OutputError: if it is damaged, or of another model or optimiser.
         """
-        _restore(self._manager)
+        _restore(self._manager, [*self._weights, *self._optimizer_variables])
+        self._saved_step = int(self.step)
         return int(self.step)
 
     def save(self) -> None:
@@ -95,9 +99,9 @@ class TrainingState:
         Raises:
             OutputError: if it cannot be written.
         """
-        newest = self._manager.latest_checkpoint or ""
-        if self._writes and not newest.endswith(f"step-{int(self.step)}"):
+        if self._writes and self._saved_step != int(self.step):
             _save(self._manager, int(self.step))
+        self._saved_step = int(self.step)
 
     def note_validation(self, loss: float) -> None:
         """Keeps the present weights as the best, if no evaluation before gave a lower loss.
@@ -117,7 +121,20 @@ class TrainingState:
         Raises:
             OutputError: if they are damaged.
         """
-        _restore(self._best)
+        _restore(self._best, self._weights)
+
+    @property
+    def saved_step(self) -> int:
+        """Step of the checkpoint that was restored or written last; 0 before there is one."""
+        return self._saved_step
+
+    def not_finite(self) -> list[str]:
+        """Paths of the weights and of the optimiser's variables that hold NaN or infinite numbers."""
+        return not_finite([*self._weights, *self._optimizer_variables])
+
+    def largest_weight(self) -> float:
+        """The largest absolute value of a weight."""
+        return largest_size(self._weights)
 
     def add(self, sums: Mapping[str, float]) -> None:
         """Adds a step's sums to those since the last summary."""
@@ -152,12 +169,14 @@ def _save(manager: tf.train.CheckpointManager, step: int) -> None:
         ) from error
 
 
-def _restore(manager: tf.train.CheckpointManager) -> None:
-    """Restores the newest checkpoint that is whole."""
+def _restore(manager: tf.train.CheckpointManager, variables: Sequence[Any]) -> None:
+    """Restores the newest checkpoint that is whole and in which `variables` are finite numbers."""
     damage: Exception | None = None
     for path in reversed(manager.checkpoints):
         try:
             manager.checkpoint.restore(path).assert_existing_objects_matched()
+            if names := not_finite(variables):
+                raise tf.errors.DataLossError(None, None, f"NaN or infinite numbers in {short_list(names)}")
             return
         except (tf.errors.DataLossError, tf.errors.NotFoundError, IndexError) as error:  # Or too short.
             print(f"{path}: damaged ({_first_line(error)}); taking the one before")

@@ -154,6 +154,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny_corpus: Any, tmp_path: Path
     for _ in range(2):
         with pytest.raises(TrainingError) as raised:
             pretrain(config, str(tiny_corpus.directory), str(run), show_progress=False)
+    assert "The weights have grown to " in str(raised.value)
     match = re.fullmatch(r"The (?:loss|gradient's norm) of step (\d+) is (?:nan|inf)\..*", str(raised.value), re.S)
     assert match, raised.value
     step = int(match[1])
@@ -308,3 +309,48 @@ def test_training_learns_the_rule(tmp_path: Path, write_corpus: Any, tiny_config
     best = predict(run, ["w10 w10 w10 [MASK] w10 w10 w10 w10"], top_k=3)[0][0]
     assert best[0].token == "w10"
     assert best[0].probability > best[1].probability > best[2].probability
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [{"epsilon": 0.0}, {"type": "lamb", "epsilon": 0.0}],
+    ids=["adamw", "lamb"],
+)
+def test_weights_that_an_update_ruined_are_never_saved(
+    tiny_corpus: Any, tmp_path: Path, tiny_config: Any, optimizer: dict[str, Any]
+) -> None:
+    """And the message says that it was the update, not the data."""
+    config = tiny_config(checkpoint_interval=1, optimizer={"warmup_steps": 0, **optimizer})
+    config = apply_overrides(config, ["task.model.encoder.type_vocab_size=3"])  # A row without gradients: 0 / 0.
+    run = tmp_path / "run"
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="The update of step 1 made weights") as raised:
+            pretrain(config, str(tiny_corpus.directory), str(run), show_progress=False)
+        assert "Nothing of this step was saved; there is no checkpoint yet." in str(raised.value)
+        assert "shards" not in str(raised.value)
+    assert not list((run / "checkpoints").glob("*.index"))
+    assert read_log(run) == []
+
+
+def test_a_checkpoint_with_nan_gives_way_to_the_one_before(
+    finished: Path, tiny_corpus: Any, tmp_path: Path, capsys: Any, tiny_config: Any
+) -> None:
+    """Other programs, and versions before this one, may have written it."""
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for name in ("results.json", "model.keras"):
+        (run / name).unlink()
+    prefix = str(run / "checkpoints" / "step-24")
+    reader = tf.train.load_checkpoint(prefix)
+    name = next(
+        name for name in reader.get_variable_to_shape_map() if name.startswith("optimizer/") and "veloc" in name
+    )
+    values = reader.get_tensor(name)
+    path = Path(f"{prefix}.data-00000-of-00001")
+    assert path.read_bytes().count(values.tobytes()) == 1
+    path.write_bytes(path.read_bytes().replace(values.tobytes(), np.full_like(values, np.nan).tobytes()))
+    pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
+    printed = capsys.readouterr().out
+    assert "step-24: damaged" in printed
+    assert "going on from step 20" in printed
+    assert read_log(run) == read_log(finished)

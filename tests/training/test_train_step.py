@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
 from pipeline.training.configs import MaskedLMConfig, OptimizerConfig
 from pipeline.training.encoders import EncoderConfig
+from pipeline.training.finite import not_finite
 from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.optimization import build_optimizer
 from pipeline.training.train_step import TrainStep
@@ -153,3 +155,44 @@ def test_what_is_not_finite_does_not_touch_the_weights(value: float) -> None:
     overflowing = step(batch, 1, loss_scale=3e38)
     assert np.isfinite(overflowing.loss)
     assert not overflowing.applied
+
+
+@pytest.mark.parametrize(
+    ("ruin", "found"),
+    [
+        (lambda optimizer: setattr(optimizer, "epsilon", 0.0), "type_embeddings"),  # 0 / 0: no token is of type 1.
+        (lambda optimizer: setattr(optimizer, "weight_decay_rate", 1e39), "transform_dense/kernel"),
+        (lambda optimizer: optimizer._velocities[0].assign(optimizer._velocities[0] + np.inf), "velocity"),
+    ],
+)
+def test_what_an_update_made_of_the_weights_is_looked_at(ruin: Any, found: str) -> None:
+    step, model = make_parts()
+    batch = {name: tf.constant(value) for name, value in make_batch().items()}
+    ruin(step._optimizer)
+    result = step(batch, 0)
+    assert np.isfinite(result.loss)
+    assert result.applied
+    assert not result.finite
+    names = not_finite([*model.weights, *step._optimizer.variables])
+    assert any(found in name for name in names)
+
+
+def _left_padded(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every sequence moved to the end of its row, its predictions with it."""
+    moves = 24 - batch["input_mask"].sum(axis=1)
+    rolled = {name: np.stack([np.roll(row, move) for row, move in zip(batch[name], moves, strict=True)])
+              for name in ("input_word_ids", "input_mask", "input_type_ids")}  # fmt: skip
+    return {**batch, **rolled, "masked_lm_positions": (batch["masked_lm_positions"] + moves[:, None]).astype(np.int32)}
+
+
+def _with_holes(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every third token is none; of some rows the last, too."""
+    return {**batch, "input_mask": batch["input_mask"] * (np.arange(24) % 3 != 2).astype(np.int32)}
+
+
+@pytest.mark.parametrize("change", [_left_padded, _with_holes])
+def test_parts_lose_no_token_wherever_padding_stands(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    batch = change(make_batch())
+    monkeypatch.setattr(sys.modules[__name__], "make_batch", lambda: batch)
+    whole = weights_after(*make_parts(static_shapes=True))
+    assert_close(weights_after(*make_parts(parts=4)), whole)

@@ -18,6 +18,7 @@ from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
 from pipeline.training.exchange.weights import assign_weights, read_weights
+from pipeline.training.finite import check_weights
 from pipeline.training.run_folder import ORIGIN
 from pipeline.training.trained_model import load_run
 
@@ -33,15 +34,21 @@ _FREE: dict[str, Any] = {
 
 
 def read_source(path: str) -> SourceModel:
-    """Reads the model at a path, whatever its format.
+    """Reads the model at a path, whatever its format, and makes sure that its weights are finite numbers.
 
     Args:
         path: a run's directory, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or
             tensorflow/models (its prefix, or the directory that it lies in).
 
     Raises:
-        InputError: if there is none of these, or it cannot be read.
+        InputError: if there is none of these, it cannot be read, or its weights are NaN or infinite.
     """
+    source = _read(path)
+    check_weights(source.weights, path)
+    return source
+
+
+def _read(path: str) -> SourceModel:
     if files.exists(files.join(path, ORIGIN)):
         trained = load_run(path)
         return SourceModel(

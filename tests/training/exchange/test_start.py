@@ -20,6 +20,7 @@ from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.exchange.hf_import import read_huggingface
+from pipeline.training.exchange.load import load_trained
 from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.start import check_start, check_vocabulary, fill_in_model, read_source, start_from
@@ -211,3 +212,22 @@ def test_pre_training_goes_on_from_an_export(
     assert source.vocabulary == trained.vocabulary
     for name, value in read_weights(trained.model).items():
         np.testing.assert_array_equal(source.weights[name], value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused_before_anything_starts(
+    copy: Path, tiny_corpus: Any, tmp_path: Path, capsys: Any, value: float
+) -> None:
+    path = str(copy / "model.safetensors")
+    weights = {name: np.array(weight) for name, weight in read_safetensors(path).items()}
+    name = "bert.encoder.layer.1.output.dense.bias"
+    weights[name][3] = value
+    write_safetensors(path, weights, {})
+    run = tmp_path / "run"
+    arguments = ["pretrain", "--corpus", str(tiny_corpus.directory), "--run", str(run), "--init-from", str(copy)]
+    code = main([*arguments, "--params-override", "trainer.train_steps=2", "trainer.optimizer.warmup_steps=1"])
+    assert code == 2
+    assert f"NaN or infinite ones in {name}." in capsys.readouterr().err
+    assert not run.exists()
+    with pytest.raises(InputError, match="must be finite numbers"):
+        load_trained(str(copy))
