@@ -52,6 +52,11 @@ def check_weights(weights: Mapping[str, np.ndarray], source: str) -> None:
         )
 
 
+def check_model(model: Any, source: str) -> None:
+    """As `check_weights`, of a Keras model."""
+    check_weights({variable.path: variable.numpy() for variable in model.weights}, source)
+
+
 def short_list(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - 3

@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.configs import DataConfig, ExperimentConfig
-from pipeline.training.finite import check_weights
+from pipeline.training.finite import check_model
 from pipeline.training.run_folder import RunFolder
 
 
@@ -54,7 +54,7 @@ def load_run(run_dir: str) -> TrainedModel:
     # Built anew rather than loaded with its weights: it then computes in float32, however it was trained.
     model = MaskedLMTask(task_config).build_model()
     model.load_weights(folder.model)
-    check_weights({variable.path: variable.numpy() for variable in model.weights}, folder.model)
+    check_model(model, folder.model)
     return TrainedModel(
         model=model,
         config=task_config.model,

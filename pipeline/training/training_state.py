@@ -53,7 +53,7 @@ class TrainingState:
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._sums = {name: tf.Variable(0.0, dtype=tf.float64, trainable=False) for name in SUM_NAMES}
 
-        self._saved_step = 0
+        self._saved_step: int | None = None
         self._weights, self._optimizer_variables = model.weights, optimizer.variables
         weights = _by_path(model.weights)
         checkpoint = tf.train.Checkpoint(
@@ -90,7 +90,7 @@ class TrainingState:
             OutputError: if it is damaged, or of another model or optimiser.
         """
         _restore(self._manager, [*self._weights, *self._optimizer_variables])
-        self._saved_step = int(self.step)
+        self._saved_step = int(self.step) or None
         return int(self.step)
 
     def save(self) -> None:
@@ -124,8 +124,8 @@ class TrainingState:
         _restore(self._best, self._weights)
 
     @property
-    def saved_step(self) -> int:
-        """Step of the checkpoint that was restored or written last; 0 before there is one."""
+    def saved_step(self) -> int | None:
+        """Step of the checkpoint that was restored or written last; None before there is one."""
         return self._saved_step
 
     def not_finite(self) -> list[str]:

@@ -26,9 +26,12 @@ from pipeline.config import apply_overrides, dump_yaml
 from pipeline.errors import CorpusError, OutputError, TrainingError
 from pipeline.manifest import read_manifest
 from pipeline.training import train_loop
+from pipeline.training.configs import RuntimeConfig
+from pipeline.training.loss_scaling import LossScale
 from pipeline.training.predict import predict
 from pipeline.training.run import pretrain, resolve
 from pipeline.training.run_folder import RunFolder
+from pipeline.training.training_state import TrainingState
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +333,18 @@ def test_weights_that_an_update_ruined_are_never_saved(
         assert "shards" not in str(raised.value)
     assert not list((run / "checkpoints").glob("*.index"))
     assert read_log(run) == []
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_an_evaluation_that_is_no_number_chooses_no_model(tmp_path: Path, loss: float) -> None:
+    model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    state = TrainingState(str(tmp_path), model, optimizer, LossScale(RuntimeConfig()), max_to_keep=1)
+    for step, value in enumerate([loss, 2.0, loss], start=1):
+        state.step.assign(step)
+        state.note_validation(value)
+    assert (int(state.best_step), float(state.best_loss)) == (2, 2.0)
 
 
 def test_a_checkpoint_with_nan_gives_way_to_the_one_before(

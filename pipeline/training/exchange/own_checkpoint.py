@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from pipeline.errors import InputError
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint
+from pipeline.training.finite import check_model
 
 _KERAS_FILES = (".keras", ".weights.h5")
 
@@ -27,7 +28,7 @@ def start_from_own(model: Any, path: str) -> str | None:
         What was done, in words; None where the path names none of these, and the model is as it was.
 
     Raises:
-        InputError: if it is damaged, or holds weights of other shapes or fewer than it should.
+        InputError: if it is damaged, or holds weights of other shapes, fewer than it should, or NaN or infinite ones.
     """
     restore: Callable[[], None]
     if path.endswith(_KERAS_FILES):
@@ -46,6 +47,7 @@ def start_from_own(model: Any, path: str) -> str | None:
             received=" ".join(str(error).split())[:300] or type(error).__name__,
             do="Build the model that it was saved from, or copy the file again",
         ) from error
+    check_model(model, path)
     return f"starting from {path}: {', '.join(items)}"
 
 

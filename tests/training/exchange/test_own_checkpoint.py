@@ -92,3 +92,15 @@ def test_a_damaged_file_is_refused(saved: tuple[Any, dict[str, str]], what: str,
     task = make_task(str(tmp_path / path.name))
     with pytest.raises(InputError, match=r"must hold the weights of a model|must be a whole TensorFlow checkpoint"):
         task.initialize(task.build_model())
+
+
+@pytest.mark.parametrize("what", ["keras", "weights", "model"])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, what: str) -> None:
+    model = make_task().build_model()
+    model.masked_lm.bias.assign(np.full(50, np.inf))
+    path = str(tmp_path / {"keras": "a.keras", "weights": "a.weights.h5", "model": "a"}[what])
+    save = {"keras": model.save, "weights": model.save_weights, "model": tf.train.Checkpoint(model=model).write}[what]
+    save(path)
+    task = make_task(path)
+    with pytest.raises(InputError, match=r"must be finite numbers.* NaN or infinite ones in .*output_bias"):
+        task.initialize(task.build_model())
