@@ -12,9 +12,10 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import IO, Any
 
 from pipeline.errors import ConfigError, InputError, OutputError
 
@@ -22,11 +23,19 @@ _SYNCED_AT_ONCE = 1 << 24  # Bytes.
 _TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.tmp")
 
 
-class FileInfo(NamedTuple):
-    """A file and its size in bytes."""
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file.
+
+    Attributes:
+        path: where it is.
+        bytes: its size.
+        modified: when it was last written, as its file system tells it; "" where that does not.
+    """
 
     path: str
     bytes: int
+    modified: str = field(default="", compare=False)
 
 
 def is_remote(path: str) -> bool:
@@ -70,6 +79,16 @@ def exists(path: str) -> bool:
     return os.path.exists(path)
 
 
+def same(first: str, second: str) -> bool:
+    """Whether two paths name one file, through links, too."""
+    if is_remote(first) or is_remote(second):
+        return first == second
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return os.path.abspath(first) == os.path.abspath(second)
+
+
 def match(patterns: Sequence[str]) -> list[FileInfo]:
     """Lists the files that globs, directories and paths name, each once however it is named, sorted by path.
 
@@ -88,12 +107,22 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
                 received=repr(pattern),
                 do="Check the path; put globs into quotes so that the shell leaves them alone",
             )
-        for path, size in matches:
-            found.setdefault(path if is_remote(path) else os.path.abspath(path), FileInfo(path, size))
+        for info in matches:
+            found.setdefault(info.path if is_remote(info.path) else os.path.abspath(info.path), info)
     return sorted(found.values(), key=lambda info: info.path)
 
 
-def _match_local(pattern: str) -> Iterator[tuple[str, int]]:
+def local_info(path: str) -> FileInfo:
+    """What the operating system says of a file.
+
+    Raises:
+        OSError: if it is not there.
+    """
+    status = os.stat(path)
+    return FileInfo(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _match_local(pattern: str) -> Iterator[FileInfo]:
     # A file of this very name, "[a].txt" or "*.txt" say, does not hide those that the pattern matches, nor they it.
     paths = [pattern] if os.path.lexists(pattern) else []
     if local_glob.escape(pattern) != pattern:
@@ -101,7 +130,7 @@ def _match_local(pattern: str) -> Iterator[tuple[str, int]]:
     try:
         for path in paths:
             for file in _files_below(path) if os.path.isdir(path) else [path]:
-                yield file, os.path.getsize(file)
+                yield local_info(file)
     except OSError as error:
         raise InputError(
             f"Cannot list {pattern}", received=str(error), do="Put that right, or name the files themselves"
@@ -121,7 +150,7 @@ def _is_visible(name: str) -> bool:
     return not name.startswith((".", "_"))
 
 
-def _match_remote(pattern: str) -> Iterator[tuple[str, int]]:
+def _match_remote(pattern: str) -> Iterator[FileInfo]:
     systems = _beam_file_systems(pattern)
     folder = pattern.rstrip("/") + "/"
     try:
@@ -129,13 +158,47 @@ def _match_remote(pattern: str) -> Iterator[tuple[str, int]]:
         if not found:
             below = systems.match([folder + "**"])[0].metadata_list
             found = [info for info in below if all(map(_is_visible, info.path.removeprefix(folder).split("/")))]
-        yield from ((info.path, info.size_in_bytes) for info in found)
+        yield from (FileInfo(info.path, info.size_in_bytes, _modified(info)) for info in found)
     except Exception as error:  # Beam's file systems raise whatever their clients do.
         raise InputError(
             f"Cannot list {pattern}",
             received=f"{type(error).__name__}: {error}",
             do="Check the path, the credentials, and that the extra for it is installed (gcp, aws)",
         ) from error
+
+
+def _modified(metadata: Any) -> str:
+    """When a file was last written, by what Beam says of it."""
+    return str(metadata.last_updated_in_seconds or "")
+
+
+def info(path: str) -> FileInfo:
+    """What there is to know of a file.
+
+    Raises:
+        OSError: if it is not there.
+    """
+    if not is_remote(path):
+        return local_info(path)
+    found = _beam_file_systems(path).match([path])[0].metadata_list
+    if not found:
+        raise FileNotFoundError(path)
+    return FileInfo(path, found[0].size_in_bytes, _modified(found[0]))
+
+
+def infos(directory: str) -> dict[str, FileInfo]:
+    """What there is to know of the files directly in `directory`, by name; empty where there is none."""
+    if is_remote(directory):
+        prefix = directory.rstrip("/") + "/"
+        found = _beam_file_systems(prefix).match([prefix + "*"])[0].metadata_list
+        return {i.path[len(prefix) :]: FileInfo(i.path, i.size_in_bytes, _modified(i)) for i in found}
+    found = {}
+    for name in list_names(directory):
+        path = os.path.join(directory, name)
+        with contextlib.suppress(OSError):  # It has gone since it was listed.
+            if not os.path.isdir(path):
+                found[name] = local_info(path)
+    return found
 
 
 @contextlib.contextmanager
@@ -202,16 +265,21 @@ class AtomicWriter:
 
 
 @contextlib.contextmanager
-def write_file(path: str) -> Iterator[AtomicWriter]:
+def write_file(path: str, before_naming: Callable[[], None] | None = None) -> Iterator[AtomicWriter]:
     """Writes `path` so that it is there complete or not at all: a temporary name beside it, then a rename.
 
     The temporary name is this attempt's own: a cluster may give one piece of work to two workers, where it has taken
     the first for dead, and both then write the same bytes. What an attempt that was killed leaves, `remove_temporary`
     removes.
 
+    Args:
+        path: the file.
+        before_naming: called when the file is complete; what it raises leaves no file.
+
     Raises:
         OutputError: if it cannot be written.
     """
+    before_naming = before_naming or (lambda: None)
     temporary = temporary_name(path, uuid.uuid4().hex[:8])
     try:
         if is_remote(path):
@@ -220,12 +288,14 @@ def write_file(path: str) -> Iterator[AtomicWriter]:
 
             with systems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
                 yield AtomicWriter(stream, path)
+            before_naming()
             if systems.exists(path):
                 systems.delete([path])
             systems.rename([temporary], [path])
         else:
             with _open_durably(temporary) as stream:
                 yield AtomicWriter(stream, path)
+            before_naming()
             os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):  # Where nothing can be written, there may be nothing to remove either.
@@ -309,6 +379,19 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
+def sha256(path: str) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_read(path) as stream:
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def write_atomically(path: str, data: bytes) -> None:
     """Writes a small file whole, or not at all.
 
@@ -317,6 +400,36 @@ def write_atomically(path: str, data: bytes) -> None:
     """
     with write_file(path) as writer:
         writer.write(data)
+
+
+def check_output_file(path: str, is_own: Callable[[str], bool], *, overwrite: bool) -> None:
+    """Makes sure, before any work, that a file can be written, and that none of the user's is lost by it.
+
+    Args:
+        path: the file.
+        is_own: tells whether what is there was written by the same command, which replaces it.
+        overwrite: whether to replace whatever is there.
+
+    Raises:
+        OutputError: if it is a directory, its directory cannot be written to, or it is another's.
+    """
+    if not is_remote(path):
+        if os.path.isdir(path):
+            raise OutputError("The output must be a file", received=f"the directory {path}", do="Name a file in it")
+        make_directory(os.path.dirname(path) or ".")
+    if exists(path) and not overwrite and not is_own(path):
+        raise OutputError(
+            f"{path} is there already, and was not written by this command",
+            do="Choose another output, or replace it with --overwrite",
+        )
+
+
+def is_as_described(path: str) -> bool:
+    """Whether a file is what the .json beside it describes by its "sha256"."""
+    try:
+        return bool(json.loads(read(f"{path}.json"))["sha256"] == sha256(path))
+    except (InputError, ValueError, KeyError, TypeError):
+        return False
 
 
 def make_directory(path: str) -> None:

@@ -83,6 +83,7 @@ class Manifest:
         statistics: what was counted while making it; see docs/inspection.md.
         versions: versions of this package and of what decides its bytes.
         worth_a_look: notes on what a user may not have meant; see `pipeline.worth_a_look`.
+        inputs_modified: SHA-256 over when each input was last written; "" in manifests of earlier versions.
     """
 
     key: str
@@ -94,6 +95,7 @@ class Manifest:
     statistics: Mapping[str, Any]
     versions: Mapping[str, str]
     worth_a_look: tuple[str, ...] = ()
+    inputs_modified: str = ""
     format_version: int = field(default=FORMAT_VERSION)
 
     def shard_spec(self, shard: Shard) -> RecordSpec:

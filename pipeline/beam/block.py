@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from pipeline import files
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.shard_writer import ShardWriter, open_shard
+from pipeline.errors import InputError
 from pipeline.instances.examples import make_examples
 from pipeline.instances.instances import Instances, TokenizedDocuments, drop_empty
 from pipeline.instances.pairings import make_instances, special_tokens
@@ -72,6 +73,7 @@ def build_block(
     config: CorpusConfig,
     tokenizer: Tokenizer,
     duplicates: Mapping[int, str] = MappingProxyType({}),
+    before_naming: Callable[[], None] | None = None,
 ) -> BlockResult:
     """Reads a block and writes its shards.
 
@@ -81,9 +83,10 @@ def build_block(
         config: the job's options.
         tokenizer: the job's tokenizer.
         duplicates: the documents of the block to drop: by number, in the order of `clean_documents`, why.
+        before_naming: called before each shard gets its name; what it raises leaves no shard.
 
     Raises:
-        UserError: if the input cannot be read or a shard cannot be written.
+        UserError: if the input cannot be read, or was modified since it was planned, or a shard cannot be written.
     """
     text_counts: Counter[str] = Counter()
     splits = SPLITS if config.validation_fraction else SPLITS[:1]
@@ -93,7 +96,9 @@ def build_block(
     with contextlib.ExitStack() as stack:
         writers = {
             split: [
-                stack.enter_context(open_shard(files.join(config.output, name), spec, config.compression))
+                stack.enter_context(
+                    open_shard(files.join(config.output, name), spec, config.compression, before_naming)
+                )
                 for name, spec in zip(names[split], specs, strict=True)
             ]
             for split in splits
@@ -104,6 +109,7 @@ def build_block(
                 texts[split].clear()  # Its memory is needed for what follows.
                 place = (block.index, SPLITS.index(split), part)
                 _write_part(documents, writers[split], place, config, tokenizer, counts[split])
+        _check_unmodified(block)
     shards = []
     for split in splits:
         shards += [writer.describe(name, split) for writer, name in zip(writers[split], names[split], strict=True)]
@@ -112,6 +118,22 @@ def build_block(
             room = writer.counts["examples"] * writer.spec.max_seq_length
             counts[split]["padding"] += room - writer.counts["tokens"]
     return BlockResult(tuple(shards), {"text": dict(text_counts)} | {split: dict(counts[split]) for split in splits})
+
+
+def _check_unmodified(block: Block) -> None:
+    """Makes sure that what was read is what was planned: text of another length shows itself, this does not."""
+    for segment in block.segments:
+        if not segment.modified or files.is_remote(segment.path):  # Asking a store costs as much as reading does.
+            continue
+        try:
+            now = files.info(segment.path)
+        except OSError as error:
+            raise InputError(f"Cannot read {segment.path}", received=str(error)) from error
+        if now.bytes == segment.file_bytes and now.modified != segment.modified:
+            raise InputError(
+                f"{segment.path} was modified while the job ran",
+                do="Leave the inputs alone while the job runs, then run it again",
+            )
 
 
 def _read_parts(

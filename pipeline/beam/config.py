@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline import files
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.instances.pairings import PAIRINGS, has_pairs
+from pipeline.manifest import MANIFEST_NAME
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
 from pipeline.records import RecordSpec
 from pipeline.seeding import LARGEST_SEED
@@ -18,6 +21,10 @@ from pipeline.text.config import TextConfig
 from pipeline.text.deduplication import DEDUPLICATIONS
 from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
 
+# What a corpus's directory holds. Other files in it, a text to read say, are the user's.
+_OWN_NAME = re.compile(
+    rf"(?:train|validation)(?:-len\d+)?-\d+-of-\d+\.tfrecord(?:\.gz)?|{re.escape(MANIFEST_NAME)}|vocab\.txt|spm\.model"
+)
 _BERT = "google-research/bert create_pretraining_data.py"
 
 
@@ -116,6 +123,11 @@ class CorpusConfig(TextConfig):
             )
         self.specs()
         self.masking_policy()
+
+    def writes(self, path: str) -> bool:
+        """Whether a path is that of a shard, the manifest or the vocabulary of a corpus in the output directory."""
+        folder, _, name = path.rpartition("/")
+        return bool(_OWN_NAME.fullmatch(name)) and files.same(folder or ".", self.output)
 
     def copies(self) -> int:
         """How many copies of the training text to make."""

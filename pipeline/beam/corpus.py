@@ -22,7 +22,10 @@ from pipeline.beam.work import WorkFolder
 from pipeline.compiled_loops import CORPUS_LOOPS, compile_loops
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
+from pipeline.files import FileInfo
+from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
+from pipeline.text.plan import Block
 from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.casing import Casing
 from pipeline.tokenizers.vocabulary import read_vocabulary
@@ -30,7 +33,7 @@ from pipeline.version import __version__
 from pipeline.worth_a_look import corpus_notes, render
 
 WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
-_RUN_NAME = "run.json"
+_MOST_ROUNDS = 3  # Of making again what another job has written to.
 # What does not change a byte of the output: where it goes, where the vocabulary lay (its contents count), and whether
 # the formats that the plan holds were given or found out.
 _NOT_IN_KEY = ("output", "vocab", "input", "format")
@@ -45,22 +48,50 @@ class CorpusJob:
         vocabulary: the bytes of the vocabulary file.
         blocks: how many blocks the plan has.
         casing: whether text is lower-cased, and what tells so.
+        key: SHA-256 over all that decides the bytes of the shards.
+        modified: SHA-256 over when each input was last written.
     """
 
     config: CorpusConfig
     vocabulary: bytes
     blocks: int
     casing: Casing
+    key: str
+    modified: str
 
     @property
     def work(self) -> WorkFolder:
         """Where the blocks leave their results."""
-        return WorkFolder(files.join(self.config.output, WORK_FOLDER))
+        return WorkFolder(files.join(self.config.output, WORK_FOLDER), key=self.key, run_id=self._run)
 
     @property
     def plan(self) -> PlanFile:
         """Where the blocks read what they are."""
-        return PlanFile(self.work.path)
+        return PlanFile(self.work.path, self._run)
+
+    @property
+    def _run(self) -> str:
+        """What tells this job from others at work in the same directory, and from itself with edited inputs."""
+        return hashlib.sha256(f"{self.key} {self.modified}".encode()).hexdigest()
+
+    def begin(self) -> None:
+        """Notes in the work folder which corpus the output directory holds until there is a manifest."""
+        self.work.begin({"key": self.key, "run": self._run, "shards": self.shard_names()})
+
+    def shard_names(self) -> list[str]:
+        """Names of all shards that the job may make."""
+        return [
+            shard_name(split, block, self.blocks, self.config, bin_index)
+            for split in SPLITS
+            for block in range(self.blocks)
+            for bin_index in range(len(self.config.specs()))
+        ]
+
+    def inputs_of(self, block: Block) -> list[str]:
+        """What a block's result depends on that its key does not tell: when the inputs were last written."""
+        if self.config.dedup != "none":  # Any input may hold the first of two duplicates.
+            return [self.modified]
+        return [segment.modified for segment in block.segments]
 
     def duplicates(self, index: int) -> dict[int, str]:
         """The documents of a block to drop as duplicates: by number within the block, why."""
@@ -78,16 +109,19 @@ class CorpusJob:
         """Makes the shards of a block; returns its result, for its sidecar."""
         from apache_beam.metrics import Metrics
 
+        block = self.plan.block(index)
         result = build_block(
-            self.plan.block(index),
+            block,
             blocks=self.blocks,
             config=self.config,
             tokenizer=self.tokenizer(),
             duplicates=self.duplicates(index),
+            before_naming=self.work.check_run,
         )
         for shard in result.shards:
             Metrics.counter("corpus", f"{shard.split}_examples").inc(shard.examples)
-        return result.to_json()
+        written = [files.info(files.join(self.config.output, shard.name)).modified for shard in result.shards]
+        return result.to_json() | {"inputs": self.inputs_of(block), "written": written}
 
 
 @functools.lru_cache(maxsize=1)
@@ -117,9 +151,12 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
     options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
     identity = [options, hashlib.sha256(vocabulary).hexdigest(), __version__]
     key = hashlib.sha256(json.dumps(identity).encode())
+    modified = hashlib.sha256()
     for file in plan.files:  # One by one: there may be millions.
-        key.update(json.dumps(file).encode())
-    return CorpusJob(config, vocabulary, len(plan.blocks), casing), plan, key.hexdigest()
+        key.update(json.dumps(file[:-1]).encode())
+        modified.update(f"{file.modified}\n".encode())
+    job = CorpusJob(config, vocabulary, len(plan.blocks), casing, key.hexdigest(), modified.hexdigest())
+    return job, plan, job.key
 
 
 def make_corpus(
@@ -146,92 +183,115 @@ def make_corpus(
         UserError: for whatever the user can put right; nothing half-written is then under a final name.
     """
     check_paths(beam_args, (*config.input, config.output))
-    job, plan, key = plan_corpus(config)
-    finished = _prepare_output(job, key, overwrite=overwrite)
-    if finished is not None:
-        _say(f"{config.output} is finished already: same options, inputs and vocabulary. Nothing to do.")
-        return finished
-    finished_blocks = _results(job, plan)
-    pending = [block for block in plan.blocks if block.index not in finished_blocks]
-    earlier = len(plan.blocks) - len(pending)
-    _say(f"{plan}{f', {earlier:,} of them finished earlier' * bool(earlier)}")
-    _say(f"{job.casing}.")
-    if pending:
-        from pipeline.beam.deduplicate import Deduplication
-
-        job.plan.write(plan.blocks)
-        if job.config.dedup != "none":
-            Deduplication(job.config, job.plan).run(
-                plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress
-            )
-        compile_loops(CORPUS_LOOPS)
-        try:
-            job.work.run(
-                pending,
-                job.build_shards,
-                beam_args=beam_args,
-                workers=workers,
-                description="corpus",
-                show_progress=show_progress,
-            )
-        finally:
-            if workers_end_with_the_run(beam_args):  # In the midst of a block, where the run fails.
-                files.remove_temporary(config.output, _shard_names(job))
-    return _finish(job, plan, key)
+    job, plan, _ = plan_corpus(config)
+    files.make_directory(config.output)
+    with locked(files.join(config.output, ".lock"), owner=f"the corpus {config.output}"):
+        finished = _prepare_output(job, overwrite=overwrite)
+        if finished is not None:
+            _say(f"{config.output} is finished already: same options, inputs and vocabulary. Nothing to do.")
+            return finished
+        done = _results(job, plan)
+        _say(f"{plan}{f', {len(done):,} of them finished earlier' * bool(done)}")
+        _say(f"{job.casing}.")
+        for _ in range(_MOST_ROUNDS):
+            pending = [block for block in plan.blocks if block.index not in done]
+            if pending:
+                _make_blocks(job, plan, pending, beam_args, workers, show_progress)
+            done = _results(job, plan)
+            manifest = _finish(job, plan, done) if len(done) == len(plan.blocks) else None
+            if manifest is not None:
+                return manifest
+            _say("Another job has written to some shards: making them again.")
+        raise CorpusError(
+            f"Another job keeps writing to {config.output}",
+            do="Cancel it where it runs, on a cluster say; then run the same command again",
+        )
 
 
-def _prepare_output(job: CorpusJob, key: str, *, overwrite: bool) -> Manifest | None:
+def _make_blocks(
+    job: CorpusJob,
+    plan: InputPlan,
+    pending: Sequence[Block],
+    beam_args: Sequence[str],
+    workers: int,
+    show_progress: bool,
+) -> None:
+    """Makes the shards of blocks."""
+    from pipeline.beam.deduplicate import Deduplication
+
+    job.plan.write(plan.blocks)
+    if job.config.dedup != "none":
+        Deduplication(job.config, job.plan).run(
+            plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress
+        )
+    compile_loops(CORPUS_LOOPS)
+    try:
+        job.work.run(
+            pending,
+            job.build_shards,
+            beam_args=beam_args,
+            workers=workers,
+            description="corpus",
+            show_progress=show_progress,
+        )
+    finally:
+        if workers_end_with_the_run(beam_args):  # In the midst of a block, where the run fails.
+            files.remove_temporary(job.config.output, job.shard_names())
+
+
+def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
     """Makes the output directory ready; returns the manifest if the corpus is there, finished, as it is to be."""
     output = job.config.output
-    files.make_directory(output)
     manifest_path = files.join(output, MANIFEST_NAME)
     if files.exists(manifest_path):
         manifest = read_manifest(output)
-        if manifest.key == key:
+        edited = manifest.key == job.key and manifest.inputs_modified not in ("", job.modified)
+        if manifest.key == job.key and not edited:
             if _is_complete(manifest, output):
                 job.work.clear()  # Should the run that finished it have been stopped right then.
                 return manifest
             _say(f"{output} has lost shards since it was finished: making them again.")
         elif not overwrite:
             raise OutputError(
-                f"{output} holds a finished corpus that was made with other options, inputs or vocabulary",
+                f"{output} holds a finished corpus that was made "
+                + ("before its inputs were last modified" if edited else "with other options, inputs or vocabulary"),
                 do="Choose another output directory, or replace the corpus with --overwrite",
             )
         # What is there becomes an unfinished corpus: should this run be stopped, the next one knows what is to go.
-        _write_run(job, manifest.key, [shard.name for shard in manifest.shards])
+        shards = [shard.name for shard in manifest.shards]
+        job.work.begin({"key": "" if edited else manifest.key, "run": "", "shards": shards})
         files.remove(manifest_path)
-    run_path = files.join(job.work.path, _RUN_NAME)
-    if files.exists(run_path):
-        begun = json.loads(files.read(run_path))
-        if begun["key"] == key:
-            return None
-        _say(f"{output} holds a corpus of other options or inputs: starting over.")
-        _remove_shards(output, begun["shards"])
+    begun = job.work.begun()
+    if begun is not None and begun.get("key") != job.key:
+        if begun:
+            _say(f"{output} holds a corpus of other options or inputs: starting over.")
+        _remove_shards(output, begun.get("shards", job.shard_names()))
         job.work.clear()
-    _write_run(job, key, _shard_names(job))
+    elif begun is None and not overwrite:
+        _check_nothing_is_lost(job)
+    job.begin()
     return None
 
 
-def _shard_names(job: CorpusJob) -> list[str]:
-    """Names of all shards that the job may make."""
-    return [
-        shard_name(split, block, job.blocks, job.config, bin_index)
-        for split in SPLITS
-        for block in range(job.blocks)
-        for bin_index in range(len(job.config.specs()))
-    ]
+def _check_nothing_is_lost(job: CorpusJob) -> None:
+    """Makes sure that no file in the way is one that this program did not make."""
+    there = files.infos(job.config.output)
+    vocabulary = job.tokenizer().describe().vocab_file
+    in_the_way = sorted(there.keys() & {*job.shard_names()})
+    if vocabulary in there and files.read(there[vocabulary].path) != job.vocabulary:
+        in_the_way.append(vocabulary)
+    if in_the_way:
+        raise OutputError(
+            f"{job.config.output} holds files that the corpus would replace, and no corpus",
+            received=", ".join(in_the_way[:3]) + f" and {len(in_the_way) - 3:,} more" * (len(in_the_way) > 3),
+            do="Choose another output directory, or replace them with --overwrite",
+        )
 
 
 def _is_complete(manifest: Manifest, output: str) -> bool:
     """Whether the shards are there as the manifest says, by their sizes."""
     sizes = {info.path: info.bytes for info in files.match([output])}
     return all(sizes.get(files.join(output, shard.name)) == shard.bytes for shard in manifest.shards)
-
-
-def _write_run(job: CorpusJob, key: str, shards: Sequence[str]) -> None:
-    """Notes in the work folder which corpus the output directory holds until there is a manifest."""
-    job.work.make()
-    files.write_atomically(files.join(job.work.path, _RUN_NAME), json.dumps({"key": key, "shards": shards}).encode())
 
 
 def _remove_shards(output: str, names: Iterable[str]) -> None:
@@ -243,19 +303,32 @@ def _remove_shards(output: str, names: Iterable[str]) -> None:
 
 
 def _results(job: CorpusJob, plan: InputPlan) -> dict[int, BlockResult]:
-    """The results, by index, of the blocks that are finished and whose shards are there."""
-    there = set(files.list_names(job.config.output))
-    left = job.work.results([block.index for block in plan.blocks])
-    results = {index: BlockResult.from_json(data) for index, data in left.items()}
-    return {i: result for i, result in results.items() if all(shard.name in there for shard in result.shards)}
+    """The results, by index, of the blocks that are finished, and whose shards are there as they were written."""
+    there = files.infos(job.config.output)
+    found = {}
+    for index, data in job.work.results([block.index for block in plan.blocks]).items():
+        if data["inputs"] != job.inputs_of(plan.blocks[index]):
+            continue
+        result = BlockResult.from_json(data)
+        written = zip(result.shards, data["written"], strict=True)
+        if all(_is_as_written(there.get(shard.name), shard, modified) for shard, modified in written):
+            found[index] = result
+    return found
 
 
-def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
-    """Writes the vocabulary and the manifest, and clears away what was needed until then."""
-    found = _results(job, plan)
-    for block in plan.blocks:
-        if block.index not in found:
-            raise CorpusError(f"The shards of block {block.index} have gone", do="Run the same command again")
+def _is_as_written(found: FileInfo | None, shard: Shard, modified: str) -> bool:
+    """Whether a shard is what its block says: unless its time tells, which is dear to know otherwise, by its bytes."""
+    if found is None or found.bytes != shard.bytes:
+        return False
+    return found.modified == modified != "" or files.sha256(found.path) == shard.sha256
+
+
+def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> Manifest | None:
+    """Writes the vocabulary and the manifest, and clears away what was needed until then.
+
+    Returns:
+        The manifest; None if another job wrote to the shards in the meantime, and there is none.
+    """
     results = [found[block.index] for block in plan.blocks]
     shards = [shard for result in results for shard in result.shards]
     shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
@@ -270,7 +343,7 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
     tokenizer = dataclasses.replace(job.tokenizer().describe(), casing=job.casing.reason)
     options, inputs = to_dict(job.config), plan.describe()
     manifest = Manifest(
-        key=key,
+        key=job.key,
         options=options,
         spec=job.config.specs()[-1],
         tokenizer=tokenizer,
@@ -279,10 +352,14 @@ def _finish(job: CorpusJob, plan: InputPlan, key: str) -> Manifest:
         statistics=statistics,
         versions=_versions(),
         worth_a_look=corpus_notes(options, statistics, inputs),
+        inputs_modified=job.modified,
     )
     files.remove_temporary(job.config.output, {shard.name for shard in shards})
     files.write_atomically(files.join(job.config.output, tokenizer.vocab_file), job.vocabulary)
     write_manifest(manifest, job.config.output)
+    if len(_results(job, plan)) < len(found):
+        files.remove(files.join(job.config.output, MANIFEST_NAME))
+        return None
     job.work.clear()
     if manifest.worth_a_look:
         _say(render(manifest.worth_a_look))

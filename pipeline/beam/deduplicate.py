@@ -60,12 +60,12 @@ class Deduplication:
     @property
     def keys(self) -> WorkFolder:
         """Where the blocks' keys are marked as done."""
-        return WorkFolder(self.plan.folder, "fingerprint")
+        return WorkFolder(self.plan.folder, "fingerprint", key=self.plan.key, run_id=self.plan.key)
 
     @property
     def comparisons(self) -> WorkFolder:
         """Where the comparisons are marked as done."""
-        return WorkFolder(self.plan.folder, "comparison")
+        return WorkFolder(self.plan.folder, "comparison", key=self.plan.key, run_id=self.plan.key)
 
     def run(self, blocks: Sequence[Block], *, beam_args: Sequence[str], workers: int, show_progress: bool) -> None:
         """Finds out which documents to drop, unless that is known from before.
@@ -149,4 +149,4 @@ class Deduplication:
             writer.write(entries.astype("<u4").tobytes())
 
     def _file(self, name: str) -> str:
-        return files.join(self.plan.folder, name)
+        return self.plan.path(name)

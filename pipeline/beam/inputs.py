@@ -80,7 +80,15 @@ def plan_inputs(config: TextConfig) -> InputPlan:
         InputError: if a pattern names no file, all files are empty, or one is not in its format.
         ConfigError: if a file cannot be in the format that is asked for.
     """
-    found = files.match(config.input)
+    # A second run of a job that writes below its input must read what the first one read.
+    matched = files.match(config.input)
+    found = [info for info in matched if not config.writes(info.path)]
+    if not found:
+        raise InputError(
+            "The input must hold more than what the job itself writes",
+            received=matched[0].path,
+            do="Choose another output; no input is replaced",
+        )
     inputs = [info for info in found if info.bytes]
     if not inputs:
         raise InputError("The input must hold text", received=f"{_count(len(found), 'empty file')} ({found[0].path})")
@@ -125,7 +133,7 @@ def _describe(info: FileInfo, text_format: str) -> InputFile:
             received=f"--format {text_format}",
             do="Leave --format out: each file then has its own format, by its name",
         )
-    return InputFile(info.path, info.bytes, text_format, compression)
+    return InputFile(info.path, info.bytes, text_format, compression, modified=info.modified)
 
 
 def _count(number: int, what: str) -> str:

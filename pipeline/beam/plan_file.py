@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pipeline import files
 from pipeline.text.plan import Block, Segment
 
+_KEY_DIGITS = 16  # Hexadecimal: too many for two runs in one folder to share them.
+
 
 @dataclass(frozen=True)
 class PlanFile:
@@ -21,9 +23,15 @@ class PlanFile:
 
     Attributes:
         folder: where it is.
+        key: what tells it from the plans of other runs, whose workers may still be reading theirs.
     """
 
     folder: str
+    key: str = ""
+
+    def path(self, name: str) -> str:
+        """Where a run with this plan keeps a file of its own in the folder."""
+        return files.join(self.folder, f"{self.key[:_KEY_DIGITS]}-{name}" if self.key else name)
 
     def write(self, blocks: Sequence[Block]) -> None:
         """Writes a plan, whose blocks are numbered from 0: a line a block, and a table of where the lines begin.
@@ -36,7 +44,7 @@ class PlanFile:
             table.write(struct.pack("<q", 0))
             for block in blocks:
                 segments = [
-                    (s.path, s.start, s.end, s.file_bytes, s.text_bytes, s.format, s.compression)
+                    (s.path, s.start, s.end, s.file_bytes, s.text_bytes, s.format, s.compression, s.modified)
                     for s in block.segments
                 ]
                 line = json.dumps(segments).encode() + b"\n"
@@ -57,8 +65,8 @@ class PlanFile:
 
     @property
     def _lines(self) -> str:
-        return files.join(self.folder, "plan.jsonl")
+        return self.path("plan.jsonl")
 
     @property
     def _table(self) -> str:
-        return files.join(self.folder, "plan.table")
+        return self.path("plan.table")

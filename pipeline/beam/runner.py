@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-from collections.abc import Callable, Sequence
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from pipeline import files
@@ -119,14 +123,17 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
 
     Returns:
         None, or the reason for which the runner failed, in a line.
+
+    Raises:
+        KeyboardInterrupt: if SIGINT or SIGTERM came; a job on a cluster is then cancelled.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
     runner = _chosen_runner(beam_args) or _LOCAL_RUNNER
     workers = min(workers, units)
-    try:
-        with contextlib.ExitStack() as stack:
+    with _interrupts() as interrupted, contextlib.ExitStack() as stack:
+        try:
             arguments: list[str] = []
             if runner == _LOCAL_RUNNER and workers > 1:
                 arguments = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
@@ -136,9 +143,72 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
             # The user's after ours, so that they stand. The runner is named outright: Beam's DirectRunner would first
             # try to download another one.
             options = PipelineOptions([*arguments, *beam_args, f"--runner={runner}"])
-            with beam.Pipeline(options=options) as root:
-                build(root)
-    except Exception as error:  # Runners raise all kinds of errors, many of them plain RuntimeErrors.
-        lines = [line for line in str(error).strip().splitlines() if line.strip()]
-        return f"{type(error).__name__}: {lines[-1].strip()[:500]}" if lines else type(error).__name__
+            pipeline = beam.Pipeline(options=options)
+            try:
+                with pipeline as root:
+                    build(root)
+            except KeyboardInterrupt:
+                if getattr(pipeline, "result", None) is not None:  # It was begun, on a cluster.
+                    _cancel(pipeline.result)
+                raise
+        except Exception as error:  # Runners raise all kinds of errors, many of them plain RuntimeErrors.
+            if interrupted.is_set():
+                raise KeyboardInterrupt from error
+            return reason_of(error)
+        if interrupted.is_set():  # Beam takes what its main thread was interrupted by for a failure of the work.
+            raise KeyboardInterrupt
     return None
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Notes SIGINT and SIGTERM, which become a KeyboardInterrupt: Beam may take that for a failure of the work.
+
+    Yields:
+        An event that is set once one of them has come.
+    """
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # Only there can handlers be set.
+        yield came
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _cancel(result: Any) -> None:
+    """Cancels a job, or says that it runs on."""
+    try:
+        result.cancel()
+    except Exception as error:  # A runner that knows no such thing, or whose cluster does not answer.
+        job = getattr(result, "_job_id", None) or getattr(getattr(result, "_job", None), "id", None)
+        print(
+            f"The job{f' {job}' if job else ''} could not be cancelled ({reason_of(error)}). It"
+            " may run on: cancel it with the runner's own tools. What it still writes does no harm.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+# "Caused by: java.lang.IllegalStateException: ...", "apache_beam.x.SomeError: ..."
+_CAUSE = re.compile(r"(?:Caused by: )?(?:[\w$]+\.)*\w*(?:Error|Exception|Failure|Interrupt)\b[^:]*: \S.*")
+_GRPC_DETAILS = re.compile(r'details = "(.+)"')
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in a line: where a runner's message has many, the one that names the innermost cause."""
+    lines = [line.strip() for line in str(error).splitlines() if re.search(r"\w", line)]
+    if not lines:
+        return type(error).__name__
+    details = [match[1] for line in lines if (match := _GRPC_DETAILS.match(line))]
+    causes = [line for line in lines if _CAUSE.match(line)]
+    reason = (details or causes or lines[:1])[-1][:500]
+    return reason if causes and not details else f"{type(error).__name__}: {reason}"

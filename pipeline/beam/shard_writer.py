@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pipeline import files
 from pipeline.manifest import Shard
@@ -52,18 +52,21 @@ class ShardWriter:
 
 
 @contextlib.contextmanager
-def open_shard(path: str, spec: RecordSpec, compression: str) -> Iterator[ShardWriter]:
+def open_shard(
+    path: str, spec: RecordSpec, compression: str, before_naming: Callable[[], None] | None = None
+) -> Iterator[ShardWriter]:
     """Opens a shard to write; it has its name when the body has ended, complete, or is not there.
 
     Args:
         path: the file.
         spec: the shape of its examples.
         compression: "gzip" or "none".
+        before_naming: see `files.write_file`.
 
     Raises:
         OutputError: if it cannot be written.
     """
-    with files.write_file(path) as writer:
+    with files.write_file(path, before_naming) as writer:
         shard = ShardWriter(writer, spec, compression)
         yield shard
         shard.finish()

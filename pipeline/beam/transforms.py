@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
 
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.work import RunIsOver, WorkFolder
 
 
 class ForEach(beam.PTransform):
@@ -35,9 +36,13 @@ class ForEach(beam.PTransform):
 def _do(index: int, work: WorkFolder, step: Callable[[int], Any]) -> int:
     try:
         if not work.is_done(index):  # A runner tries again what was done by a worker that it has lost since.
+            work.check_run()
             work.mark_done(index, step(index))
+    except RunIsOver:  # Another run is at work in the folder by now, and this one's notes are of no use to it.
+        return 0
     except Exception as error:
-        work.mark_failed(index, error)
+        with contextlib.suppress(RunIsOver):
+            work.mark_failed(index, error)
         return 0
     beam.metrics.Metrics.counter(work.kind, "done").inc()
     return 1

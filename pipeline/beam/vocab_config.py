@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from pipeline import files
 from pipeline.config import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.seeding import LARGEST_SEED
@@ -64,6 +65,12 @@ class VocabConfig(TextConfig):
     seed: int = option(
         12345, "seed of the choice of documents to hold out", minimum=-LARGEST_SEED, maximum=LARGEST_SEED
     )
+
+    def writes(self, path: str) -> bool:
+        """Whether a path is that of a vocabulary that was learned here before, or of its description."""
+        name = self.output.rpartition("/")[2]
+        own = path.rpartition("/")[2] in (name, f"{name}.json")  # Most are told apart by that alone.
+        return own and any(files.same(path, output) for output in (self.output, f"{self.output}.json"))
 
     def __post_init__(self) -> None:
         check_ranges(self)

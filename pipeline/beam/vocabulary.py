@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.word_counts import WordCounts
 from pipeline.config import to_dict
 from pipeline.errors import InputError
+from pipeline.locks import locked
 from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers.coverage import CoverageReport, coverage
 from pipeline.tokenizers.learning import learn_vocabulary
@@ -56,6 +58,7 @@ def make_vocabulary(
     *,
     beam_args: Sequence[str] = (),
     workers: int = 1,
+    overwrite: bool = False,
     show_progress: bool = True,
 ) -> str:
     """Learns a vocabulary from text and writes it, with a .json beside it that says from what and how well it covers.
@@ -64,6 +67,7 @@ def make_vocabulary(
         config: the options.
         beam_args: Beam's own options; without a `--runner` among them the job runs on this machine.
         workers: processes to use on this machine.
+        overwrite: whether to replace a file that is no vocabulary of this program's making.
         show_progress: whether to draw a progress bar on standard error.
 
     Returns:
@@ -73,7 +77,14 @@ def make_vocabulary(
         UserError: for whatever the user can put right.
     """
     check_paths(beam_args, (*config.input, config.output))
+    files.check_output_file(config.output, files.is_as_described, overwrite=overwrite)
     plan = plan_inputs(config)
+    folder, _, name = config.output.rpartition("/")
+    with locked(files.join(folder or ".", f".{name}.lock"), owner=f"the vocabulary {config.output}"):
+        return _make(config, plan, beam_args, workers, show_progress)
+
+
+def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool) -> str:
     print(plan, file=sys.stderr, flush=True)
     learned, held_out = _count_words(config, plan, beam_args, workers, show_progress)
     if not learned.words:
@@ -136,8 +147,15 @@ def _count_words(
 ) -> tuple[TextCounts, TextCounts]:
     """Counts the words to learn from and those of held-out text."""
     # Beside the output: a place that is there for all workers, and where it can be seen whether writing is allowed.
-    job = WordCounts(config, files.temporary_name(config.output) + ".d", len(plan.blocks))
-    job.counted.make()
+    folder = files.temporary_name(config.output) + ".d"
+    options = {name: value for name, value in to_dict(config).items() if name not in ("input", "output")}
+    # What is counted depends on no more; another run's counts must not be taken for this one's.
+    identity = [options, __version__, [list(file) for file in plan.files]]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    job = WordCounts(config, folder, len(plan.blocks), key)
+    if (job.counted.begun() or {}).get("key") != key:
+        job.counted.clear()
+    job.counted.begin({"key": key, "run": key})
     try:
         job.plan.write(plan.blocks)
         job.run(plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress)

@@ -39,26 +39,28 @@ class WordCounts:
         config: the vocabulary job's options.
         folder: its work folder.
         blocks: how many blocks the plan has.
+        key: what tells the run from others in the folder.
     """
 
     config: VocabConfig
     folder: str
     blocks: int
+    key: str = ""
 
     @property
     def plan(self) -> PlanFile:
         """Where the blocks read what they are."""
-        return PlanFile(self.folder)
+        return PlanFile(self.folder, self.key)
 
     @property
     def counted(self) -> WorkFolder:
         """Where blocks are marked as counted."""
-        return WorkFolder(self.folder)
+        return WorkFolder(self.folder, key=self.key, run_id=self.key)
 
     @property
     def summed(self) -> WorkFolder:
         """Where parts are marked as summed."""
-        return WorkFolder(self.folder, "part")
+        return WorkFolder(self.folder, "part", key=self.key, run_id=self.key)
 
     @property
     def parts(self) -> int:
@@ -131,7 +133,7 @@ class WordCounts:
         return zlib.crc32(word.encode("utf-8", "replace")) % self.parts
 
     def _file(self, kind: str, index: int) -> str:
-        return files.join(self.folder, f"{kind}-{index:05d}.tsv")
+        return self.plan.path(f"{kind}-{index:05d}.tsv")
 
 
 def _to_lines(counts: Iterable[tuple[str, int]]) -> bytes:

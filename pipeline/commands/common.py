@@ -43,6 +43,11 @@ def add_progress_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-progress", action="store_true", help="draw no progress bar")
 
 
+def add_overwrite_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds `--overwrite`, for a verb that writes one file."""
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that this command has not written")
+
+
 def add_model_flag(parser: argparse.ArgumentParser) -> None:
     """Adds `--run`, which names a trained model."""
     parser.add_argument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.common import EXIT_OK, Commands, add_command
+from pipeline.commands.common import EXIT_OK, Commands, add_command, add_overwrite_flag
 
 
 def add(commands: Commands) -> None:
@@ -20,15 +20,17 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="training examples to read for what the manifest does not hold, about (default: 20000)",
     )
+    add_overwrite_flag(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from pipeline import files
     from pipeline.errors import ConfigError
-    from pipeline.inspection.report import make_report
+    from pipeline.inspection.report import is_report, make_report
 
     if arguments.examples < 1:
         raise ConfigError("--examples must be at least 1", received=arguments.examples)
+    files.check_output_file(arguments.output, is_report, overwrite=arguments.overwrite)
     page = make_report(arguments.corpus, sample_examples=arguments.examples)
     files.write_atomically(arguments.output, page.encode("utf-8", "replace"))
     print(f"{arguments.output}: {len(page) / 1000:,.0f} kB")

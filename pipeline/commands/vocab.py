@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 
 from pipeline.beam.vocab_config import VocabConfig
-from pipeline.commands.common import EXIT_OK, Commands, add_command, add_job_flags, check_beam_args, workers
+from pipeline.commands.common import (
+    EXIT_OK,
+    Commands,
+    add_command,
+    add_job_flags,
+    add_overwrite_flag,
+    check_beam_args,
+    workers,
+)
 from pipeline.options import add_flags, config_from
 
 
@@ -14,6 +22,7 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "vocab", _run, "Learn a vocabulary from raw text.", takes_beam_options=True)
     add_flags(parser, VocabConfig)
     add_job_flags(parser)
+    add_overwrite_flag(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -25,6 +34,7 @@ def _run(arguments: argparse.Namespace) -> int:
         config,
         beam_args=arguments.beam_args,
         workers=workers(arguments),
+        overwrite=arguments.overwrite,
         show_progress=not arguments.no_progress,
     )
     print(report)

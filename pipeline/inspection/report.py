@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from pipeline import files
 from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.report_sample import ReportSample, read_sample
 from pipeline.inspection.stats import summarize_manifest
 from pipeline.inspection.svg import Axis, bars, named_bars, series
 from pipeline.inspection.tables import count, percent, size
 
+_GENERATOR = '<meta name="generator" content="mlm-pipeline">'
 _MOST_SHARDS_LISTED = 200
 _STYLE = """
 :root { color-scheme: light dark; --text: #1f2328; --faint: #59636e; --grid: #d1d9e0; --back: #fff; --card: #f6f8fa;
@@ -38,6 +40,12 @@ td, th { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--grid); text-ali
 td:first-child, th:first-child { text-align: left; } th { color: var(--faint); } td { overflow-wrap: anywhere; }
 .key i { display: inline-block; width: 14px; height: 3px; background: var(--expected); vertical-align: middle; }
 """
+
+
+def is_report(path: str) -> bool:
+    """Whether a file is a report: one may replace another."""
+    with files.open_read(path) as stream:
+        return _GENERATOR.encode() in stream.read(1000)
 
 
 def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
@@ -69,7 +77,7 @@ def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
     )
     title = html.escape(f"Corpus {directory}")
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{_GENERATOR}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )

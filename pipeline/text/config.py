@@ -50,6 +50,10 @@ class TextConfig:
         maximum=1 << 40,
     )
 
+    def writes(self, path: str) -> bool:
+        """Whether a path is one that the job itself writes to, and so none of its input."""
+        return False
+
     def check_text(self) -> None:
         """Checks what `check_ranges` does not.
 

@@ -27,6 +27,7 @@ class InputFile(NamedTuple):
         format: a key of `pipeline.text.formats.FORMATS`.
         compression: "gzip", "bzip2", "zstd", "xz", or "" for none.
         row_groups: of Parquet, the bytes of text in each row group.
+        modified: when it was last written, as its file system tells it; no part of the plan.
     """
 
     path: str
@@ -34,6 +35,7 @@ class InputFile(NamedTuple):
     format: str = "lines"
     compression: str = ""
     row_groups: tuple[int, ...] = ()
+    modified: str = ""
 
     @property
     def text_bytes(self) -> int:
@@ -55,6 +57,7 @@ class Segment:
         text_bytes: bytes of text, as far as they are known without reading it.
         format: a key of `pipeline.text.formats.FORMATS`.
         compression: "gzip", "bzip2", "zstd", "xz", or "" for none. A compressed file is one segment.
+        modified: when the file was last written, as its file system tells it.
     """
 
     path: str
@@ -64,6 +67,7 @@ class Segment:
     text_bytes: int
     format: str = "lines"
     compression: str = ""
+    modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def _segments(file: InputFile, block_bytes: int) -> Iterator[Segment]:
         cuts = [file.bytes * i // pieces for i in range(pieces + 1)]
         sizes = [file.text_bytes] if file.compression else [end - start for start, end in itertools.pairwise(cuts)]
     for (start, end), size in zip(itertools.pairwise(cuts), sizes, strict=True):
-        yield Segment(file.path, start, end, file.bytes, size, file.format, file.compression)
+        yield Segment(file.path, start, end, file.bytes, size, file.format, file.compression, file.modified)
 
 
 def _pack(sizes: Iterable[int], most: int) -> list[int]:

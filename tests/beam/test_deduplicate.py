@@ -72,7 +72,7 @@ def test_all_but_the_first_are_dropped(
     config = configure(dedup=dedup)
     job, plan, _ = plan_corpus(config)
     assert len(plan.blocks) > 5
-    job.work.make()
+    job.begin()
     job.plan.write(plan.blocks)
     deduplication = Deduplication(job.config, job.plan)
     deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
@@ -140,7 +140,7 @@ def test_no_document_at_all(configure: Make, tmp_path: Path) -> None:
     path.write_text("\n \n")
     config = configure(input=(str(path),), dedup="near")
     job, plan, _ = plan_corpus(config)
-    job.work.make()
+    job.begin()
     job.plan.write(plan.blocks)
     deduplication = Deduplication(job.config, job.plan)
     deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
@@ -169,7 +169,7 @@ def test_on_an_object_store(configure: Make, object_store: dict[str, bytes]) -> 
     ):
         _, plan, _ = plan_corpus(config)
         deduplication = Deduplication(config, PlanFile(work))
-        deduplication.keys.make()
+        deduplication.keys.begin({"run": deduplication.plan.key})
         deduplication.plan.write(plan.blocks)
         deduplication.run(plan.blocks, beam_args=(), workers=1, show_progress=False)
         found.append([deduplication.of_block(block.index) for block in plan.blocks])

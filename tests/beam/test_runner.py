@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ import pytest
 from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, StandardOptions
 
 from pipeline.beam.dask_cluster import DASK_RUNNER
-from pipeline.beam.runner import check_beam_args, check_paths, run
+from pipeline.beam.runner import check_beam_args, check_paths, reason_of, run
 from pipeline.errors import ConfigError
 
 OWN = ["--max-seq-length", "--workers", "--input", "--vocab"]
@@ -71,7 +74,7 @@ def test_dask_has_a_short_name(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ImportError("no dask")
 
     monkeypatch.setattr("apache_beam.runners.runner.create_runner", fail)
-    with pytest.raises(ConfigError, match=r"Received: .*DaskRunner\. .*pip install 'mlm-pipeline\[dask\]'"):
+    with pytest.raises(ConfigError, match=r"Received: .*DaskRunner\. .*pip install '\.\[dask\]'"):
         check_beam_args(["--runner=DaskRunner"])
 
 
@@ -120,3 +123,88 @@ def test_what_the_user_says_of_beam_stands(monkeypatch: pytest.MonkeyPatch) -> N
     assert (name, mode, number) == ("PortableRunner", "in_memory", 1)  # --workers is of this machine.
     assert options.view_as(GoogleCloudOptions).project == "p"
     assert options.view_as(StandardOptions).runner.endswith("PortableRunner")
+
+
+JAVA = """java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext.
+This stopped SparkContext was created at:
+
+org.apache.beam.runners.spark.translation.SparkContextFactory.createSparkContext(SparkContextFactory.java:101)
+
+The currently active SparkContext was created at:
+
+(No active SparkContext.)"""
+GRPC = """<_InactiveRpcError of RPC that terminated with:
+\tstatus = StatusCode.UNAVAILABLE
+\tdetails = "failed to connect to all addresses; last error: UNKNOWN: Connection refused"
+\tdebug_error_string = "UNKNOWN:Error received from peer"
+>"""
+WORKER = """Pipeline BeamApp failed in state FAILED: java.lang.RuntimeException: Error received for instruction 5:
+Traceback (most recent call last):
+  File "sdk_worker.py", line 311, in _execute
+    response = task()
+ValueError: Bad block [while running 'Corpus/Step']
+]"""
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (JAVA, "java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext."),
+        (
+            GRPC,
+            "RuntimeError: failed to connect to all addresses; last error: UNKNOWN: Connection refused",
+        ),
+        (WORKER, "ValueError: Bad block [while running 'Corpus/Step']"),
+        (
+            "Job failed\nCaused by: java.io.IOException: No space left\n\t... 12 more\n}",
+            "Caused by: java.io.IOException: No space left",
+        ),
+        ("A single line", "RuntimeError: A single line"),
+        ("First of two\n)", "RuntimeError: First of two"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_the_reason_of_a_failure_names_its_cause(message: str, reason: str) -> None:
+    assert reason_of(RuntimeError(message)) == reason
+
+
+class _Started:
+    """A job that runs until it is interrupted, and can be cancelled or not."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.cancelled, self._error = False, error
+
+    def wait_until_finish(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self._error:
+            raise self._error
+
+
+@pytest.mark.parametrize("error", [None, NotImplementedError("cannot cancel")])
+def test_an_interrupt_cancels_the_job_that_was_started(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = _Started(error)
+    monkeypatch.setattr(beam.Pipeline, "run", lambda self, *_, **__: job)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda root: root | beam.Create([1]), beam_args=[], units=1, workers=1)
+    assert job.cancelled
+    told = "The job could not be cancelled (NotImplementedError: cannot cancel). It may run on"
+    assert (told in capsys.readouterr().err) == (error is not None)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_an_interrupt_that_beam_takes_for_a_failure_is_one() -> None:
+    """In one process the work is done by the main thread, which is where an interrupt arrives."""
+
+    def interrupt(element: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda root: root | beam.Create([1]) | beam.Map(interrupt), beam_args=[], units=1, workers=1)

@@ -49,7 +49,7 @@ from pipeline.beam.transforms import ForEach
 
 began = time.process_time()
 job, plan, key = plan_corpus(CorpusConfig(input=("archive://crawl/*/*.txt",), output=sys.argv[2], vocab=sys.argv[1]))
-job.work.make()
+job.begin()
 job.plan.write(plan.blocks)
 pipeline = beam.Pipeline(runner="FnApiRunner")
 pipeline | ForEach(job.work, range(len(plan.blocks)), job.build_shards)

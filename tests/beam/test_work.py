@@ -177,5 +177,5 @@ def test_a_runner_that_fails_behind_the_last_block_is_told(work: WorkFolder, mon
         return "RuntimeError: late"
 
     monkeypatch.setattr(WorkFolder, "_run_once", run_all)
-    with pytest.raises(CorpusError, match="The runner failed behind the last block: RuntimeError: late"):
+    with pytest.raises(CorpusError, match="The runner failed after the last block: RuntimeError: late"):
         run(work, BLOCKS)

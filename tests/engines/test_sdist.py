@@ -92,7 +92,7 @@ def job(text_files: str, vocabulary_path: str, tmp_path: Path) -> CorpusJob:
         block_bytes=6000,
     )
     job, plan, _ = plan_corpus(config)
-    job.work.make()
+    job.begin()
     job.plan.write(plan.blocks)
     return job
 
