@@ -64,35 +64,30 @@ class Engines:
 
     def corpus(self, name: str, *arguments: str, kill: bool = False, environment: dict[str, str] | None = None) -> Done:
         """Makes the corpus `name`, on two workers, with near duplicates dropped."""
+        return self._run(name, self.corpus_words(name, *arguments), environment or self.workers(name, kill=kill))
+
+    def corpus_words(self, name: str, *arguments: str) -> list[str]:
+        """The command that makes a corpus."""
         words = ["corpus", "--output", str(self.folder / name), "--vocab", self._vocabulary, "--dedup", "near"]
         words += "--max-seq-length 48 --max-predictions-per-seq 8 --dupe-factor 2 --validation-fraction 0.2".split()
         words += ["--sentence-splitter", "watched:split"]
-        return self._run(name, [*words, *arguments], environment or self.workers(name, kill=kill))
+        return self._command([*words, *arguments])
 
     def vocab(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> Done:
         """Learns the vocabulary `name`."""
         words = ["vocab", "--output", str(self.folder / name), "--vocab-size", "150", *arguments]
-        return self._run(name, words, environment or self.environment(name))
+        return self._run(name, self._command(words), environment or self.environment(name))
 
     def workers(self, name: str, *, kill: bool = False) -> dict[str, str]:
         """The environment of workers that take their time, so that all get some work, one of which may be killed."""
         return self.environment(name) | {"WATCHED_SECONDS": "0.1", "WATCHED_VICTIM": self._victim if kill else "nobody"}
 
-    def _run(self, name: str, words: list[str], environment: dict[str, str]) -> Done:
-        command = [
-            sys.executable,
-            "-m",
-            "pipeline",
-            words[0],
-            "--input",
-            self._texts,
-            "--block-bytes",
-            "3000",
-            *words[1:],
-        ]
-        done = subprocess.run(
-            [*command, "--workers", "2"], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600
-        )
+    def _command(self, words: list[str]) -> list[str]:
+        command = [sys.executable, "-m", "pipeline", words[0], "--input", self._texts, "--block-bytes", "3000"]
+        return [*command, *words[1:], "--workers", "2"]
+
+    def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Done:
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-5000:]
         folder = Path(environment["WATCHED_FOLDER"])
         pids = {int(path.stem): path.stat().st_size for path in folder.glob("*.pid")}
