@@ -365,13 +365,17 @@ def temporary_name(path: str, attempt: str = "") -> str:
     return f"{head}/{name}" if head or path.startswith("/") else name
 
 
+def list_temporary(directory: str, names: Iterable[str] | None = None) -> list[str]:
+    """Names of what attempts at writing the files `names` of `directory`, or any files, have left behind."""
+    names = None if names is None else set(names)
+    found = [(name, _TEMPORARY.fullmatch(name)) for name in list_names(directory)]
+    return [name for name, written in found if written and (names is None or written[1] in names)]
+
+
 def remove_temporary(directory: str, names: Iterable[str] | None = None) -> None:
     """Removes what attempts at writing the files `names` of `directory`, or any files, have left behind."""
-    names = None if names is None else set(names)
-    for name in list_names(directory):
-        written = _TEMPORARY.fullmatch(name)
-        if written and (names is None or written[1] in names):
-            remove(join(directory, name))
+    for name in list_temporary(directory, names):
+        remove(join(directory, name))
 
 
 def json_bytes(value: Any) -> bytes:

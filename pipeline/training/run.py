@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pipeline import files
-from pipeline.errors import ConfigError, CorpusError, UserError
+from pipeline.errors import ConfigError, CorpusError, OutputError, UserError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.configs import ExperimentConfig
@@ -40,7 +41,7 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
     Raises:
         ConfigError: if the configuration contradicts itself, or asks for devices that are not there.
         CorpusError: if the corpus is unfinished or damaged, or does not fit the configuration.
-        OutputError: if the run's folder cannot be written, or holds another run.
+        OutputError: if the run's folder cannot be written, holds another run, or another process is at work there.
         TrainingError: if the loss is no finite number, or a machine of a cluster is lost.
         KeyboardInterrupt: if SIGINT stopped it, the run being saved.
     """
@@ -54,20 +55,21 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
     tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
     writes = config.runtime.distribution_strategy != "multi_worker_mirrored" or is_chief()
     folder = RunFolder(run_dir)
-    if folder.results() is None:
+    results = folder.results(config.trainer.train_steps)
+    if results is None:
         check_inputs(config, manifest, strategy.num_replicas_in_sync)
         if not files.exists(folder.config):  # It cannot be put right in a run that has begun.
             check_example(config, tokenizer)
-    if writes:
-        folder.open(config, manifest, corpus_dir)
-    results = folder.results()
-    if results is not None:
-        print(f"{run_dir}: finished already; another directory starts another run")
-    else:
-        results = _run(config, manifest, tokenizer, folder, strategy, show_progress=show_progress, writes=writes)
-        if not results:
-            return {}
-        folder.write_results(results)
+    with folder.locked() if writes else contextlib.nullcontext():
+        if writes:
+            folder.open(config, manifest, corpus_dir)
+        if results is not None:
+            print(f"{run_dir}: finished already; another directory starts another run")
+        else:
+            results = _run(config, manifest, tokenizer, folder, strategy, show_progress=show_progress, writes=writes)
+            if not results:
+                return {}
+            folder.write_results(results)
     print(format_results(results))
     return results
 
@@ -143,12 +145,12 @@ def _run(
     from pipeline.training.trainer import train_experiment
 
     has_validation = bool(sum(shard.examples for shard in manifest.split("validation")))
-    vocabulary = files.read(files.join(folder.path, manifest.tokenizer.vocab_file))
     baseline: float | None = None
 
     def prepare(model: Any) -> None:
         nonlocal baseline
         if writes:
+            vocabulary = files.read(files.join(folder.path, manifest.tokenizer.vocab_file))
             for note in export_notes(config.task.model, tokenizer, vocabulary):
                 print(f"note: {note}")
             check_space(folder, config.trainer, model)
@@ -225,5 +227,14 @@ def _or_note(compute: Callable[[], ValueT], otherwise: ValueT) -> ValueT:
 def _save_model(model: Any, path: str) -> None:
     """Saves a model so that it is there complete or not at all."""
     temporary = path.replace(".keras", ".tmp.keras")  # Keras insists on the ending.
-    model.save(temporary)
-    os.replace(temporary, path)
+    try:
+        model.save(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise OutputError(
+            f"Cannot write {path}",
+            received=error.strerror or str(error),
+            do="All its steps are made and saved. Check the space and the permissions, then run again",
+        ) from error

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from pipeline import files
-from pipeline.config import dump_yaml, read_yaml, to_dict
-from pipeline.errors import InputError, OutputError
+from pipeline.config import dump_yaml, from_dict, read_yaml, to_dict
+from pipeline.errors import ConfigError, InputError, OutputError
+from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, Manifest, TokenizerDescription
+from pipeline.training.config_differences import differing_options, flatten
 from pipeline.training.configs import ExperimentConfig
+from pipeline.training.report import format_results
 from pipeline.version import __version__
 
 ORIGIN = "run.json"  # Tells a run's folder from others.
-_DEVICES = ("runtime.distribution_strategy", "runtime.tpu")
+_LOCK = ".lock"
 
 
 class RunFolder:
@@ -43,100 +47,218 @@ class RunFolder:
         self._results = files.join(path, "results.json")
         self._log = files.join(path, "log.jsonl")
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder, if it is not there, and keeps other runs out of it for the length of a `with` block.
+
+        Raises:
+            OutputError: if another process is at work there, or it cannot be written.
+        """
+        files.make_directory(self.path)
+        with locked(files.join(self.path, _LOCK), owner=f"the run {self.path}"):
+            yield
+
     def open(self, config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> None:
         """Starts the folder, or checks that the run in it is the one that is wanted.
 
         Raises:
             OutputError: if it cannot be written, holds something else, or another run.
         """
+        vocabulary = files.read(files.join(corpus_dir, manifest.tokenizer.vocab_file))
         files.make_directory(self.path)
         manifest_sha256 = hashlib.sha256(files.read(files.join(corpus_dir, MANIFEST_NAME))).hexdigest()
         if files.exists(self.config):
             self._check_same(config, manifest_sha256)
-            return
-        if files.list_names(self.path):
+        else:
+            self._check_unused()
+            origin = {
+                "manifest_sha256": manifest_sha256,
+                "tokenizer": asdict(manifest.tokenizer),
+                "versions": versions(),
+            }
+            # First: it tells that what follows is ours. A start that was cut short is made again.
+            files.write_atomically(self._origin, files.json_bytes(origin))
+        files.remove_temporary(self.path, self._start_files(manifest.tokenizer))
+        path = files.join(self.path, manifest.tokenizer.vocab_file)
+        if not files.exists(path) or files.read(path) != vocabulary:
+            files.write_atomically(path, vocabulary)
+        # Last: a folder with a configuration is complete enough to go on with.
+        if not files.exists(self.config) or self.held_config() != config:
+            files.write_atomically(self.config, dump_yaml(config).encode())
+
+    def _start_files(self, tokenizer: TokenizerDescription) -> list[str]:
+        return [ORIGIN, tokenizer.vocab_file, os.path.basename(self.config)]
+
+    def _check_unused(self) -> None:
+        """Refuses a folder that holds anything but what the start of a run leaves when it is cut short."""
+        started = files.exists(self._origin)
+        ours = self._start_files(self.tokenizer()) if started else [ORIGIN]
+        ours += [_LOCK, *files.list_temporary(self.path, ours)]
+        others = [name for name in files.list_names(self.path) if name not in ours]
+        if others and started:
+            self.held_config()  # It is lost: its error says what to do.
+        if others:
             raise OutputError(
                 f"{self.path} holds files, but no run of this program",
+                received=", ".join(others[:5]),
                 do="Choose another directory for the run, or an empty one",
             )
-        vocabulary = files.read(files.join(corpus_dir, manifest.tokenizer.vocab_file))
-        files.write_atomically(files.join(self.path, manifest.tokenizer.vocab_file), vocabulary)
-        origin = {
-            "manifest_sha256": manifest_sha256,
-            "tokenizer": asdict(manifest.tokenizer),
-            "versions": versions(),
-        }
-        files.write_atomically(self._origin, files.json_bytes(origin))
-        # Last: a folder with a configuration is complete enough to go on with.
-        files.write_atomically(self.config, dump_yaml(config).encode())
 
     def _check_same(self, config: ExperimentConfig, manifest_sha256: str) -> None:
-        origin = json.loads(files.read(self._origin))
-        differing = []
-        if origin["manifest_sha256"] != manifest_sha256:
-            differing.append("the corpus is another one")
-        held, wanted = _flatten(read_yaml(self.config)), _flatten(to_dict(config))
-        for name in sorted({*held, *wanted}):
-            # A corpus may be moved: its manifest tells whether it is the same.
-            # On other devices, a run goes on as it would have here but for rounding.
-            if name.endswith(".input_path") or name in _DEVICES or held.get(name) == wanted.get(name):
-                continue
-            differing.append(f"{name} is {held.get(name)!r} there and {wanted.get(name)!r} now")
-        if differing:
+        held = self.held_config()
+        differing = differing_options(held, config)
+        if self._read_origin()["manifest_sha256"] != manifest_sha256:
+            differing.insert(0, "the corpus is another one")
+        if not differing:
+            return
+        if len(differing) == 1 and config.trainer.train_steps > held.trainer.train_steps:
             raise OutputError(
-                f"{self.path} holds a run of another configuration",
-                received="; ".join(differing),
-                do="Choose another directory for the new run, or go back to the old configuration",
+                f"{self.path} is a run of {held.trainer.train_steps:,} steps, and what it has learned so far depends on"
+                " their number",
+                received=differing[0],
+                do=f"To train its model further, finish it and start another run with --init-from {self.path}. Only a"
+                " run with trainer.optimizer.decay=constant, and without a masking schedule over all its steps, can be"
+                " given more steps",
             )
+        raise OutputError(
+            f"{self.path} holds a run of another configuration",
+            received="; ".join(differing),
+            do="Choose another directory for the new run, or go back to the old configuration",
+        )
 
-    def tokenizer(self) -> TokenizerDescription:
-        """The tokenizer of the corpus that the model was trained on; its vocabulary lies in the folder.
+    def held_config(self) -> ExperimentConfig:
+        """The configuration of the run in the folder.
 
         Raises:
-            InputError: if there is no run in the folder.
+            InputError: if there is none, or it is damaged.
         """
+        try:
+            values = read_yaml(self.config)
+            config = from_dict(ExperimentConfig, values)
+            if missing := flatten(to_dict(config)).keys() - flatten(values).keys():
+                raise ConfigError(f"It lacks {', '.join(sorted(missing)[:5])}")
+        except ConfigError as error:
+            raise InputError(
+                f"{self.config} must hold the whole configuration of the run",
+                received=str(error),
+                do="Put a whole copy of the file back, or start another run in another directory",
+            ) from error
+        return config
+
+    def _read_origin(self) -> dict[str, Any]:
         if not files.exists(self._origin):
             raise InputError(
                 f"{self.path} must be the directory of a pre-training run",
                 received=f"a directory without {ORIGIN}" if os.path.isdir(self.path) else "no such directory",
                 do="Name the directory that the pretrain command wrote",
             )
-        return TokenizerDescription(**json.loads(files.read(self._origin))["tokenizer"])
+        try:
+            origin = json.loads(files.read(self._origin))
+            TokenizerDescription(**origin["tokenizer"])
+            return {"manifest_sha256": str(origin["manifest_sha256"]), **origin}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self._origin} is damaged, or not of a run of this program",
+                received=f"{type(error).__name__}: {error}",
+                do="Put a whole copy of the file back, or choose another directory",
+            ) from error
+
+    def tokenizer(self) -> TokenizerDescription:
+        """The tokenizer of the corpus that the model was trained on; its vocabulary lies in the folder.
+
+        Raises:
+            InputError: if there is no run in the folder, or it is damaged.
+        """
+        return TokenizerDescription(**self._read_origin()["tokenizer"])
 
     def corpus(self) -> str:
         """The directory of the corpus that the run was trained on, as it was named then.
 
         Raises:
-            InputError: if there is no run in the folder.
+            InputError: if there is no run in the folder, or it is damaged.
         """
         self.tokenizer()
-        return str(read_yaml(self.config)["task"]["train_data"]["input_path"])
+        return str(self.held_config().task.train_data.input_path)
 
-    def results(self) -> dict[str, Any] | None:
-        """The final results; None while the run is not finished."""
-        return json.loads(files.read(self._results)) if files.exists(self._results) else None
+    def results(self, steps: int) -> dict[str, Any] | None:
+        """The final results of a run of so many steps; None while it is not finished, or if they are damaged."""
+        if not files.exists(self._results) or not files.exists(self.model):
+            return None
+        try:
+            results = json.loads(files.read(self._results))
+            format_results(results)
+            return dict(results) if results["steps"] == steps else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            print(f"note: {self._results} is damaged; it is made again")
+            return None
 
     def write_results(self, results: Mapping[str, Any]) -> None:
-        """Marks the run as finished."""
+        """Marks the run as finished.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
         files.write_atomically(self._results, files.json_bytes(results))
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Appends a line to the log."""
-        with open(self._log, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        """Appends a line to the log.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        try:
+            with open(self._log, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {self._log}",
+                received=error.strerror,
+                do="Check the space and the permissions; the same command then goes on from the last checkpoint",
+            ) from error
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The log's lines; empty before the first."""
-        if not os.path.exists(self._log):
-            return []
-        with open(self._log, encoding="utf-8") as stream:
-            # A line that a kill cut short is not worth failing for: its step is done again.
-            return [json.loads(line) for line in stream if line.endswith("}\n")]
+        """The log's lines; empty before the first. What is no line of a log is left out."""
+        return [row for _, row in self._log_lines() if row is not None]
 
-    def rewind_log(self, step: int) -> None:
-        """Drops the lines after `step`, which is done again."""
-        kept = [json.dumps(row) + "\n" for row in self.read_log() if row["step"] <= step]
-        files.write_atomically(self._log, "".join(kept).encode())
+    def rewind_log(self, step: int, *, checkpoint_interval: int) -> None:
+        """Drops the lines after `step`, which is done again.
+
+        Args:
+            step: the step that was restored; 0 where there is no checkpoint.
+            checkpoint_interval: steps between checkpoints.
+
+        Raises:
+            OutputError: if there must have been a checkpoint after `step`, or it cannot be written.
+        """
+        lines = self._log_lines()
+        reached = max((row["step"] for _, row in lines if row is not None), default=0)
+        if not step and reached > checkpoint_interval:
+            raise OutputError(
+                f"{self.checkpoints} must hold the checkpoints of this run, whose log reaches step {reached:,}",
+                received="none",
+                do="Put them back, or choose another directory to start again",
+            )
+        # The last line may have been cut short by a kill: its step is done again.
+        damaged = sum(row is None for _, row in lines[:-1])
+        if damaged:
+            print(f"note: {self._log}: {damaged:,} damaged lines left out")
+        kept = [line for line, row in lines if row is not None and row["step"] <= step]
+        files.write_atomically(self._log, b"".join(kept))
+
+    def _log_lines(self) -> list[tuple[bytes, dict[str, Any] | None]]:
+        """The log's lines, and what they say; None for what is no line of a log."""
+        if not files.exists(self._log):
+            return []
+        return [(line, _parse_row(line)) for line in files.read(self._log).splitlines(keepends=True)]
+
+
+def _parse_row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line) if line.endswith(b"}\n") else None
+    except ValueError:
+        return None
+    whole = isinstance(row, dict) and type(row.get("step")) is int and isinstance(row.get("split"), str)
+    return row if whole else None
 
 
 def versions() -> dict[str, str]:
@@ -151,14 +273,3 @@ def versions() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-
-
-def _flatten(value: Any, path: str = "") -> dict[str, Any]:
-    """Nested mappings and lists as one mapping by paths such as "a.b[0].c"."""
-    if isinstance(value, Mapping):
-        pairs = [(f"{path}.{key}" if path else str(key), item) for key, item in value.items()]
-    elif isinstance(value, list):
-        pairs = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    else:
-        return {path: value}
-    return {name: leaf for inner, item in pairs for name, leaf in _flatten(item, inner).items()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from pipeline.errors import OutputError
 
 
 class SummaryWriter:
@@ -14,27 +17,43 @@ class SummaryWriter:
 
     Args:
         directory: where the event files go.
+
+    Raises:
+        OutputError: from every method, if they cannot be written.
     """
 
     def __init__(self, directory: str) -> None:
-        self._writer = tf.summary.create_file_writer(directory)
+        self._directory = directory
+        with self._telling_errors():
+            self._writer = tf.summary.create_file_writer(directory)
 
     def write(self, scalars: Mapping[str, float], step: int) -> None:
         """Writes one value each at `step`, and makes sure that they are on disk."""
-        with self._writer.as_default(step=step):
+        with self._telling_errors(), self._writer.as_default(step=step):
             for name, value in scalars.items():
                 # 1 is DATA_CLASS_SCALAR.
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=_metadata("scalars", 1))
-        self._writer.flush()
+            self._writer.flush()
 
     def write_histogram(self, name: str, counts: np.ndarray, step: int) -> None:
         """Writes counts of values in bins of equal width over [0, 1]."""
         edges = np.linspace(0.0, 1.0, len(counts) + 1)
         bins = np.stack([edges[:-1], edges[1:], counts], axis=1)  # [bins, 3]: from, to, count.
-        with self._writer.as_default(step=step):
+        with self._telling_errors(), self._writer.as_default(step=step):
             # 2 is DATA_CLASS_TENSOR.
             tf.summary.write(name, tf.constant(bins, tf.float64), metadata=_metadata("histograms", 2))
-        self._writer.flush()
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _telling_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise OutputError(
+                f"Cannot write the summaries in {self._directory}",
+                received=" ".join(str(error.message).split())[:300],
+                do="Check the space and the permissions; the same command then goes on from the last checkpoint",
+            ) from error
 
 
 def _metadata(plugin: str, data_class: int) -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import files
-from pipeline.config import load_yaml
 from pipeline.errors import InputError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.bert import PretrainerConfig
-from pipeline.training.configs import DataConfig, ExperimentConfig
+from pipeline.training.configs import DataConfig
 from pipeline.training.finite import check_model
 from pipeline.training.run_folder import RunFolder
 
@@ -38,7 +39,7 @@ def load_run(run_dir: str) -> TrainedModel:
     """The model of a finished run.
 
     Raises:
-        InputError: if there is no run, it is not finished, or its model's weights are NaN or infinite.
+        InputError: if there is no run, or it is not finished, or damaged, or its weights are NaN or infinite.
     """
     folder = RunFolder(run_dir)
     description = folder.tokenizer()
@@ -50,10 +51,10 @@ def load_run(run_dir: str) -> TrainedModel:
         )
     from pipeline.training.masked_lm import MaskedLMTask
 
-    task_config = load_yaml(ExperimentConfig, folder.config).task
+    task_config = folder.held_config().task
     # Built anew rather than loaded with its weights: it then computes in float32, however it was trained.
     model = MaskedLMTask(task_config).build_model()
-    model.load_weights(folder.model)
+    _load_weights(model, folder.model)
     check_model(model, folder.model)
     return TrainedModel(
         model=model,
@@ -62,3 +63,18 @@ def load_run(run_dir: str) -> TrainedModel:
         vocabulary=files.read(files.join(run_dir, description.vocab_file)),
         evaluated_on=task_config.validation_data,
     )
+
+
+def _load_weights(model: Any, path: str) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise zipfile.BadZipFile(f"{damaged} in it has another checksum")
+        model.load_weights(path)
+    except (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path} must be the whole model of the run",
+            received=str(error).strip().partition("\n")[0][:300],
+            do="Remove it and run the pretrain command again: it is written again from the last checkpoint",
+        ) from error

@@ -94,7 +94,7 @@ def train_experiment(
     step = state.restore()
     check_agreement(strategy, step)
     if writes:
-        folder.rewind_log(step)
+        folder.rewind_log(step, checkpoint_interval=trainer.checkpoint_interval)
         if step:
             print(f"{folder.path}: going on from step {step:,}")
 

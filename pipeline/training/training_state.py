@@ -11,7 +11,8 @@ import tensorflow as tf
 from pipeline import files
 from pipeline.errors import OutputError
 from pipeline.training.batch_sums import SUM_NAMES, means
-from pipeline.training.finite import largest_size, not_finite, short_list
+from pipeline.training.checkpoints import Checkpoints
+from pipeline.training.finite import largest_size, not_finite
 from pipeline.training.loss_scaling import LossScale
 
 
@@ -20,8 +21,7 @@ class TrainingState:
 
     A checkpoint holds the weights by their paths, the optimiser, the sums since the last summary,
     the loss scale and the counters. The data's position and the dropout follow from the step: both
-    are functions of the seed and it alone. A checkpoint is complete or absent: TensorFlow names the
-    newest one in a file that it writes last.
+    are functions of the seed and it alone.
 
     Args:
         directory: where checkpoints go.
@@ -70,15 +70,9 @@ class TrainingState:
                 "best_step": self.best_step,
             },
         )
-        self._manager = tf.train.CheckpointManager(
-            checkpoint, directory, max_to_keep=max_to_keep, checkpoint_name="step"
-        )
-        self._best = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=weights),
-            files.join(directory, "best"),
-            max_to_keep=1,
-            checkpoint_name="step",
-        )
+        self._max_to_keep = max_to_keep
+        self._checkpoints = Checkpoints(directory, checkpoint, [*self._weights, *self._optimizer_variables])
+        self._best = Checkpoints(files.join(directory, "best"), tf.train.Checkpoint(model=weights), self._weights)
 
     def restore(self) -> int:
         """Restores the newest checkpoint, if there is one.
@@ -89,7 +83,7 @@ class TrainingState:
         Raises:
             OutputError: if it is damaged, or of another model or optimiser.
         """
-        _restore(self._manager, [*self._weights, *self._optimizer_variables])
+        self._checkpoints.restore_newest()
         self._saved_step = int(self.step) or None
         return int(self.step)
 
@@ -99,9 +93,16 @@ class TrainingState:
         Raises:
             OutputError: if it cannot be written.
         """
-        if self._writes and self._saved_step != int(self.step):
-            _save(self._manager, int(self.step))
-        self._saved_step = int(self.step)
+        step = int(self.step)
+        if self._writes:
+            self._checkpoints.save(step)
+            # Those of later steps are damaged, and made again.
+            self._checkpoints.keep(
+                [found for found in self._checkpoints.steps() if found <= step][-self._max_to_keep :]
+            )
+            # Only now: the checkpoint before may name the best before.
+            self._best.keep([int(self.best_step)])
+        self._saved_step = step
 
     def note_validation(self, loss: float) -> None:
         """Keeps the present weights as the best, if no evaluation before gave a lower loss.
@@ -113,15 +114,17 @@ class TrainingState:
             self.best_loss.assign(loss)
             self.best_step.assign(self.step)
             if self._writes:
-                _save(self._best, int(self.step))
+                self._best.save(int(self.step))
 
     def restore_best(self) -> None:
         """Restores the weights of the lowest validation loss, if there was a validation.
 
         Raises:
-            OutputError: if they are damaged.
+            OutputError: if they are damaged or lost.
         """
-        _restore(self._best, self._weights)
+        step = int(self.best_step)
+        if step and not (step in self._best.steps() and self._best.restore([step])):
+            raise OutputError(f"{self._best.directory} must hold the best weights, of step {step:,}", received="none")
 
     @property
     def saved_step(self) -> int | None:
@@ -156,44 +159,3 @@ class TrainingState:
 
 def _by_path(variables: Sequence[Any]) -> dict[str, tf.Variable]:
     return {variable.path: variable.value for variable in variables}
-
-
-def _save(manager: tf.train.CheckpointManager, step: int) -> None:
-    try:
-        manager.save(checkpoint_number=step)
-    except tf.errors.OpError as error:
-        raise OutputError(
-            f"The checkpoint of step {step:,} cannot be written",
-            received=_first_line(error),
-            do=f"Those before it in {manager.directory} are kept. Check the space and the permissions, then run again",
-        ) from error
-
-
-def _restore(manager: tf.train.CheckpointManager, variables: Sequence[Any]) -> None:
-    """Restores the newest checkpoint that is whole and in which `variables` are finite numbers."""
-    damage: Exception | None = None
-    for path in reversed(manager.checkpoints):
-        try:
-            manager.checkpoint.restore(path).assert_existing_objects_matched()
-            if names := not_finite(variables):
-                raise tf.errors.DataLossError(None, None, f"NaN or infinite numbers in {short_list(names)}")
-            return
-        except (tf.errors.DataLossError, tf.errors.NotFoundError, IndexError) as error:  # Or too short.
-            print(f"{path}: damaged ({_first_line(error)}); taking the one before")
-            damage = error
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise OutputError(
-                f"The checkpoint {path} must hold this configuration's model and optimiser",
-                received=_first_line(error),
-                do="Go back to the configuration that wrote it, or choose another directory for the run",
-            ) from error
-    if damage:
-        raise OutputError(
-            f"{manager.directory} must hold a whole checkpoint",
-            received=_first_line(damage),
-            do="Remove that directory to begin again, or choose another directory for the run",
-        ) from damage
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

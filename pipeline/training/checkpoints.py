@@ -1,0 +1,139 @@
+"""Checkpoints of a directory, found by their files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline import files
+from pipeline.errors import OutputError
+from pipeline.training.finite import not_finite, short_list
+
+_FILE = re.compile(r"step-(\d+)(\.index|\.data-\d+-of-\d+|_temp)")
+_UNFINISHED = "_temp"  # The folder that TensorFlow writes in, and removes when the checkpoint is whole.
+
+
+class Checkpoints:
+    """TensorFlow's checkpoints `step-N` of a directory, one for each step N.
+
+    What lies there counts, and not TensorFlow's file `checkpoint`, which names the newest: it is written for others to
+    read, and may be lost or damaged. A checkpoint that a kill cut short is absent.
+
+    Args:
+        directory: where they lie.
+        checkpoint: what they hold.
+        numbers: the variables among that which must be finite; a checkpoint in which they are not counts as damaged.
+    """
+
+    def __init__(self, directory: str, checkpoint: tf.train.Checkpoint, numbers: Sequence[Any] = ()) -> None:
+        self.directory = directory
+        self._checkpoint = checkpoint
+        self._numbers = numbers
+        self._held: int | None = None  # The step of the checkpoint that was written or restored last.
+
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, damaged ones too; ascending."""
+        found = [match for name in files.list_names(self.directory) if (match := _FILE.fullmatch(name))]
+        unfinished = {match[1] for match in found if match[2] == _UNFINISHED}
+        return sorted({int(match[1]) for match in found if match[1] not in unfinished})
+
+    def save(self, step: int) -> None:
+        """Writes a checkpoint, if the one of this step was not the last to be written or restored.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        if step == self._held:
+            return
+        try:
+            self._checkpoint.write(self._prefix(step))
+        except (tf.errors.OpError, OSError) as error:
+            self._remove(lambda found: found == step)
+            raise OutputError(
+                f"The checkpoint of step {step:,} cannot be written",
+                received=_first_line(error),
+                do=f"Those before it in {self.directory} are kept. Check the space and the permissions, then run again",
+            ) from error
+        self._held = step
+
+    def keep(self, steps: Sequence[int]) -> None:
+        """Removes all checkpoints but those of `steps`, and names the last for others.
+
+        Raises:
+            OutputError: if that file cannot be written.
+        """
+        self._remove(lambda step: step not in steps)
+        names = [json.dumps(f"step-{step}") for step in self.steps()]
+        if names:
+            lines = [f"model_checkpoint_path: {names[-1]}", *(f"all_model_checkpoint_paths: {name}" for name in names)]
+            files.write_atomically(files.join(self.directory, "checkpoint"), "\n".join([*lines, ""]).encode())
+
+    def restore_newest(self) -> bool:
+        """Restores the newest checkpoint that is whole.
+
+        Returns:
+            Whether there was one; False where there is no checkpoint at all.
+
+        Raises:
+            OutputError: if all are damaged, or one is of another model or optimiser.
+        """
+        return self.restore(list(reversed(self.steps())))
+
+    def restore(self, steps: Sequence[int]) -> bool:
+        """As `restore_newest`, of certain checkpoints, in this order."""
+        damage: Exception | None = None
+        for step in steps:
+            path = self._prefix(step)
+            try:
+                tf.train.load_checkpoint(path)
+            except tf.errors.OpError as error:  # Of one kind or another, as the index is damaged.
+                damage = _report_damage(path, error)
+                continue
+            try:
+                self._checkpoint.read(path).assert_existing_objects_matched()
+                if names := not_finite(self._numbers):
+                    raise tf.errors.DataLossError(None, None, f"NaN or infinite numbers in {short_list(names)}")
+                self._held = step
+                return True
+            except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
+                raise OutputError(
+                    f"The checkpoint {path} must hold this configuration's model and optimiser",
+                    received=_first_line(error),
+                    do="Go back to the configuration that wrote it, or choose another directory for the run",
+                ) from error
+            except (tf.errors.OpError, IndexError) as error:  # Of one kind or another, as the data are damaged.
+                damage = _report_damage(path, error)
+        if damage:
+            raise OutputError(
+                f"{self.directory} must hold a whole checkpoint",
+                received=_first_line(damage),
+                do="Put whole ones back, or choose another directory for the run",
+            ) from damage
+        return False
+
+    def _prefix(self, step: int) -> str:
+        return files.join(self.directory, f"step-{step}")
+
+    def _remove(self, unwanted: Callable[[int], bool]) -> None:
+        for name in files.list_names(self.directory):
+            match = _FILE.fullmatch(name)
+            if match and (match[2] == _UNFINISHED or unwanted(int(match[1]))):
+                with contextlib.suppress(OSError):  # What cannot be removed does no harm.
+                    path = files.join(self.directory, name)
+                    shutil.rmtree(path) if match[2] == _UNFINISHED else files.remove(path)
+
+
+def _report_damage(path: str, error: Exception) -> Exception:
+    print(f"{path}: damaged ({_first_line(error)}); taking the one before")
+    return error
+
+
+def _first_line(error: Exception) -> str:
+    """What an exception says, in a line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
