@@ -6,7 +6,6 @@ What takes long to import is imported by the verb that needs it, when it runs.
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import os
 import sys
@@ -28,6 +27,8 @@ from pipeline.commands import (
 )
 from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
 from pipeline.errors import UserError
+from pipeline.options import check_given_once
+from pipeline.standard_output import discard_output, forgiving_output
 from pipeline.version import __version__
 
 PROG = "mlm-pipeline"
@@ -44,29 +45,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 2 for what the user can put right (one message on standard error), 130 if
         interrupted; a traceback and 1 mean a fault of this program.
     """
-    # Names of files need not be UTF-8, nor the terminal.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     # TensorFlow's notes on start-up (drivers it looked for, instructions it could use) bury what the user waits for.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Beam warns of optional packages that nothing here needs.
     logging.basicConfig(level=logging.ERROR)
     parser = _parser()
+    argv = sys.argv[1:] if argv is None else argv
     arguments, unknown = parser.parse_known_args(argv)
+    check_given_once(arguments.parser, argv[1:])
     if unknown and not arguments.takes_beam_options:
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     arguments.beam_args = unknown
     try:
         run: Callable[[argparse.Namespace], int] = arguments.run
-        code = run(arguments)
-        sys.stdout.flush()
-        return code
+        with forgiving_output():
+            return run(arguments)
     except UserError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except BrokenPipeError:
         # Whoever reads the output has seen enough (`| head`). What is left of it must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return EXIT_OK
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted; the same command goes on from here", file=sys.stderr)

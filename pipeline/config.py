@@ -181,7 +181,7 @@ def read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(files.read(path))
+        values = _load(files.read(path))
     except InputError as error:
         raise ConfigError(str(error)) from error
     except yaml.YAMLError as error:
@@ -189,6 +189,37 @@ def read_yaml(path: str) -> dict[str, Any]:
     if values is not None and not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a mapping of options", received=repr(values)[:80])
     return values or {}
+
+
+def read_all_yaml(paths: Sequence[str]) -> dict[str, Any]:
+    """Reads YAML mappings, the later over the earlier, within nested ones as well; see `read_yaml`."""
+    values: dict[str, Any] = {}
+    for path in paths:
+        values = _merged(values, read_yaml(path))
+    return values
+
+
+def _load(text: str | bytes) -> Any:
+    """What YAML holds.
+
+    Raises:
+        yaml.YAMLError: if it is not YAML, or gives a key of a mapping twice, of which YAML itself keeps the last.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key_node, _ in node.value:
+                if (key_node.tag, key_node.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key_node.value} is given twice", key_node.start_mark
+                    )
+                if isinstance(key_node, yaml.ScalarNode):
+                    seen.add((key_node.tag, key_node.value))
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)
 
 
 def load_yaml(kind: type[ConfigT], path: str) -> ConfigT:
@@ -204,7 +235,7 @@ def dump_yaml(config: Any) -> str:
 
 
 def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
-    """Replaces single values, given as `a.b=c` with `c` in YAML.
+    """Replaces single values, given as `a.b=c` with `c` in YAML, one after another: all of them count.
 
     Raises:
         ConfigError: for an override not of that form, an unknown name or a value of the wrong type.
@@ -219,14 +250,23 @@ def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
         *parents, last = path.strip().split(".")
         node = values
         for parent in parents:
-            child = node.get(parent)
+            child = node.setdefault(parent, {})
             if not isinstance(child, dict):
-                child = node[parent] = {}
+                raise ConfigError(
+                    f"{override!r} sets an option of {parent}",
+                    received=f"{parent}={child!r} before it",
+                    do="Leave one of the two out",
+                )
             node = child
         try:
-            node[last] = yaml.safe_load(text)
+            value = _load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"The value in {override!r} is not YAML") from error
+            raise ConfigError(
+                f"The value in {override!r} is not YAML", received=" ".join(str(error).split())
+            ) from error
+        # Some options of a group leave those that were set before as they are.
+        both = isinstance(value, dict) and isinstance(node.get(last), dict)
+        node[last] = _merged(node[last], value) if both else value
     return replace_values(config, values)
 
 

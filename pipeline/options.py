@@ -6,9 +6,10 @@ import argparse
 import dataclasses
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from pipeline.config import from_dict, read_yaml
+from pipeline.config import from_dict, read_all_yaml
 
 ConfigT = TypeVar("ConfigT")
 
@@ -19,7 +20,13 @@ def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "opti
     Flags that are not given are left out of the parsed values, so that the file's and the defaults stand.
     """
     section = parser.add_argument_group(group)
-    section.add_argument("--config", metavar="YAML", help="file of options; flags stand before it")
+    section.add_argument(
+        "--config",
+        action="append",
+        metavar="YAML",
+        default=[],
+        help="YAML file of options; flags override it, and so do further files, in their order",
+    )
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         arguments: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
@@ -28,7 +35,7 @@ def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "opti
         if value_type == tuple[int, ...]:
             arguments |= {"type": _comma_separated, "metavar": "N,N,..."}
         elif typing.get_origin(value_type) is tuple:
-            arguments |= {"nargs": "+", "type": typing.get_args(value_type)[0]}
+            arguments |= {"nargs": "+", "action": "extend", "type": typing.get_args(value_type)[0]}
         elif value_type is bool:
             arguments["action"] = argparse.BooleanOptionalAction
         else:
@@ -37,15 +44,43 @@ def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "opti
 
 
 def config_from(arguments: argparse.Namespace, kind: type[ConfigT]) -> ConfigT:
-    """Builds a config from the YAML file and the flags of parsed arguments; flags win.
+    """Builds a config from the YAML files and the flags of parsed arguments; flags win.
 
     Raises:
         ConfigError: for a value it cannot have.
     """
-    values = read_yaml(arguments.config) if arguments.config else {}
+    values = read_all_yaml(arguments.config)
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     values |= {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     return from_dict(kind, values)
+
+
+def check_given_once(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Refuses an option that is given twice with different values, of which the first would be lost in silence.
+
+    Options that take several values, and files of options, add up instead. Options that the parser does not know, as
+    Beam's, are passed over.
+
+    Args:
+        parser: what will parse the arguments.
+        argv: the arguments.
+
+    Raises:
+        SystemExit: with exit code 2 and a message on standard error.
+    """
+    given: dict[str, tuple[str, str]] = {}
+    for place, token in enumerate(argv):
+        flag, equals, value = token.partition("=")
+        action = parser._option_string_actions.get(flag)
+        if action is None or action.nargs == "+" or isinstance(action, argparse._AppendAction):
+            continue
+        if action.nargs == 0:  # Of --x and --no-x, the flag itself is the value.
+            value = flag
+        elif not equals:
+            value = argv[place + 1] if place + 1 < len(argv) else ""
+        before, _ = given.setdefault(action.dest, (value, flag))
+        if before != value:
+            parser.error(f"argument {flag}: given twice, with {before} and {value}")
 
 
 def _comma_separated(text: str) -> tuple[int, ...]:

@@ -223,3 +223,26 @@ def test_replacing_within_nested_configs() -> None:
     assert replaced == Outer(2, flag=True, inner=Inner(0.25, "mine"), extra={"a": {"b": 5, "c": 2}, "d": 3})
     assert replace_values(config, {}) == config
     assert replace_values(config, {"inner": Inner()}) == dataclasses.replace(config, inner=Inner())
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("steps: 1\nsteps: 2\n", "steps"), ("inner:\n  rate: 0.1\n  name: x\n  rate: 0.2\n", "rate")]
+)
+def test_a_key_that_yaml_gives_twice_is_refused(tmp_path: Path, text: str, name: str) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"is not YAML. Received: {name} is given twice.*line \d"):
+        load_yaml(Outer, str(path))
+    with pytest.raises(ConfigError, match="rate is given twice"):
+        apply_overrides(Outer(), ["inner={rate: 0.1, rate: 0.2}"])
+
+
+def test_all_overrides_count_in_their_order() -> None:
+    config = apply_overrides(Outer(), ["inner.rate=0.5", "inner={name: x}", "steps=3", "steps=4"])
+    assert config == Outer(steps=4, inner=Inner(0.5, "x"))
+    assert apply_overrides(Outer(), ["inner={rate: 0.5, name: y}", "inner.name=x"]).inner == Inner(0.5, "x")
+
+
+def test_an_override_below_a_value_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'extra.a.b=1' sets an option of a. Received: a=3 before it"):
+        apply_overrides(Outer(), ["extra.a=3", "extra.a.b=1"])

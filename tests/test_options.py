@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from pipeline.beam.config import CorpusConfig
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.config import option
 from pipeline.errors import ConfigError
-from pipeline.options import add_flags, config_from
+from pipeline.options import add_flags, check_given_once, config_from
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,39 @@ def test_every_option_of_the_jobs_has_a_flag_and_a_help_text(kind: type) -> None
             expected += f" (default: {field.default})"
         assert f"--{field.name.replace('_', '-')}" in text
         assert expected.replace(" ", "") in text
+
+
+def test_files_of_options_add_up_in_their_order(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("steps: 3\nrate: 0.25\n")
+    second.write_text("steps: 4\n")
+    flags = ["--config", str(first), "--config", str(second)]
+    assert parse(*flags) == Config(steps=4, rate=0.25)
+    assert parse(*flags, "--steps", "5") == Config(steps=5, rate=0.25)
+    assert parse(*flags[2:], *flags[:2]) == Config(steps=3, rate=0.25)
+
+
+def test_lists_add_up() -> None:
+    assert parse("--long-paths", "a", "b", "--long-paths", "c").long_paths == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--steps", "1", "--rate", "0.1", "--steps=2"], "argument --steps: given twice, with 1 and 2"),
+        (["--flag", "--no-flag"], "argument --no-flag: given twice, with --flag and --no-flag"),
+        (["--kind=plain", "--kind", "fancy"], "argument --kind: given twice, with plain and fancy"),
+    ],
+)
+def test_a_single_value_that_is_given_twice_is_refused(flags: list[str], message: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        check_given_once(parser(), flags)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_says_the_same_twice_is_none() -> None:
+    check_given_once(
+        parser(), ["--steps", "1", "--steps=1", "--flag", "--flag", "--long-paths", "a", "--long-paths", "b"]
+    )
+    check_given_once(parser(), ["--experiments=a", "--experiments=b"])  # Beam's own.

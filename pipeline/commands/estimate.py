@@ -30,7 +30,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.sample_bytes < 1024:
         raise ConfigError("--sample-bytes must be at least 1024", received=arguments.sample_bytes)
     if arguments.inputs:
-        arguments.input = arguments.inputs
+        arguments.input = [*arguments.inputs, *getattr(arguments, "input", [])]
     arguments.output = getattr(arguments, "output", "nowhere")  # Asked for by the job's options, and not used.
     estimate = estimate_corpus(config_from(arguments, CorpusConfig), sample_bytes=arguments.sample_bytes)
     print(render_estimate(estimate, workers(arguments)))

@@ -27,12 +27,16 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--config",
+        action="append",
+        default=[],
         metavar="YAML",
-        help="file of options for model, data and training; they stand before the experiment's",
+        help="YAML file of options for model, data and training; they override the experiment's, and further files"
+        " override it, in their order",
     )
     parser.add_argument(
         "--params-override",
         nargs="+",
+        action="extend",
         default=[],
         metavar="A.B=C",
         help="single options that stand before the file's, such as trainer.train_steps=1000",
@@ -62,11 +66,11 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
     Raises:
         ConfigError: for a value that an option cannot have.
     """
-    from pipeline.config import apply_overrides, from_dict, read_yaml, replace_values
+    from pipeline.config import apply_overrides, from_dict, read_all_yaml, replace_values
     from pipeline.manifest import read_manifest
     from pipeline.training.configs import ExperimentConfig
 
-    values = read_yaml(arguments.config) if arguments.config else {}
+    values = read_all_yaml(arguments.config)
     if arguments.init_from:
         from pipeline.training.exchange.start import fill_in_model
 

@@ -1,0 +1,74 @@
+"""Standard output that may be closed or full, or fill up, while work goes on: the work is not lost by it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from pipeline.errors import OutputError
+
+
+class _Forgiving:
+    """A stream that keeps the first error of writing to it instead of raising it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        with self._kept():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._kept():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # Whoever reads has seen enough: there is no reason to go on.
+            raise
+        except OSError as error:
+            self.error = self.error or error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def forgiving_output() -> Iterator[None]:
+    """Lets what prints go on where standard output cannot be written to, while the body runs.
+
+    Raises:
+        OutputError: when the body has ended, if something could not be printed. Nothing is said of an output that was
+            closed from the beginning: what would be printed there is of no interest.
+    """
+    stream = sys.stdout
+    if stream is None:
+        with open(os.devnull, "w", encoding="utf-8") as devnull, contextlib.redirect_stdout(devnull):
+            yield
+        return
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # Names of files need not be UTF-8, nor the terminal.
+    output = _Forgiving(stream)
+    with contextlib.redirect_stdout(output):
+        yield
+    output.flush()
+    if output.error is not None:
+        discard_output()
+        raise OutputError(
+            "Not all could be printed on standard output",
+            received=output.error.strerror or str(output.error),
+            do="What the command was to do is done, but for that",
+        )
+
+
+def discard_output() -> None:
+    """Sends what is still to be printed nowhere, so that it does not fail at the interpreter's exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

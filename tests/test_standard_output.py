@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PRINTING = """
+import sys
+from pathlib import Path
+from pipeline import cli
+from pipeline.commands import stats
+def run(arguments):
+    print("né " * 100_000)
+    Path(sys.argv[1]).write_text("done")
+    return 0
+stats._run = run
+cli._VERBS = (stats,)
+sys.exit(cli.main(["stats", "x"]))
+"""
+
+
+def run(path: Path, redirection: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = f'exec "{sys.executable}" -c "$SCRIPT" "{path}" {redirection}'
+    values = os.environ | {"SCRIPT": PRINTING, **environment}
+    return subprocess.run(["bash", "-c", command], cwd=ROOT, env=values, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_output_loses_no_work(tmp_path: Path) -> None:
+    done = run(tmp_path / "x", "> /dev/full")
+    assert (tmp_path / "x").read_text() == "done"
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "mlm-pipeline: error: Not all could be printed on standard output. Received: No space left on device. What the"
+        " command was to do is done, but for that."
+    ]
+
+
+def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
+    done = run(tmp_path / "x", ">&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "x").read_text() == "done"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    done = run(tmp_path / "x", "| head -c 12")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "né né né ")
+
+
+def test_a_locale_without_the_character_is_no_error(tmp_path: Path) -> None:
+    done = run(tmp_path / "x", "", PYTHONIOENCODING="ascii:strict", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("n\\xe9 n\\xe9 ")
