@@ -209,14 +209,11 @@ def _load(text: str | bytes) -> Any:
 
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key_node, _ in node.value:
-                if (key_node.tag, key_node.value) in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key_node.value} is given twice", key_node.start_mark
-                    )
-                if isinstance(key_node, yaml.ScalarNode):
-                    seen.add((key_node.tag, key_node.value))
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for place, key in enumerate(keys):
+                if key.value in [earlier.value for earlier in keys[:place]]:
+                    problem = f"{key.value} is given twice"
+                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
             return super().construct_mapping(node, deep)
 
     return yaml.load(text, Loader)
