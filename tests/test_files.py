@@ -61,6 +61,26 @@ def test_each_pattern_must_name_a_file(tree: Path) -> None:
         files.match([str(tree / "empty")])
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a machine that loses power may leave the name without the bytes."""
+    path = tmp_path / "x"
+    done: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(("fsync", os.fstat(descriptor).st_size))
+
+    def recorded_replace(old: str, new: str) -> None:
+        done.append(("replace", os.path.getsize(old)))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    files.write_atomically(str(path), b"x" * 100_000)
+    assert done[-2:] == [("fsync", 100_000), ("replace", 100_000)]
+
+
 @pytest.mark.parametrize("named", ["", "link.txt"])
 def test_a_link_to_nowhere_is_reported(tree: Path, named: str) -> None:
     (tree / "link.txt").symlink_to(tree / "gone.txt")

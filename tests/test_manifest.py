@@ -90,6 +90,9 @@ def _edit(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         _edit(lambda data: data.update(spec=7)),
         _edit(lambda data: data.update(tokenizer=None)),
         _edit(lambda data: data["spec"].update(max_seq_length="long")),
+        _edit(lambda data: data["shards"][0].update(examples=True)),
+        _edit(lambda data: data["shards"][0].update(bytes=1.0)),
+        _edit(lambda data: data["tokenizer"].update(lower_case=1)),
     ],
 )
 def test_damage_is_reported(tmp_path: Path, damage: Callable[[str], str]) -> None:

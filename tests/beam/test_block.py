@@ -55,11 +55,35 @@ def test_no_two_draws_share_a_stream(build: Callable[..., list[BlockResult]], mo
 
     monkeypatch.setattr(block_module, "generator", recorded)
     monkeypatch.setattr(block_module, "_TOKENS_A_BATCH", 7 * 48)
+    monkeypatch.setattr(block_module, "PART_CHARACTERS", 1500)  # Several parts a block.
     blocks = len(build(bins=(40, 48), dupe_factor=3))
     assert {(seed, purpose) for seed, purpose, *_ in places} == {(12345, p) for p in ("pairs", "shuffle", "mask")}
     assert len(places) == len(set(places))
-    assert sum(purpose == "pairs" for _, purpose, *_ in places) == blocks * (3 + 1)
+    parts = {(place[0], place[2]) for _, purpose, *place in places if purpose == "pairs"}
+    assert len(parts) > blocks
+    assert sum(purpose == "pairs" for _, purpose, *_ in places) == len(parts) * (3 + 1)
     assert sum(purpose == "mask" for _, purpose, *_ in places) > blocks * 3
+
+
+def test_duplicates_are_numbered_through_the_files_of_a_block(options: Options, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a.txt").write_text("the river\n\nthe captain\n\nthe garden\n")
+    (folder / "b.txt").write_text("the letter\n\nthe doctor\n")
+    job, plan, _ = plan_corpus(options(input=(str(folder),), format="bert", validation_fraction=0.0))
+    Path(job.config.output).mkdir()
+    (block,) = plan.blocks
+
+    def counts(duplicates: dict[int, str]) -> dict[str, int]:
+        built = build_block(block, blocks=1, config=job.config, tokenizer=job.tokenizer(), duplicates=duplicates)
+        return built.counts["text"]
+
+    whole = counts({})
+    assert whole["documents"] == 5
+    # The fifth document is the second of the second file.
+    found = counts({4: "duplicate"})
+    assert (found["documents"], found["dropped/duplicate"]) == (4, 1)
+    assert whole["characters"] - found["characters"] == len("the doctor")
 
 
 def test_blocks_of_the_same_text_differ(

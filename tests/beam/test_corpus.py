@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -597,37 +598,41 @@ def test_the_key_covers_what_decides_the_bytes(
     assert key(output=str(tmp_path / "other"), vocab=str(elsewhere), format="bert", lower_case=True) == same
     assert key(input=(f"{text_files}/one.txt", f"{text_files}/two.txt")) == same
     elsewhere.write_bytes(vocabulary + b"more\n")
+    changes: dict[str, Any] = {
+        "format": "lines",
+        "text_field": "body",
+        "document_separator": "---",
+        "on_bad_text": "drop",
+        "cleaning": "strict",
+        "min_document_chars": 2,
+        "max_document_chars": 10**6,
+        "sentence_splitter": "none",
+        "lower_case": False,
+        "max_seq_length": 64,
+        "max_predictions_per_seq": 9,
+        "masked_lm_prob": 0.2,
+        "pairing": "doc-sentences",
+        "masking": "dynamic",
+        "masking_unit": "word",
+        "short_seq_prob": 0.0,
+        "dupe_factor": 3,
+        "validation_fraction": 0.1,
+        "bins": (24, S),
+        "feature_names": "v1",
+        "compression": "gzip",
+        "block_bytes": 5000,
+        "seed": 1,
+        "dedup": "exact",
+        "mask_prob": 0.7,
+        "random_prob": 0.2,
+        "max_ngram_size": 2,
+    }
+    # Where it goes decides no byte; of the vocabulary and the input, the contents count.
+    assert changes.keys() == {field.name for field in dataclasses.fields(CorpusConfig)} - {"output", "vocab", "input"}
     others = [
         key(vocab=str(elsewhere)),
         key(input=(f"{text_files}/one.txt",)),
-        *(
-            key(**{name: value})
-            for name, value in {
-                "format": "lines",
-                "text_field": "body",
-                "document_separator": "---",
-                "on_bad_text": "drop",
-                "cleaning": "strict",
-                "min_document_chars": 2,
-                "max_document_chars": 10**6,
-                "sentence_splitter": "none",
-                "lower_case": False,
-                "max_seq_length": 64,
-                "max_predictions_per_seq": 9,
-                "masked_lm_prob": 0.2,
-                "pairing": "doc-sentences",
-                "masking": "dynamic",
-                "masking_unit": "word",
-                "short_seq_prob": 0.0,
-                "dupe_factor": 3,
-                "validation_fraction": 0.1,
-                "bins": (24, S),
-                "feature_names": "v1",
-                "compression": "gzip",
-                "block_bytes": 5000,
-                "seed": 1,
-            }.items()
-        ),
+        *(key(**{name: value}) for name, value in changes.items()),
     ]
     assert len({same, *others}) == len(others) + 1
 

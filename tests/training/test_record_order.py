@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,41 @@ def test_reading_once(binned: Any) -> None:
 def test_plain_files_are_counted(tiny_corpus: Any) -> None:
     paths = tuple(sorted(map(str, tiny_corpus.directory.glob("train-*"))))
     assert Bin(paths, tiny_corpus.spec).count() == (50, 70, 40)
+
+
+def test_the_order_of_files_is_drawn_anew_in_every_epoch(write_corpus: Any, tmp_path: Path) -> None:
+    """Files are read one after another, in blocks of one example, so that nothing but their order can change."""
+    corpus = write_corpus(tmp_path / "corpus", train=(8,) * 8)
+    config = config_of(corpus, shuffle_buffer_size=1, cycle_length=1)
+    dataset = read_for_training(open_source(config), config, 8, first_step=0, with_origin=True)
+    read = [batch["origin_path"].numpy().tolist() for batch in dataset.take(4 * 8)]
+    orders = []
+    for epoch in range(4):
+        files = [path for batch in read[8 * epoch : 8 * epoch + 8] for path in batch]
+        orders.append(list(dict.fromkeys(files)))
+        assert files == [path for path in orders[-1] for _ in range(8)]
+    assert len({tuple(order) for order in orders}) == 4
+
+
+def test_the_order_within_a_block_is_drawn_anew_in_every_epoch_and_block(write_corpus: Any, tmp_path: Path) -> None:
+    """One file, in blocks of twenty: where an example stands in its block, in each of four epochs."""
+    corpus = write_corpus(tmp_path / "corpus", train=(60,))
+    config = config_of(corpus, shuffle_buffer_size=20)
+    dataset = read_for_training(open_source(config), config, 20, first_step=0, with_origin=True)
+    orders = [batch["origin_record"].numpy().tolist() for batch in dataset.take(4 * 3)]
+    for number, order in enumerate(orders):
+        first = 20 * (number % 3)
+        assert sorted(order) == list(range(first, first + 20))
+    assert len({tuple(record % 20 for record in order) for order in orders}) == 12
+
+
+def test_bins_of_several_sizes_keep_their_shares(binned: Any) -> None:
+    """50 examples in one bin and 70 in the other, 16 a batch: over eight epochs 25 and 35 batches, none left over."""
+    config = config_of(binned)
+    source = open_source(config)
+    bins = [
+        dataclasses.replace(group, paths=group.paths[file : file + 1], file_examples=(size,))
+        for group, file, size in zip(source.bins, (0, 1), (50, 70), strict=False)
+    ]
+    dataset = read_for_training(dataclasses.replace(source, bins=tuple(bins)), config, 16, first_step=0)
+    assert Counter(int(batch["bin"][0]) for batch in dataset.take(60)) == {0: 25, 1: 35}
