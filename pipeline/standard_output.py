@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -10,6 +11,18 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from pipeline.errors import OutputError
+
+_ESCAPES = "json_escapes"
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """What the output's encoding lacks, as JSON writes it: JSON that is printed stays JSON."""
+    assert isinstance(error, UnicodeEncodeError)
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2)), error.end
+
+
+codecs.register_error(_ESCAPES, _escape)
 
 
 class _Forgiving:
@@ -55,7 +68,7 @@ def forgiving_output() -> Iterator[None]:
             yield
         return
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")  # Names of files need not be UTF-8, nor the terminal.
+        stream.reconfigure(errors=_ESCAPES)  # Names of files need not be UTF-8, nor the terminal.
     output = _Forgiving(stream)
     with contextlib.redirect_stdout(output):
         yield

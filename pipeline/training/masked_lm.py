@@ -147,7 +147,8 @@ class MaskedLMTask:
                 logits=tf.cast(model_outputs["next_sentence"], tf.float32),
             )
             examples = totals["examples"] if totals else tf.cast(tf.size(sentence_losses), tf.float32)
-            sentence_loss = tf.reduce_sum(sentence_losses) / examples
+            # A device may get no example of a small last batch.
+            sentence_loss = tf.math.divide_no_nan(tf.reduce_sum(sentence_losses), examples)
             if "next_sentence_loss" in by_name:
                 by_name["next_sentence_loss"].update_state(sentence_losses)
             loss += sentence_loss

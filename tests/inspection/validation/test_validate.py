@@ -147,6 +147,49 @@ def test_a_manifest_that_lacks_a_shard(workbench: Bench) -> None:
     }
 
 
+def test_a_manifest_whose_shapes_are_not_those_of_its_options(workbench: Bench) -> None:
+    import dataclasses
+
+    bench = workbench(block_bytes=40_000)
+    manifest = bench.manifest
+    first, *others = manifest.shards
+
+    def messages() -> set[tuple[str, str]]:
+        found = validate_corpus(str(bench.directory)).problems
+        return {(problem.shard, problem.message) for problem in found if problem.check == "files"}
+
+    bench.rewrite(options={**manifest.options, "max_seq_length": 128, "max_predictions_per_seq": 20})
+    assert ("", "the manifest's spec is not that of its options") in messages()
+    bench.rewrite(options=manifest.options, shards=(dataclasses.replace(first, split="validation"), *others))
+    wrong = "its split or its lengths are not those that the options call for"
+    assert messages() == {(first.name, wrong)}
+    bench.rewrite(shards=(dataclasses.replace(first, max_predictions_per_seq=9), *others))
+    assert (first.name, wrong) in messages()
+    blocks = len(manifest.split("train"))
+    other_plan = first.name.replace(f"of-{blocks:05d}", "of-00077")
+    bench.rewrite(shards=(dataclasses.replace(first, name=other_plan), *others))
+    assert ("", f"the manifest's shards are of different plans: of {sorted([blocks, 77])} blocks") in messages()
+    bench.rewrite(shards=(dataclasses.replace(first, name="train.tfrecord"), *others))
+    assert ("train.tfrecord", "the options call for no shard of that name") in messages()
+
+
+def test_a_shard_that_the_manifest_does_not_know(workbench: Bench) -> None:
+    bench = workbench()
+    (bench.directory / "train-00009-of-00010.tfrecord").write_bytes(b"")
+    found = problems(bench, "files")
+    assert [(p.shard, p.message) for p in found] == [
+        ("train-00009-of-00010.tfrecord", "the manifest knows no such shard")
+    ]
+
+
+def test_more_documents_in_the_splits_than_in_all(workbench: Bench) -> None:
+    bench = workbench()
+    documents = bench.manifest.statistics["text"]["documents"]
+    bench.doctor("text", documents=documents - 1)
+    [problem] = problems(bench, "totals")
+    assert problem.message == f"the manifest says {documents - 1:,} documents; the splits have {documents:,}"
+
+
 # === Records ===
 
 
@@ -259,9 +302,26 @@ def empty_first_segment(columns: Columns) -> None:
     types[2:length] = 1
 
 
+def mask_unasked(columns: Columns) -> None:
+    """An ordinary token of record 5 becomes [MASK], and nobody is to predict it."""
+    ids, length = columns["input_word_ids"][5], int(columns["input_mask"][5].sum())
+    places = set(range(1, length)) - set(columns["masked_lm_positions"][5].tolist()) - set(np.flatnonzero(ids == SEP))
+    ids[min(places)] = MASK
+
+
+def word_last(columns: Columns) -> None:
+    """The last token of record 5 is a word."""
+    columns["input_word_ids"][5, int(columns["input_mask"][5].sum()) - 1] = 60
+
+
 @pytest.mark.parametrize(
     ("change", "check", "message"),
     [
+        (mask_unasked, "structure", "[MASK] must stand at predictions only"),
+        (word_last, "structure", "[SEP] must stand last"),
+        (with_cell("masked_lm_ids", 5, 0, 4000), "format", "masked_lm_ids must be in [0, "),
+        (with_cell("input_type_ids", 5, 1, 2), "format", "input_type_ids must be in [0, 2)"),
+        (with_cell("input_mask", 5, 0, 2), "format", "input_mask must be in [0, 2)"),
         (mask_first_separator, "masks", "a special token must not be predicted"),
         (replace_separator, "structure", "there must be two [SEP]"),
         (with_cell("input_word_ids", 5, 0, 60), "structure", "[CLS] must stand first"),
@@ -286,6 +346,73 @@ def test_a_wrong_example(workbench: Bench, change: Callable[[Columns], None], ch
     bench.change(name, change)
     found = [p for p in validate_corpus(str(bench.directory)).problems if p.message.startswith(message)]
     assert [(p.check, p.shard, p.records, p.count) for p in found] == [(check, name, (5,), 1)]
+
+
+def second_separator(columns: Columns) -> None:
+    """A word of record 5, where nothing is predicted, becomes [SEP]."""
+    length, predicted = int(columns["input_mask"][5].sum()), set(columns["masked_lm_positions"][5].tolist())
+    place = next(place for place in range(2, length - 2) if place not in predicted)
+    columns["input_word_ids"][5, place] = SEP
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (second_separator, "there must be one [SEP]"),
+        (with_cell("input_type_ids", 5, 1, 1), "input_type_ids must be 0"),
+    ],
+)
+def test_a_wrong_example_without_pairs(workbench: Bench, change: Callable[[Columns], None], message: str) -> None:
+    bench = workbench(**KINDS["sentences"])
+    name = bench.shard()
+    long = int(np.argmax(bench.read(name)["input_mask"].sum(axis=1)))
+
+    def at_five(columns: Columns) -> None:
+        for values in columns.values():
+            values[[5, long]] = values[[long, 5]]
+        change(columns)
+
+    bench.change(name, at_five)
+    found = [p for p in validate_corpus(str(bench.directory)).problems if p.message == message]
+    assert [(p.check, p.shard, p.records, p.count) for p in found] == [("structure", name, (5,), 1)]
+
+
+def test_fewer_predictions_than_whole_words_allow(workbench: Bench) -> None:
+    bench = workbench(**KINDS["documents"])
+    name = bench.shard()
+    columns = bench.read(name)
+    full = int(np.argmax(columns["masked_lm_weights"].sum(axis=1)))
+
+    def predict_less(columns: Columns) -> None:
+        """All but the last prediction of an example are taken back: words of one token are left, that would fit."""
+        positions = columns["masked_lm_positions"][full]
+        for place, token in zip(positions, columns["masked_lm_ids"][full], strict=True):
+            if place:
+                columns["input_word_ids"][full, place] = token
+        word = int(np.flatnonzero(columns["input_word_ids"][full] >= 5)[0])
+        for feature in ("positions", "ids", "weights"):
+            columns[f"masked_lm_{feature}"][full] = 0
+        columns["masked_lm_positions"][full, 0] = word
+        columns["masked_lm_ids"][full, 0] = columns["input_word_ids"][full, word]
+        columns["masked_lm_weights"][full, 0] = 1
+        columns["input_word_ids"][full, word] = MASK
+
+    bench.change(name, predict_less)
+    found = [
+        p for p in validate_corpus(str(bench.directory)).problems if "less only where no word is left" in p.message
+    ]
+    assert [(p.check, p.records) for p in found] == [("masks", (full,))]
+
+
+def test_more_predictions_than_the_rate_gives(workbench: Bench) -> None:
+    """Of a corpus with whole words that says that it was made with a lower rate than it was."""
+    bench = workbench(**KINDS["documents"])
+    bench.rewrite(options={**bench.manifest.options, "masked_lm_prob": 0.05})
+    found = [
+        p for p in validate_corpus(str(bench.directory)).problems if p.message.endswith("masked_lm_prob))) or less")
+    ]
+    assert {p.check for p in found} == {"masks"}
+    assert sum(p.count for p in found) > 10
 
 
 def test_padding_behind_predictions(workbench: Bench) -> None:
