@@ -25,10 +25,10 @@ from pipeline.commands import (
     validate,
     vocab,
 )
-from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_OK, EXIT_USER_ERROR
+from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from pipeline.errors import UserError
 from pipeline.options import check_given_once
-from pipeline.standard_output import discard_output, forgiving_output
+from pipeline.standard_output import forgiving_output
 from pipeline.version import __version__
 
 PROG = "mlm-pipeline"
@@ -63,10 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
-    except BrokenPipeError:
-        # Whoever reads the output has seen enough (`| head`). What is left of it must not fail at exit.
-        discard_output()
-        return EXIT_OK
     except KeyboardInterrupt:
         print(f"{PROG}: interrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED

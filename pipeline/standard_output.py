@@ -25,28 +25,37 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_ESCAPES, _escape)
 
 
+def _discard_rest(stream: TextIO) -> None:
+    """Sends nowhere what is still to be printed, so that it does not fail at the interpreter's exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 class _Forgiving:
     """A stream that keeps the first error of writing to it instead of raising it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.error: OSError | None = None
+        self._unread = False
 
     def write(self, text: str) -> int:
-        with self._kept():
-            return self._stream.write(text)
+        if not self._unread:
+            with self._kept():
+                self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with self._kept():
-            self._stream.flush()
+        if not self._unread:
+            with self._kept():
+                self._stream.flush()
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:  # Whoever reads has seen enough: there is no reason to go on.
-            raise
+        except BrokenPipeError:  # Whoever reads, `head` say, has seen enough. Work that was begun goes on.
+            self._unread = True
+            _discard_rest(self._stream)
         except OSError as error:
             self.error = self.error or error
 
@@ -74,14 +83,9 @@ def forgiving_output() -> Iterator[None]:
         yield
     output.flush()
     if output.error is not None:
-        discard_output()
+        _discard_rest(stream)
         raise OutputError(
             "Not all could be printed on standard output",
             received=output.error.strerror or str(output.error),
             do="What the command was to do is done, but for that",
         )
-
-
-def discard_output() -> None:
-    """Sends what is still to be printed nowhere, so that it does not fail at the interpreter's exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -24,7 +24,7 @@ sys.exit(cli.main(["stats", "x"]))
 
 
 def run(path: Path, redirection: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = f'exec "{sys.executable}" -c "$SCRIPT" "{path}" {redirection}'
+    command = f'"{sys.executable}" -c "$SCRIPT" "{path}" {redirection}'
     values = os.environ | {"SCRIPT": PRINTING, **environment}
     return subprocess.run(["bash", "-c", command], cwd=ROOT, env=values, capture_output=True, text=True, check=False)
 
@@ -47,8 +47,9 @@ def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
-    done = run(tmp_path / "x", "| head -c 12")
+    done = run(tmp_path / "x", "| head -c 12; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "né né né ")
+    assert (tmp_path / "x").read_text() == "done"  # Work goes on.
 
 
 def test_a_locale_without_the_character_is_no_error(tmp_path: Path) -> None:

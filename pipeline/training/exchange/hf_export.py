@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import files
-from pipeline.errors import OutputError
+from pipeline.errors import ConfigError, OutputError
 from pipeline.training.exchange import transformers_check
 from pipeline.training.exchange.bert_numpy import bert_for_pretraining
 from pipeline.training.exchange.hf_config import to_hf_config
@@ -107,9 +107,17 @@ def _transformers_logits(
         inputs, outputs = os.path.join(place, "batch.npz"), os.path.join(place, "logits.npz")
         arrays: dict[str, Any] = {**batch, "positions": positions}
         np.savez(inputs, **{name: value.astype(np.int64) for name, value in arrays.items()})
-        done = subprocess.run(
-            [python, transformers_check.__file__, folder, inputs, outputs], capture_output=True, text=True, cwd=place
-        )
+        try:
+            done = subprocess.run(
+                [python, transformers_check.__file__, folder, inputs, outputs],
+                capture_output=True,
+                text=True,
+                cwd=place,
+            )
+        except OSError as error:
+            raise ConfigError(
+                "--verify-with must name a Python interpreter", received=f"{python}: {error.strerror or error}"
+            ) from error
         if done.returncode:
             raise OutputError(
                 f"transformers must be able to load the exported model, in {python}",

@@ -18,6 +18,7 @@ from pipeline.training.exchange.weights import MLM_HEAD, SEQ_RELATIONSHIP
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
+_TOKENIZER = "tokenizer.json"
 _VOCABULARIES = ("vocab.txt", "spm.model", "spiece.model")
 _DECODER = f"{MLM_HEAD}.decoder"
 
@@ -33,7 +34,7 @@ def read_huggingface(folder: str) -> SourceModel:
     weights = _read_weights(folder)
     has_next_sentence = f"{SEQ_RELATIONSHIP}.weight" in weights
     vocabulary_file = next((name for name in _VOCABULARIES if files.exists(files.join(folder, name))), _VOCABULARIES[0])
-    vocabulary = read_if_there(folder, vocabulary_file)
+    vocabulary = read_if_there(folder, vocabulary_file) or _vocabulary_of_tokenizer(folder)
     return SourceModel(
         path=folder,
         config=from_hf_config(values, source=path, has_next_sentence=has_next_sentence),
@@ -62,6 +63,24 @@ def read_if_there(folder: str, name: str) -> bytes | None:
     """A file's bytes; None if there is none."""
     path = files.join(folder, name)
     return files.read(path) if files.exists(path) else None
+
+
+def _vocabulary_of_tokenizer(folder: str) -> bytes | None:
+    """The WordPiece vocabulary in tokenizer.json, a token a line: all that newer versions of transformers write."""
+    path = files.join(folder, _TOKENIZER)
+    if not files.exists(path):
+        return None
+    values = read_json(path)
+    model = values.get("model")
+    if not isinstance(model, dict) or model.get("type") != "WordPiece" or not isinstance(model.get("vocab"), dict):
+        return None
+    added = {token["content"]: token["id"] for token in values.get("added_tokens") or ()}
+    tokens = {number: token for token, number in {**added, **model["vocab"]}.items()}
+    if sorted(tokens) != list(range(len(tokens))):
+        raise InputError(
+            f"{path} must number its tokens from 0 without a gap", do="Copy it again, or vocab.txt beside it"
+        )
+    return "".join(f"{tokens[number]}\n" for number in range(len(tokens))).encode()
 
 
 def lower_case_beside(folder: str, name: str, vocabulary: bytes | None) -> bool | None:

@@ -67,7 +67,12 @@ def _read(path: str) -> SourceModel:
     raise InputError(
         f"{path} must be a run's directory, a Hugging Face folder (config.json, model.safetensors), or a TensorFlow"
         " checkpoint (the prefix of its .index file)",
-        received=f"a directory of {', '.join(names[:5]) or 'nothing'}" if os.path.isdir(path) else "no such file",
+        received=f"a directory of {', '.join(names[:5]) or 'nothing'}"
+        if os.path.isdir(path)
+        else f"{path}: no such file",
+        do=""
+        if os.path.exists(path)
+        else "A model of a hub is downloaded first, as with hf download NAME --local-dir FOLDER",
     )
 
 
@@ -107,6 +112,8 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
         name = f"the vocabulary of {source.path}"
         theirs = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case)
         check_vocabulary(tokenizer, vocab_dir, theirs, owner=source.path)
+    else:
+        print(f"note: {source.path} holds no vocabulary that can be read: only its size was compared with the corpus's")
     stated, wanted = to_dict(_comparable(config)), to_dict(_comparable(source.config))
     differing = [
         f"{name} {stated['encoder'][name]!r} instead of {value!r}"

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import ConfigError, OutputError
+from pipeline.errors import ConfigError, InputError, OutputError
 from pipeline.training.exchange import hf_export
 from pipeline.training.exchange.hf_export import TOLERANCE, export_huggingface, verify
 from pipeline.training.exchange.hf_import import read_huggingface
+from pipeline.training.exchange.load import load_trained
 from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.start import start_from
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
@@ -125,3 +126,26 @@ def test_a_python_without_transformers_is_told_of(trained: Any, tmp_path: Path) 
     with pytest.raises(OutputError, match=r"No module named 'torch'.* has transformers and torch"):
         export_huggingface(trained, str(tmp_path / "out"), python=sys.executable)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_vocabulary_is_found_in_tokenizer_json(trained: Any, tmp_path: Path) -> None:
+    """All that newer versions of transformers write: no vocab.txt."""
+    folder = tmp_path / "out"
+    export_huggingface(trained, str(folder))
+    (folder / "vocab.txt").unlink()
+    source = read_huggingface(str(folder))
+    assert source.vocabulary == trained.vocabulary
+    assert source.lower_case is True
+    assert load_trained(str(folder)).tokenizer.tokens == trained.tokenizer.tokens
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    del tokenizer["model"]["vocab"]["w44"]
+    tokenizer["model"]["vocab"]["w43"] = 60
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(InputError, match="must number its tokens from 0 without a gap"):
+        read_huggingface(str(folder))
+
+
+def test_an_interpreter_that_is_not_there_is_told(trained: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--verify-with must name a Python interpreter. Received: no-such-python"):
+        export_huggingface(trained, str(tmp_path / "out"), python="no-such-python")
+    assert not list(tmp_path.iterdir())
