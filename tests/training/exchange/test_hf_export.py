@@ -146,6 +146,6 @@ def test_a_vocabulary_is_found_in_tokenizer_json(trained: Any, tmp_path: Path) -
 
 
 def test_an_interpreter_that_is_not_there_is_told(trained: Any, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--verify-with must name a Python interpreter. Received: no-such-python"):
+    with pytest.raises(ConfigError, match=r"--verify-with must name a Python interpreter. Received: no-such-python"):
         export_huggingface(trained, str(tmp_path / "out"), python="no-such-python")
     assert not list(tmp_path.iterdir())

@@ -82,7 +82,7 @@ def test_a_model_that_differs_is_refused(exported: Path, trained: Any, tiny_corp
         check_start(dataclasses.replace(trained.config, mlm_activation="relu"), tokenizer, source, directory)
 
 
-def test_a_vocabulary_that_differs_is_refused(copy: Path, trained: Any, tiny_corpus: Any) -> None:
+def test_a_vocabulary_that_differs_is_refused(copy: Path, trained: Any, tiny_corpus: Any, capsys: Any) -> None:
     directory = str(tiny_corpus.directory)
     tokenizer = read_manifest(directory).tokenizer
     (copy / "vocab.txt").write_bytes(trained.vocabulary.replace(b"w07", b"w99"))
@@ -93,7 +93,11 @@ def test_a_vocabulary_that_differs_is_refused(copy: Path, trained: Any, tiny_cor
     with pytest.raises(CorpusError, match="lower_case True instead of False"):
         check_start(trained.config, tokenizer, read_source(str(copy)), directory)
     (copy / "vocab.txt").unlink()
+    with pytest.raises(CorpusError, match="lower_case True instead of False"):  # tokenizer.json holds it, too.
+        check_start(trained.config, tokenizer, read_source(str(copy)), directory)
+    (copy / "tokenizer.json").unlink()
     check_start(trained.config, tokenizer, read_source(str(copy)), directory)
+    assert "holds no vocabulary that can be read: only its size was compared" in capsys.readouterr().out
     with pytest.raises(CorpusError, match=r"must have the 50 entries .* Received: 51"):
         check_start(trained.config, dataclasses.replace(tokenizer, vocab_size=51), read_source(str(copy)), directory)
 
