@@ -36,10 +36,10 @@ def text(documents: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -
 def command(vocabulary_path: str) -> Command:
     """Makes the command for a corpus of a few dozen blocks."""
 
-    def make(text: Path, output: Path, *options: str) -> list[str]:
+    def make(text: Path, output: Path, *, block_bytes: int = 65536) -> list[str]:
         words = [sys.executable, "-m", "pipeline", "corpus", "--no-progress", "--workers", "2", "--format", "bert"]
         words += ["--input", str(text), "--output", str(output), "--vocab", vocabulary_path]
-        return [*words, "--block-bytes", "65536", "--dupe-factor", "10", *options]
+        return [*words, "--block-bytes", str(block_bytes), "--dupe-factor", "10"]
 
     return make
 
@@ -228,19 +228,20 @@ def test_a_damaged_gzip_file_among_others(
         (folder / f"{number}.txt.gz").write_bytes(
             gzip.compress(data[number * 400_000 : (number + 1) * 400_000], mtime=0)
         )
-    assert run(command(folder, tmp_path / "right", "--block-bytes", "100000"))[0] == 0
+    code, errors = run(command(folder, tmp_path / "right", block_bytes=100_000))
+    assert code == 0, errors
     victim = folder / "2.txt.gz"
     whole = victim.read_bytes()
     middle = len(whole) // 2
     victim.write_bytes(whole[:middle] if damage == "cut" else whole[:middle] + b"\x00\xff\x00" + whole[middle + 3 :])
-    code, errors = run(command(folder, tmp_path / "corpus", "--block-bytes", "100000"))
+    code, errors = run(command(folder, tmp_path / "corpus", block_bytes=100_000))
     assert code == 2
     assert "1 of 4 blocks failed: block 2" in errors
     assert f"{victim} must be a whole file compressed with gzip" in errors
     assert len(list((tmp_path / "corpus").glob("train-*"))) == 3
     assert not list((tmp_path / "corpus").rglob("*.tmp"))
     victim.write_bytes(whole)
-    code, errors = run(command(folder, tmp_path / "corpus", "--block-bytes", "100000"))
+    code, errors = run(command(folder, tmp_path / "corpus", block_bytes=100_000))
     assert code == 0
     # A file that was cut has another size: another plan, and a fresh start.
     assert ("3 of them finished earlier" in errors) == (damage == "flipped")
