@@ -14,7 +14,9 @@ from pipeline.record_columns import infer_spec, read_serialized
 from pipeline.records import RecordSpec
 from pipeline.training.configs import DataConfig
 
-_FILES_LOOKED_AT = 1000  # On a network's file system, more take a while.
+# On a network's file system, thousands take a while.
+_SIZES_LOOKED_AT = 100
+_FILES_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _check_sizes(directory: str, shards: Sequence[Shard]) -> None:
     if files.is_remote(directory):
         return  # A listing of thousands of objects would cost more than it tells.
     there = set(files.list_names(directory))
-    some = set(shards[:: -(-len(shards) // _FILES_LOOKED_AT)]) if shards else set()
+    some = set(shards[:: -(-len(shards) // _SIZES_LOOKED_AT)]) if shards else set()
     for shard in shards:
         path = files.join(directory, shard.name)
         size = None if shard.name not in there else os.path.getsize(path) if shard in some else shard.bytes

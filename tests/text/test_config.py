@@ -21,7 +21,7 @@ KINDS = [(CorpusConfig, {"output": "o", "vocab": "v"}), (VocabConfig, {"output":
         ({"cleaning": "harsh"}, "cleaning must be one of none, default, strict"),
         ({"document_separator": " "}, "document_separator must be the text of a line, or hold line ends"),
         ({"text_field": ""}, "text_field must name a field"),
-        ({"min_document_chars": 0}, "min_document_chars must be at least 1"),
+        ({"min_document_chars": 0}, "min_document_chars must be between 1 and"),
         ({"cleaning": "strict", "max_document_chars": 99}, r"must be at least min_document_chars \(100\)"),
     ],
 )
