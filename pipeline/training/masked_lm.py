@@ -82,9 +82,9 @@ class MaskedLMTask:
     def initialize(self, model: BertPretrainerV2) -> None:
         """Sets the weights to those of `init_checkpoint`, if there is one, and prints which.
 
-        That may be whatever `--init-from` takes, or what Keras or TensorFlow saved of a model of the same
-        configuration: a `.keras` or `.weights.h5` file, or a checkpoint of `tf.train.Checkpoint(model=model)`, of
-        `tf.train.Checkpoint(**model.checkpoint_items)`, or of a run.
+        That may be whatever `--init-from` takes, or what Keras or TensorFlow saved of a model of the same configuration
+        or of its encoder: a `.keras` or `.weights.h5` file, a checkpoint of `tf.train.Checkpoint` or of a run, or the
+        directory of a `tf.saved_model.save`.
 
         Raises:
             InputError: if it cannot be read or does not fit.

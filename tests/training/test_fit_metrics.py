@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -84,3 +87,42 @@ def test_fit_and_evaluate_report_means_over_predictions_and_examples(tiny_corpus
         assert history[f"val_{name}"] == pytest.approx([value] * 2, rel=1e-5), name
         assert evaluated[name] == pytest.approx(value, rel=1e-5), name
     assert int(model.optimizer.iterations.value.numpy()) == 2 * batches
+
+
+ON_TWO_DEVICES = """
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.training.test_fit_metrics import expected_metrics, make_task
+draw = np.random.default_rng(0)
+columns = {
+    "input_word_ids": draw.integers(5, 50, (9, 12)),
+    "input_mask": np.ones((9, 12)),
+    "input_type_ids": draw.integers(0, 2, (9, 12)),
+    "masked_lm_positions": draw.integers(0, 12, (9, 3)),
+    "masked_lm_ids": draw.integers(5, 50, (9, 3)),
+    "next_sentence_labels": draw.integers(0, 2, (9, 1)),
+}
+columns = {name: values.astype(np.int32) for name, values in columns.items()}
+columns["masked_lm_weights"] = np.ones((9, 3), np.float32)
+dataset = tf.data.Dataset.from_tensor_slices(columns).batch(4)  # The last one leaves a device without examples.
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    model = make_task().build_model()
+    model.compile(optimizer=keras.optimizers.SGD(0.0))
+logs = model.fit(dataset, validation_data=dataset, verbose=0).history
+expected = expected_metrics(model, columns)
+expected["loss"] = expected["lm_example_loss"] + expected["next_sentence_loss"]
+for name, value in expected.items():
+    np.testing.assert_allclose([logs[name][0], logs[f"val_{name}"][0]], value, rtol=1e-5, err_msg=name)
+"""
+
+
+def test_a_device_without_examples_changes_no_metric() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO_DEVICES],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import h5py
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from pipeline import files
 from pipeline.errors import InputError
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint
 from pipeline.training.finite import check_model
 
+_BLOCK_IN_FILE = re.compile(r"(^|/)transformer_encoder_block(_\d+)?$")
+_BLOCK_OF_RUN = re.compile(r"/transformer(_layer_\d+)?/")
 _KERAS_FILES = (".keras", ".weights.h5")
 
 
@@ -21,26 +27,31 @@ def start_from_own(model: Any, path: str) -> str | None:
 
     Args:
         model: a `BertPretrainerV2`.
-        path: a file of `model.save` or `model.save_weights`; or a checkpoint of `tf.train.Checkpoint(model=model)`,
-            `tf.train.Checkpoint(**model.checkpoint_items)` or some of these items, or of a run.
+        path: a file of `save` or `save_weights`, or a checkpoint of `tf.train.Checkpoint`, of the model or its encoder,
+            by itself or under any name; a checkpoint of `tf.train.Checkpoint(**model.checkpoint_items)` or some of
+            these items, or of a run; or the directory of a `tf.saved_model.save`.
 
     Returns:
         What was done, in words; None where the path names none of these, and the model is as it was.
 
     Raises:
-        InputError: if it is damaged, or holds weights of other shapes, fewer than it should, or NaN or infinite ones.
+        InputError: if it is damaged, or its weights are of other shapes, of more or fewer blocks, or not finite.
     """
-    restore: Callable[[], None]
-    if path.endswith(_KERAS_FILES):
-        restore, items = (lambda: model.load_weights(path)), ["model"]
-    else:
-        prefix = find_checkpoint(path)
+    found, prefix = None, ""
+    if not path.endswith(_KERAS_FILES):
+        # A SavedModel has its variables in a folder.
+        prefix = find_checkpoint(path) or find_checkpoint(files.join(path, "variables")) or ""
         found = _own_items(prefix, model) if prefix else None
-        if prefix is None or found is None:
+        if found is None:
             return None
-        restore, items = (lambda: _restore(prefix, found)), sorted(found)
     try:
-        restore()
+        if found is None:
+            names = [_load_file(model, path)]
+        else:
+            _check_blocks(model, _blocks_saved(prefix, found))
+            _restore(prefix, found)
+            own = {id(model): "model", id(model.encoder_network): "encoder"}
+            names = sorted(own.get(id(item), name) for name, item in found.items())
     except (OSError, ValueError, KeyError, IndexError, AssertionError, zipfile.BadZipFile, tf.errors.OpError) as error:
         raise InputError(
             f"{path} must hold the weights of a model of this configuration",
@@ -48,7 +59,7 @@ def start_from_own(model: Any, path: str) -> str | None:
             do="Build the model that it was saved from, or copy the file again",
         ) from error
     check_model(model, path)
-    return f"starting from {path}: {', '.join(items)}"
+    return f"starting from {path}: {', '.join(names)}"
 
 
 def _own_items(prefix: str, model: Any) -> dict[str, Any] | None:
@@ -56,17 +67,59 @@ def _own_items(prefix: str, model: Any) -> dict[str, Any] | None:
     graph = _object_graph(prefix)
     if graph is None:
         return None
-    root = _children(graph, 0)
-    if "model" in root:
-        inside = _children(graph, root["model"])
-        if "encoder_network" in inside:
-            return {"model": model} if _is_own_encoder(graph, inside["encoder_network"]) else None
+    items = _children(graph, 0)
+    nodes = {"root": 0, **items}  # `tf.train.Checkpoint(model)` calls a model that it holds by itself "root".
+    for name, node in nodes.items():
+        encoder = _children(graph, node).get("encoder_network")
+        if encoder is not None and _is_own_encoder(graph, encoder):
+            return {name: model}
+    if "model" in items:
         # A run's: weights by their paths, without the models' names, which differ where several were made.
-        saved = {_below(path): path for path in inside}
+        saved = {_below(path): path for path in _children(graph, items["model"])}
         weights = {saved[_below(weight.path)]: weight.value for weight in model.weights if _below(weight.path) in saved}
-        return {"model": weights} if len(weights) == len(model.weights) else None
-    items = {name: item for name, item in model.checkpoint_items.items() if name in root}
-    return items if "encoder" in items and _is_own_encoder(graph, root["encoder"]) else None
+        if len(weights) == len(model.weights):
+            return {"model": weights}
+    for name, node in nodes.items():
+        if _is_own_encoder(graph, node):
+            parts = model.checkpoint_items if name == "encoder" else {}
+            return {name: model.encoder_network, **{part: item for part, item in parts.items() if part in items}}
+    return None
+
+
+def _load_file(model: Any, path: str) -> str:
+    """Loads a file of Keras's; returns what of the model that is."""
+    with contextlib.ExitStack() as opened:
+        file: Any = path
+        if path.endswith(".keras"):
+            file = opened.enter_context(opened.enter_context(zipfile.ZipFile(path)).open("model.weights.h5"))
+        weights = opened.enter_context(h5py.File(file))
+        is_encoder = "embeddings_layer_norm" in weights
+        names: list[str] = []
+        weights.visit(names.append)
+    _check_blocks(model, sum(_BLOCK_IN_FILE.search(name) is not None for name in names))
+    (model.encoder_network if is_encoder else model).load_weights(path)
+    return "encoder" if is_encoder else "model"
+
+
+def _blocks_saved(prefix: str, items: Mapping[str, Any]) -> int:
+    """How many transformer blocks a checkpoint's encoder has."""
+    graph = _object_graph(prefix)
+    root = _children(graph, 0)
+    for name, item in items.items():
+        inside = _children(graph, root.get(name, 0))
+        if isinstance(item, Mapping):
+            return len({match[0] for path in inside if (match := _BLOCK_OF_RUN.search(path))})
+        inside = _children(graph, inside["encoder_network"]) if "encoder_network" in inside else inside
+        if "transformer_layers" in inside:
+            return len(_children(graph, inside["transformer_layers"]))
+    return 0
+
+
+def _check_blocks(model: Any, saved: int) -> None:
+    """Loading takes what the model has a place for: of a deeper one, it would leave blocks out in silence."""
+    blocks = getattr(model.encoder_network, "transformer_layers", None)
+    if blocks is not None and len(blocks) != saved:
+        raise ValueError(f"{saved} transformer blocks instead of {len(blocks)}")
 
 
 def _restore(prefix: str, items: Mapping[str, Any]) -> None:

@@ -44,13 +44,26 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, str]
         "model and optimizer": tf.train.Checkpoint(optimizer=optimizer, model=model),
         "items": tf.train.Checkpoint(**model.checkpoint_items),
         "encoder": tf.train.Checkpoint(encoder=model.encoder_network),
+        "model by itself": tf.train.Checkpoint(model),
+        "model by another name": tf.train.Checkpoint(net=model, step=tf.Variable(3)),
+        "encoder by itself": tf.train.Checkpoint(model.encoder_network),
+        "encoder by another name": tf.train.Checkpoint(model=model.encoder_network),
     }
     paths = {name: checkpoint.save(str(folder / name / "x")) for name, checkpoint in checkpoints.items()}
     files = {"keras": folder / "model.keras", "weights": folder / "model.weights.h5", "run": folder / "run"}
+    files |= {"encoder's keras": folder / "encoder.keras", "encoder's weights": folder / "encoder.weights.h5"}
+    files |= {"saved model": folder / "saved"}
+    model.encoder_network.save(files["encoder's keras"])
+    model.encoder_network.save_weights(files["encoder's weights"])
+    tf.saved_model.save(model, str(files["saved model"]))
     return model, paths | {name: str(path) for name, path in files.items()}
 
 
-@pytest.mark.parametrize("what", ["keras", "weights", "model", "model and optimizer", "run"])
+MODELS = ["keras", "weights", "model", "model by itself", "model by another name", "model and optimizer", "saved model"]
+ENCODERS = ["encoder", "encoder by itself", "encoder by another name", "encoder's keras", "encoder's weights"]
+
+
+@pytest.mark.parametrize("what", [*MODELS, "run"])
 def test_every_weight_is_restored(saved: tuple[Any, dict[str, str]], what: str, capsys: Any) -> None:
     model, paths = saved
     task = make_task(paths[what])
@@ -61,7 +74,7 @@ def test_every_weight_is_restored(saved: tuple[Any, dict[str, str]], what: str, 
     assert capsys.readouterr().out == f"starting from {paths[what]}: model\n"
 
 
-@pytest.mark.parametrize("what", ["items", "encoder"])
+@pytest.mark.parametrize("what", ["items", *ENCODERS])
 def test_items_of_a_model_are_restored(saved: tuple[Any, dict[str, str]], what: str, capsys: Any) -> None:
     model, paths = saved
     task = make_task(paths[what])
@@ -71,12 +84,12 @@ def test_items_of_a_model_are_restored(saved: tuple[Any, dict[str, str]], what: 
         np.testing.assert_array_equal(weight, restored, err_msg=weight.path)
     same = np.array_equal(model.masked_lm.dense.kernel, other.masked_lm.dense.kernel)
     assert same == (what == "items")
-    shown = "encoder" if what == "encoder" else "encoder, masked_lm, next_sentence.pooler_dense"
+    shown = "encoder, masked_lm, next_sentence.pooler_dense" if what == "items" else "encoder"
     assert capsys.readouterr().out == f"starting from {paths[what]}: {shown}\n"
 
 
-@pytest.mark.parametrize("what", ["keras", "weights", "model", "run", "encoder"])
-@pytest.mark.parametrize("other", [{"hidden_size": 12}, {"num_layers": 3}])
+@pytest.mark.parametrize("what", [*MODELS, *ENCODERS, "run"])
+@pytest.mark.parametrize("other", [{"hidden_size": 12}, {"num_layers": 1}, {"num_layers": 3}])
 def test_a_model_of_another_shape_is_refused(saved: tuple[Any, dict[str, str]], what: str, other: Any) -> None:
     task = make_task(saved[1][what], **other)
     with pytest.raises(InputError, match=r"must hold|must be a checkpoint"):
