@@ -117,6 +117,7 @@ for name, value in expected.items():
 """
 
 
+@pytest.mark.slow
 def test_a_device_without_examples_changes_no_metric() -> None:
     done = subprocess.run(
         [sys.executable, "-c", ON_TWO_DEVICES],

@@ -293,6 +293,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_gone_on_from(
     start: Any, config: Any, finished: Path, tiny_corpus: Any, tmp_path: Path
 ) -> None:

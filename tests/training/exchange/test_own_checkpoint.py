@@ -18,6 +18,8 @@ from pipeline.training.loss_scaling import LossScale
 from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.training_state import TrainingState
 
+pytestmark = pytest.mark.slow  # Dozens of models are built.
+
 
 def make_task(path: str = "", **encoder: Any) -> MaskedLMTask:
     sizes = {"vocab_size": 50, "hidden_size": 8, "num_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
