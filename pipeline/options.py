@@ -68,7 +68,7 @@ def check_given_once(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
     Raises:
         SystemExit: with exit code 2 and a message on standard error.
     """
-    given: dict[str, tuple[str, str]] = {}
+    given: dict[str, str] = {}
     for place, token in enumerate(argv):
         flag, equals, value = token.partition("=")
         action = parser._option_string_actions.get(flag)
@@ -78,7 +78,7 @@ def check_given_once(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
             value = flag
         elif not equals:
             value = argv[place + 1] if place + 1 < len(argv) else ""
-        before, _ = given.setdefault(action.dest, (value, flag))
+        before = given.setdefault(action.dest, value)
         if before != value:
             parser.error(f"argument {flag}: given twice, with {before} and {value}")
 

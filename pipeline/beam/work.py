@@ -97,14 +97,6 @@ class WorkFolder:
         if self.run_id and (self.begun() or {}).get("run") != self.run_id:
             raise RunIsOver(self.path)
 
-    def make(self) -> None:
-        """Makes the folder.
-
-        Raises:
-            OutputError: if it cannot be made.
-        """
-        files.make_directory(self.path)
-
     def done_name(self, index: int) -> str:
         """File name of the sidecar of a finished block."""
         return f"{self.kind}-{index:05d}.json"

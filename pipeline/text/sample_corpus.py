@@ -7,7 +7,6 @@ every machine without a download, and as the corpus stays on that machine, it pa
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import multiprocessing
 import os
@@ -174,4 +173,4 @@ def _read_summary(path: str) -> SampleCorpusSummary | None:
         summary = SampleCorpusSummary(**json.loads(files.read(path + ".json")))
     except (TypeError, ValueError):
         return None
-    return summary if hashlib.sha256(files.read(path)).hexdigest() == summary.sha256 else None
+    return summary if files.sha256(path) == summary.sha256 else None

@@ -21,7 +21,7 @@ def count(tmp_path: Path, **options: object) -> tuple[WordCounts, dict[str, int]
     config = VocabConfig(**{"held_out_fraction": 0.3, "block_bytes": 3000} | values)
     plan = plan_inputs(config)
     job = WordCounts(config, str(tmp_path / "work"), len(plan.blocks))
-    job.counted.make()
+    job.counted.begin({"run": job.key})
     job.plan.write(plan.blocks)
     for block in reversed(range(job.blocks)):
         job.counted.mark_done(block, job.count_block(block))

@@ -20,7 +20,7 @@ BLOCKS = [Block(i, (Segment("x.txt", i, i + 1, 9, 1),)) for i in range(8)]
 @pytest.fixture
 def work(tmp_path: Path) -> WorkFolder:
     folder = WorkFolder(str(tmp_path / "work"))
-    folder.make()
+    folder.begin({})
     return folder
 
 

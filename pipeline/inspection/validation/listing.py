@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -58,7 +57,7 @@ def check_presence(corpus: Corpus, present: Sequence[str]) -> Iterator[Problem]:
     extra = sorted({name for name in present if _SHARD_LIKE.search(name)} - listed.keys())
     missing = [shard for name, shard in listed.items() if name not in set(present)]
     # Hashed only where something is missing that it may be.
-    contents = {_sha256(corpus, name): name for name in extra} if missing else {}
+    contents = {files.sha256(files.join(corpus.directory, name)): name for name in extra} if missing else {}
     for shard in missing:
         renamed = contents.get(shard.sha256)
         yield Problem("files", f"it is missing{f'; {renamed} holds its bytes' if renamed else ''}", shard.name)
@@ -85,11 +84,3 @@ def check_contents(corpus: Corpus, findings: Sequence[ShardFindings]) -> Iterato
             else f"its SHA-256 must be {shard.sha256[:16]}... and is {found.sha256[:16]}..."
         )
         yield Problem("files", what, shard.name)
-
-
-def _sha256(corpus: Corpus, name: str) -> str:
-    digest = hashlib.sha256()
-    with files.open_read(files.join(corpus.directory, name)) as stream:
-        while data := stream.read(1 << 20):
-            digest.update(data)
-    return digest.hexdigest()
