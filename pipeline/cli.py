@@ -6,6 +6,7 @@ What takes long to import is imported by the verb that needs it, when it runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -27,6 +28,7 @@ from pipeline.commands import (
 )
 from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from pipeline.errors import UserError
+from pipeline.interrupts import interrupts
 from pipeline.options import check_given_once
 from pipeline.standard_output import forgiving_output
 from pipeline.version import __version__
@@ -58,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.beam_args = unknown
     try:
         run: Callable[[argparse.Namespace], int] = arguments.run
-        with forgiving_output():
+        # Training saves itself when it is told to stop.
+        with forgiving_output(), interrupts() if arguments.takes_beam_options else contextlib.nullcontext():
             return run(arguments)
     except UserError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)

@@ -406,13 +406,14 @@ def write_atomically(path: str, data: bytes) -> None:
         writer.write(data)
 
 
-def check_output_file(path: str, is_own: Callable[[str], bool], *, overwrite: bool) -> None:
+def check_output_file(path: str, is_own: Callable[[str], bool], *, overwrite: bool, beside: Sequence[str] = ()) -> None:
     """Makes sure, before any work, that a file can be written, and that none of the user's is lost by it.
 
     Args:
         path: the file.
         is_own: tells whether what is there was written by the same command, which replaces it.
         overwrite: whether to replace whatever is there.
+        beside: other files that the command writes with it.
 
     Raises:
         OutputError: if it is a directory, its directory cannot be written to, or it is another's.
@@ -421,9 +422,12 @@ def check_output_file(path: str, is_own: Callable[[str], bool], *, overwrite: bo
         if os.path.isdir(path):
             raise OutputError("The output must be a file", received=f"the directory {path}", do="Name a file in it")
         make_directory(os.path.dirname(path) or ".")
-    if exists(path) and not overwrite and not is_own(path):
+    mine = exists(path) and is_own(path)
+    for name in [path, *beside]:
+        if overwrite or mine or not exists(name):
+            continue
         raise OutputError(
-            f"{path} is there already, and was not written by this command",
+            f"{name} is there already, and was not written by this command",
             do="Choose another output, or replace it with --overwrite",
         )
 

@@ -6,16 +6,15 @@ import argparse
 import contextlib
 import difflib
 import re
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pipeline import files
 from pipeline.beam.dask_cluster import DASK_RUNNER, dask_arguments
 from pipeline.beam.local_workers import watch_local_workers
 from pipeline.errors import ConfigError
+from pipeline.interrupts import interrupts
 
 _LOCAL_RUNNER = "FnApiRunner"
 
@@ -132,7 +131,7 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
 
     runner = _chosen_runner(beam_args) or _LOCAL_RUNNER
     workers = min(workers, units)
-    with _interrupts() as interrupted, contextlib.ExitStack() as stack:
+    with interrupts() as interrupted, contextlib.ExitStack() as stack:
         try:
             arguments: list[str] = []
             if runner == _LOCAL_RUNNER and workers > 1:
@@ -160,30 +159,6 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
     return None
 
 
-@contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Notes SIGINT and SIGTERM, which become a KeyboardInterrupt: Beam may take that for a failure of the work.
-
-    Yields:
-        An event that is set once one of them has come.
-    """
-    came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # Only there can handlers be set.
-        yield came
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        came.set()
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _cancel(result: Any) -> None:
     """Cancels a job, or says that it runs on."""
     try:
@@ -198,8 +173,11 @@ def _cancel(result: Any) -> None:
         )
 
 
-# "Caused by: java.lang.IllegalStateException: ...", "apache_beam.x.SomeError: ..."
-_CAUSE = re.compile(r"(?:Caused by: )?(?:[\w$]+\.)*\w*(?:Error|Exception|Failure|Interrupt)\b[^:]*: \S.*")
+# "Caused by: java.lang.IllegalStateException: ...", "apache_beam.x.SomeError: ...", "MemoryError"; Dataflow's words.
+_CAUSE = re.compile(
+    r"(?:Caused by: |: )?(?:[\w$]+\.)*[\w$]*(?:Error|Exception|Failure|Interrupt)(?:\b[^:]*: \S.*|$)"
+    r"|Workflow failed\. Causes: .*"
+)
 _GRPC_DETAILS = re.compile(r'details = "(.+)"')
 
 
@@ -210,5 +188,5 @@ def reason_of(error: BaseException) -> str:
         return type(error).__name__
     details = [match[1] for line in lines if (match := _GRPC_DETAILS.match(line))]
     causes = [line for line in lines if _CAUSE.match(line)]
-    reason = (details or causes or lines[:1])[-1][:500]
+    reason = (details or causes or lines[:1])[-1][:500].removeprefix(": ")
     return reason if causes and not details else f"{type(error).__name__}: {reason}"

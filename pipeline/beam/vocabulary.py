@@ -14,6 +14,7 @@ from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.runner import check_paths
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.word_counts import WordCounts
+from pipeline.beam.work import WorkFolder
 from pipeline.config import to_dict
 from pipeline.errors import InputError
 from pipeline.locks import locked
@@ -77,7 +78,7 @@ def make_vocabulary(
         UserError: for whatever the user can put right.
     """
     check_paths(beam_args, (*config.input, config.output))
-    files.check_output_file(config.output, files.is_as_described, overwrite=overwrite)
+    files.check_output_file(config.output, files.is_as_described, overwrite=overwrite, beside=[f"{config.output}.json"])
     plan = plan_inputs(config)
     folder, _, name = config.output.rpartition("/")
     with locked(files.join(folder or ".", f".{name}.lock"), owner=f"the vocabulary {config.output}"):
@@ -86,8 +87,9 @@ def make_vocabulary(
 
 def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool) -> str:
     print(plan, file=sys.stderr, flush=True)
-    learned, held_out = _count_words(config, plan, beam_args, workers, show_progress)
+    learned, held_out, counted = _count_words(config, plan, beam_args, workers, show_progress)
     if not learned.words:
+        counted.clear()
         raise InputError(
             "A vocabulary is learned from words",
             received=f"none in {learned.documents:,} documents, with {held_out.documents:,} documents held out",
@@ -128,6 +130,7 @@ def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], worker
     }
     files.write_atomically(config.output, data)
     files.write_atomically(f"{config.output}.json", files.json_bytes(description))
+    counted.clear()
     summary = f"{config.output}: {tokenizer.vocab_size:,} entries ({config.kind}), learned from {_summary(learned)}"
     return "\n".join(filter(None, [summary, _readable(held_out, report), render(notes)]))
 
@@ -144,8 +147,8 @@ def _words_stripped(word_counts: Mapping[str, int]) -> str:
 
 def _count_words(
     config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool
-) -> tuple[TextCounts, TextCounts]:
-    """Counts the words to learn from and those of held-out text."""
+) -> tuple[TextCounts, TextCounts, WorkFolder]:
+    """Counts the words to learn from and those of held-out text; they stay in a folder, to be cleared in the end."""
     # Beside the output: a place that is there for all workers, and where it can be seen whether writing is allowed.
     folder = files.temporary_name(config.output) + ".d"
     options = {name: value for name, value in to_dict(config).items() if name not in ("input", "output")}
@@ -156,21 +159,18 @@ def _count_words(
     if (job.counted.begun() or {}).get("key") != key:
         job.counted.clear()
     job.counted.begin({"key": key, "run": key})
-    try:
-        job.plan.write(plan.blocks)
-        job.run(plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress)
-        results = job.counted.results(range(job.blocks)).values()
-        learned, held_out = (
-            TextCounts(
-                documents=sum(result["documents"][held_out] for result in results),
-                words=sum(result["words"][held_out] for result in results),
-                word_counts=word_counts,
-            )
-            for held_out, word_counts in enumerate(job.most_frequent_words())
+    job.plan.write(plan.blocks)
+    job.run(plan.blocks, beam_args=beam_args, workers=workers, show_progress=show_progress)
+    results = job.counted.results(range(job.blocks)).values()
+    learned, held_out = (
+        TextCounts(
+            documents=sum(result["documents"][held_out] for result in results),
+            words=sum(result["words"][held_out] for result in results),
+            word_counts=word_counts,
         )
-        return learned, held_out
-    finally:
-        job.counted.clear()
+        for held_out, word_counts in enumerate(job.most_frequent_words())
+    )
+    return learned, held_out, job.counted
 
 
 def _measures(report: CoverageReport) -> dict[str, Any]:

@@ -238,6 +238,7 @@ class WorkFolder:
                 rest = f"{len(left):,} {self.kind}{'s' * (len(left) > 1)}"
                 _say(f"The runner failed ({failure.splitlines()[0]}): starting it again for {rest}")
         if left:
+            self._check_folder_is_ours()
             failed = f"{len(left):,} of {len(units):,} {self.kind}s failed: {self._reasons(noted, failure)}"
             fault = self._fault(noted)
             if fault:
@@ -248,6 +249,16 @@ class WorkFolder:
             )
         if failure:
             raise CorpusError(f"The runner failed after the last block: {failure}", do="Run the same command again")
+
+    def _check_folder_is_ours(self) -> None:
+        """Tells a run whose workers have stopped because another one has begun in its folder."""
+        try:
+            self.check_run()
+        except RunIsOver as error:
+            raise CorpusError(
+                f"Another run has begun in {self.path}",
+                do="Let one of them finish; give the other another output",
+            ) from error
 
     def _run_once(
         self, indices: Sequence[int], step: Callable[[int], Any], beam_args: Sequence[str], workers: int, label: str

@@ -20,7 +20,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from pipeline import files
     from pipeline.text.sample_corpus import write_sample_corpus
 
-    files.check_output_file(arguments.output, files.is_as_described, overwrite=arguments.overwrite)
+    files.check_output_file(
+        arguments.output, files.is_as_described, overwrite=arguments.overwrite, beside=[f"{arguments.output}.json"]
+    )
     summary = write_sample_corpus(arguments.output, progress=not arguments.no_progress)
     print(f"{arguments.output}: {summary.documents:,} documents, {summary.bytes / 1e6:.1f} MB")
     return EXIT_OK

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from pipeline.beam.corpus import CorpusJob, plan_corpus
 from pipeline.beam.transforms import _do
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.vocabulary import make_vocabulary
+from pipeline.beam.word_counts import WordCounts
 from pipeline.beam.work import RunIsOver, WorkerFault, WorkFolder
 from pipeline.cli import main
 from pipeline.errors import CorpusError, InputError, OutputError
@@ -134,6 +137,19 @@ def test_a_job_that_keeps_writing_is_told(make: Make, monkeypatch: pytest.Monkey
         make()
 
 
+def test_a_run_whose_folder_another_has_taken_says_so(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on object stores, which have no locks."""
+    job, plan = begin(options, seed=1)
+
+    def run_none(self: WorkFolder, *_: Any, **__: Any) -> None:
+        begin(options, seed=2)
+
+    monkeypatch.setattr(WorkFolder, "_run_once", run_none)
+    settings: dict[str, Any] = {"beam_args": [], "workers": 1, "description": "x", "show_progress": False}
+    with pytest.raises(CorpusError, match=r"Another run has begun in .*\.blocks"):
+        job.work.run(plan.blocks, job.build_shards, **settings)
+
+
 # === Simultaneous commands ===
 
 
@@ -201,6 +217,28 @@ def test_a_vocabulary_replaces_its_own_kind_alone(options: Options, tmp_path: Pa
     (tmp_path / "v.txt").write_text("edited by hand")
     assert main(vocab("--input", text, "--output", str(tmp_path / "v.txt"))) == 2
     assert main(vocab("--input", text, "--output", str(tmp_path / "v.txt"), "--overwrite")) == 0
+
+
+def test_a_vocabulary_replaces_no_other_description(options: Options, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "v.txt.json").write_text("mine")
+    assert main(vocab("--input", *options().input, "--output", str(tmp_path / "v.txt"))) == 2
+    assert "v.txt.json is there already, and was not written by this command" in capsys.readouterr().err
+    assert (tmp_path / "v.txt.json").read_text() == "mine"
+
+
+def test_an_interrupted_vocabulary_goes_on(options: Options, tmp_path: Path, monkeypatch: Any) -> None:
+    """Interrupted while it learns: the counts are kept, and nothing is counted again."""
+    config = VocabConfig(input=options().input, output=str(tmp_path / "v.txt"), vocab_size=200, block_bytes=2000)
+    with monkeypatch.context() as patch:
+        patch.setattr(vocabulary_module, "learn_vocabulary", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            make_vocabulary(config, show_progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(WordCounts, "count_block", interrupt)
+        patch.setattr(WordCounts, "sum_part", interrupt)
+        make_vocabulary(config, show_progress=False)
+    assert {path.name for path in tmp_path.iterdir()} >= {"v.txt", "v.txt.json"}
+    assert not (tmp_path / ".v.txt.tmp.d").exists()
 
 
 # === Inputs ===
@@ -376,3 +414,22 @@ def test_an_interrupt_ends_the_command_and_it_goes_on(
     subprocess.run([sys.executable, "-m", "pipeline", *words], cwd=ROOT, capture_output=True, check=True)
     assert read_manifest(config.output).shards == read_manifest(str(tmp_path / "undisturbed")).shards
     assert contents(output).keys() == contents(tmp_path / "undisturbed").keys()
+
+
+@pytest.mark.parametrize("name", ["plan_corpus", "_finish"])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_outside_the_pipeline_is_an_interrupt(
+    options: Options, monkeypatch: pytest.MonkeyPatch, capsys: Any, name: str, sign: signal.Signals
+) -> None:
+    def stop(*_: Any) -> None:
+        os.kill(os.getpid(), sign)
+        time.sleep(60)
+
+    config = options()
+    monkeypatch.setattr(corpus_module, name, stop)
+    words = ["corpus", "--no-progress", "--workers", "1", "--vocab", config.vocab, "--input", *config.input]
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert main([*words, "--output", config.output]) == 130
+    assert "interrupted; the same command goes on from here" in capsys.readouterr().err
+    assert not (Path(config.output) / ".lock").exists()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers

@@ -1,0 +1,37 @@
+"""SIGINT and SIGTERM as a KeyboardInterrupt."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[threading.Event]:
+    """Turns SIGINT and SIGTERM into a KeyboardInterrupt while the body runs, and notes that one has come.
+
+    By default SIGTERM ends a process at once, so that nothing is cleaned up, nor any job cancelled. Only the main
+    thread can set handlers; elsewhere nothing is changed.
+
+    Yields:
+        An event that is set once a signal has come: what the body calls may have taken the KeyboardInterrupt for
+        something else.
+    """
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
