@@ -30,7 +30,7 @@ from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
 from pipeline.errors import UserError
 from pipeline.interrupts import interrupts
 from pipeline.options import check_given_once
-from pipeline.standard_output import forgiving_output
+from pipeline.standard_output import forgiving_errors, forgiving_output
 from pipeline.version import __version__
 
 PROG = "mlm-pipeline"
@@ -47,12 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 2 for what the user can put right (one message on standard error), 130 if
         interrupted; a traceback and 1 mean a fault of this program.
     """
+    with forgiving_errors():
+        return _run(sys.argv[1:] if argv is None else argv)
+
+
+def _run(argv: Sequence[str]) -> int:
     # TensorFlow's notes on start-up (drivers it looked for, instructions it could use) bury what the user waits for.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Beam warns of optional packages that nothing here needs.
     logging.basicConfig(level=logging.ERROR)
     parser = _parser()
-    argv = sys.argv[1:] if argv is None else argv
     arguments, unknown = parser.parse_known_args(argv)
     check_given_once(arguments.parser, argv[1:])
     if unknown and not arguments.takes_beam_options:

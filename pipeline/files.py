@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from pipeline.errors import ConfigError, InputError, OutputError
+from pipeline.errors import ConfigError, InputError, OutputError, UserError
 
 _SYNCED_AT_ONCE = 1 << 24  # Bytes.
 _TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.tmp")
@@ -73,10 +73,37 @@ def join(directory: str, *names: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file at `path`."""
-    if is_remote(path):
-        return bool(_beam_file_systems(path).exists(path))
-    return os.path.exists(path)
+    """Whether there is a file at `path`.
+
+    Raises:
+        InputError: if that cannot be told, for want of permission, say: it does not mean that there is none.
+    """
+    with _asking_about(path):
+        if is_remote(path):
+            return bool(_beam_file_systems(path).exists(path))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _asking_about(path: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # Beam's file systems raise whatever their clients do.
+        remote = is_remote(path)
+        raise InputError(
+            f"Cannot tell what is at {path}",
+            received=_reason(error)
+            if isinstance(error, OSError) and not remote
+            else f"{type(error).__name__}: {error}",
+            do="Check the path, the credentials, and that the extra for it is installed (gcp, aws)"
+            if remote
+            else "Check the path and the permissions",
+        ) from error
 
 
 def same(first: str, second: str) -> bool:
@@ -153,18 +180,12 @@ def _is_visible(name: str) -> bool:
 def _match_remote(pattern: str) -> Iterator[FileInfo]:
     systems = _beam_file_systems(pattern)
     folder = pattern.rstrip("/") + "/"
-    try:
+    with _asking_about(pattern):
         found = [] if pattern == folder else systems.match([pattern])[0].metadata_list
         if not found:
             below = systems.match([folder + "**"])[0].metadata_list
             found = [info for info in below if all(map(_is_visible, info.path.removeprefix(folder).split("/")))]
-        yield from (FileInfo(info.path, info.size_in_bytes, _modified(info)) for info in found)
-    except Exception as error:  # Beam's file systems raise whatever their clients do.
-        raise InputError(
-            f"Cannot list {pattern}",
-            received=f"{type(error).__name__}: {error}",
-            do="Check the path, the credentials, and that the extra for it is installed (gcp, aws)",
-        ) from error
+    yield from (FileInfo(info.path, info.size_in_bytes, _modified(info)) for info in found)
 
 
 def _modified(metadata: Any) -> str:
@@ -177,10 +198,12 @@ def info(path: str) -> FileInfo:
 
     Raises:
         OSError: if it is not there.
+        InputError: if its store does not answer.
     """
     if not is_remote(path):
         return local_info(path)
-    found = _beam_file_systems(path).match([path])[0].metadata_list
+    with _asking_about(path):
+        found = _beam_file_systems(path).match([path])[0].metadata_list
     if not found:
         raise FileNotFoundError(path)
     return FileInfo(path, found[0].size_in_bytes, _modified(found[0]))
@@ -190,8 +213,8 @@ def infos(directory: str) -> dict[str, FileInfo]:
     """What there is to know of the files directly in `directory`, by name; empty where there is none."""
     if is_remote(directory):
         prefix = directory.rstrip("/") + "/"
-        found = _beam_file_systems(prefix).match([prefix + "*"])[0].metadata_list
-        return {i.path[len(prefix) :]: FileInfo(i.path, i.size_in_bytes, _modified(i)) for i in found}
+        listed = _list_remote(prefix)
+        return {i.path[len(prefix) :]: FileInfo(i.path, i.size_in_bytes, _modified(i)) for i in listed}
     found = {}
     for name in list_names(directory):
         path = os.path.join(directory, name)
@@ -464,12 +487,24 @@ def make_directory(path: str) -> None:
 
 
 def list_names(directory: str) -> list[str]:
-    """Names of the files directly in `directory`, sorted; empty where there is none."""
+    """Names of the files directly in `directory`, sorted; empty where there is none.
+
+    Raises:
+        InputError: if they cannot be listed.
+    """
     if is_remote(directory):
         prefix = directory.rstrip("/") + "/"
-        metadata = _beam_file_systems(prefix).match([prefix + "*"])[0].metadata_list
-        return sorted(info.path[len(prefix) :] for info in metadata)
-    return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+        return sorted(info.path[len(prefix) :] for info in _list_remote(prefix))
+    with _asking_about(directory), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return sorted(os.listdir(directory))
+    return []
+
+
+def _list_remote(prefix: str) -> Sequence[Any]:
+    """Beam's metadata of what stands directly below `prefix`, which ends with a slash."""
+    with _asking_about(prefix):
+        metadata: Sequence[Any] = _beam_file_systems(prefix).match([prefix + "*"])[0].metadata_list
+    return metadata
 
 
 def remove(path: str) -> None:

@@ -55,6 +55,15 @@ def config_from(arguments: argparse.Namespace, kind: type[ConfigT]) -> ConfigT:
     return from_dict(kind, values)
 
 
+# Not those that add up: argparse's own, and Beam's for lists.
+_KEEPS_LAST = (
+    argparse._StoreAction,
+    argparse._StoreTrueAction,
+    argparse._StoreFalseAction,
+    argparse.BooleanOptionalAction,
+)
+
+
 def check_given_once(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Refuses an option that is given twice with different values, of which the first would be lost in silence.
 
@@ -68,19 +77,27 @@ def check_given_once(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
     Raises:
         SystemExit: with exit code 2 and a message on standard error.
     """
-    given: dict[str, str] = {}
+    for flag, values in values_given(parser, argv).items():
+        if len(set(values)) > 1:
+            parser.error(f"argument {flag}: given twice, with {values[0]} and {values[-1]}")
+
+
+def values_given(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, list[str]]:
+    """The values given for each option that keeps its last alone, by its flag, in the order of the arguments."""
+    given: dict[str, list[str]] = {}
+    flag_of: dict[str, str] = {}
     for place, token in enumerate(argv):
         flag, equals, value = token.partition("=")
         action = parser._option_string_actions.get(flag)
-        if action is None or action.nargs == "+" or isinstance(action, argparse._AppendAction):
+        if type(action) not in _KEEPS_LAST or action is None or action.nargs == "+":
             continue
         if action.nargs == 0:  # Of --x and --no-x, the flag itself is the value.
             value = flag
         elif not equals:
             value = argv[place + 1] if place + 1 < len(argv) else ""
-        before = given.setdefault(action.dest, value)
-        if before != value:
-            parser.error(f"argument {flag}: given twice, with {before} and {value}")
+        given.setdefault(action.dest, []).append(value)
+        flag_of[action.dest] = flag
+    return {flag_of[name]: values for name, values in given.items()}
 
 
 def _comma_separated(text: str) -> tuple[int, ...]:

@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Iterator
 from typing import IO
 
+from pipeline.standard_output import forgiving
+
 _STDERR = 2  # What native code and child processes write to, wherever `sys.stderr` leads.
 
 
@@ -32,7 +34,7 @@ def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
     python_stderr = sys.stderr
     if _descriptor(python_stderr) == _STDERR:
         python_stderr.flush()
-        sys.stderr = os.fdopen(os.dup(before), "w", encoding=python_stderr.encoding, buffering=1)
+        sys.stderr = forgiving(os.fdopen(os.dup(before), "w", encoding=python_stderr.encoding, buffering=1))
     os.dup2(log.fileno(), _STDERR)
     excepthook, threading.excepthook = threading.excepthook, _write_natively
     try:

@@ -1,4 +1,4 @@
-"""Standard output that may be closed or full, or fill up, while work goes on: the work is not lost by it."""
+"""Standard output and standard error that are closed, full, or fill up: no work is lost by that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from pipeline.errors import OutputError
 
@@ -31,36 +31,36 @@ def _discard_rest(stream: TextIO) -> None:
 
 
 class _Forgiving:
-    """A stream that keeps the first error of writing to it instead of raising it."""
+    """A stream that keeps the first error of writing to it instead of raising it, and discards what follows."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.error: OSError | None = None
-        self._unread = False
 
     def write(self, text: str) -> int:
-        if not self._unread:
-            with self._kept():
-                self._stream.write(text)
+        with self._kept():
+            self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        if not self._unread:
-            with self._kept():
-                self._stream.flush()
+        with self._kept():
+            self._stream.flush()
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:  # Whoever reads, `head` say, has seen enough. Work that was begun goes on.
-            self._unread = True
-            _discard_rest(self._stream)
         except OSError as error:
-            self.error = self.error or error
+            self.error = error
+            _discard_rest(self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def forgiving(stream: TextIO) -> TextIO:
+    """`stream`, but that writing to it never fails."""
+    return cast(TextIO, _Forgiving(stream))
 
 
 @contextlib.contextmanager
@@ -82,10 +82,23 @@ def forgiving_output() -> Iterator[None]:
     with contextlib.redirect_stdout(output):
         yield
     output.flush()
-    if output.error is not None:
-        _discard_rest(stream)
+    # Whoever reads from a pipe, `head` say, has seen enough when it closes it.
+    if output.error is not None and not isinstance(output.error, BrokenPipeError):
         raise OutputError(
             "Not all could be printed on standard output",
             received=output.error.strerror or str(output.error),
             do="What the command was to do is done, but for that",
         )
+
+
+@contextlib.contextmanager
+def forgiving_errors() -> Iterator[None]:
+    """Lets what writes messages or shows progress go on where standard error cannot be written to.
+
+    Nothing is said of it: there is no place left to say it. The exit code still tells how the command ended.
+    """
+    stream = sys.stderr
+    if stream is None:  # Closed: without this, its descriptor would go to the next file that is opened.
+        stream = open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+    with contextlib.redirect_stderr(forgiving(stream)):
+        yield

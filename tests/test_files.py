@@ -4,7 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -330,3 +332,31 @@ def test_json_of_names_that_are_not_utf_8() -> None:
     data = files.json_bytes(value)
     assert json.loads(data.decode()) == value
     assert "漢字" in data.decode()
+
+
+def test_what_cannot_be_told_is_no_no(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path in (loop, loop / "manifest.json", tmp_path / ("x" * 300)):
+        for ask in (files.exists, files.list_names, files.infos):
+            with pytest.raises(InputError, match=r"Cannot tell what is at .*(Too many levels|name too long)"):
+                ask(str(path))
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    assert files.exists(str(tmp_path / "file"))
+    for name in ("none", "none/none", "file/none", "dangling"):
+        assert not files.exists(str(tmp_path / name))
+        assert files.list_names(str(tmp_path / name)) == []
+
+
+@pytest.mark.parametrize("ask", [files.exists, files.list_names, files.infos, files.info])
+def test_a_store_that_does_not_answer_is_no_no(ask: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def match(self, patterns: list[str]) -> None:
+            raise ConnectionError("no route")
+
+        exists = match
+
+    monkeypatch.setattr(files, "_beam_file_systems", lambda path: Silent())
+    with pytest.raises(InputError, match=r"Cannot tell what is at gs://b/x.*ConnectionError: no route.*credentials"):
+        ask("gs://b/x")

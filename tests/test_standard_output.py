@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.manifest import read_manifest
+
 ROOT = Path(__file__).parents[1]
 PRINTING = """
 import sys
@@ -44,6 +46,23 @@ def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
     done = run(tmp_path / "x", ">&-")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "x").read_text() == "done"
+
+
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-", "2> >(head -c 1 > /dev/null)"])
+def test_an_error_output_that_cannot_be_written_to_loses_no_work(
+    redirection: str, tmp_path: Path, vocabulary_path: str
+) -> None:
+    """Progress bars, messages, workers, and what native code writes."""
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"It is the year {year}. The next one follows.\n\n" for year in range(200)))
+    command = f'"{sys.executable}" -m pipeline corpus --input "{text}" --vocab "{vocabulary_path}" --workers 2'
+    values = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0"}
+    script = f'{command} --output "{tmp_path}/out" {redirection}'
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=values, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert read_manifest(str(tmp_path / "out")).shards
+    script = f'{command} --output "{tmp_path}/other" --masked-lm-prob 7 {redirection}'
+    assert subprocess.run(["bash", "-c", script], cwd=ROOT, check=False, capture_output=True).returncode == 2
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pipeline.beam.dask_cluster import DASK_RUNNER, dask_arguments
 from pipeline.beam.local_workers import watch_local_workers
 from pipeline.errors import ConfigError
 from pipeline.interrupts import interrupts
+from pipeline.options import values_given
 
 _LOCAL_RUNNER = "FnApiRunner"
 
@@ -27,7 +28,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
         own_options: the command's own options, to suggest what was meant.
 
     Raises:
-        ConfigError: naming the first unknown option, a wrong value or an unknown runner.
+        ConfigError: naming the first unknown option, one that is given twice, a wrong value or an unknown runner.
     """
     if not beam_args:
         return
@@ -45,6 +46,13 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
     for kind in _subclasses(PipelineOptions):
         kind._add_argparse_args(parser)
     _, unknown = parser.parse_known_args(list(beam_args))
+    for name, values in values_given(parser, beam_args).items():
+        if len(set(values)) > 1:
+            raise ConfigError(
+                "One of Beam's options is given twice, and Beam would pass over the first",
+                received=f"{name} with {values[0]} and {values[-1]}",
+                do="Give it once",
+            )
     if unknown and not unusable:
         name = unknown[0].partition("=")[0]
         near = difflib.get_close_matches(name, [*own_options, *parser._option_string_actions], n=1, cutoff=0.7)

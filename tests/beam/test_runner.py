@@ -41,6 +41,10 @@ def test_beams_options_are_known(beam_args: list[str]) -> None:
         (["--runer=DataflowRunner"], r"Received: --runer\. Did you mean --runner\?"),
         (["--zzz"], r"Received: --zzz\. See --help"),
         (["--runner=FnApiRunner", "texts.txt"], r"Received: texts\.txt\. See --help"),
+        (
+            ["--runner=FnApiRunner", "--runner", "FlinkRunner"],
+            "--runner with FnApiRunner and FlinkRunner. Give it once",
+        ),
         (["--direct_num_workers=many"], "One of Beam's options .* --direct_num_workers: invalid int value: 'many'"),
         (["--direct_running_mode=fast"], "One of Beam's options .* invalid choice: 'fast'"),
         (["--runner"], "One of Beam's options .* --runner: expected one argument"),
