@@ -70,11 +70,14 @@ corpus: input ## make the corpus OUT of TFRecords from INPUT
 pretrain: corpus ## pre-train a model on the corpus, into RUN
 	$(MLM) pretrain --config $(CONFIG) --corpus $(OUT) --run $(RUN)
 
+# Each file's tests on one of up to four cores: a test with TensorFlow takes a gigabyte.
+PYTEST = $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-slow: $(STAMP) ## run the end-to-end proofs that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-engines: out/engines/.installed ## run the proofs on clusters and object stores; needs Go for one of them
 	out/engines/bin/python -m pytest -m slow tests/engines tests/test_object_stores.py

@@ -106,8 +106,8 @@ def _of_documents(
     if holding > _HOLDING_SEPARATOR * read:
         mark = separator or "<|endoftext|>"
         yield (
-            f"{mark!r} stands within the lines of {_documents(holding)} and is text there. As a separator it needs a"
-            " line of its own: put line ends around it, and name it with --document-separator."
+            f"{mark!r} stands within the lines of {_number(holding, 'document')} and is text there. As a separator"
+            " it needs a line of its own: put line ends around it, and name it with --document-separator."
         )
     dropped = {reason: number for reason, number in text.get("dropped", {}).items() if "duplicate" not in reason}
     if sum(dropped.values()) > _DROPPED * read:
@@ -172,18 +172,18 @@ def _of_validation(options: Mapping[str, Any], statistics: Mapping[str, Any]) ->
     if not validation.get("examples"):
         yield (
             "No document fell to the validation shards, as can be with"
-            f" {_documents(statistics['text'].get('documents', 0))} and a validation_fraction of {fraction}: raise"
-            " it to have some."
+            f" {_number(statistics['text'].get('documents', 0), 'document')} and a validation_fraction of"
+            f" {fraction}: raise it to have some."
         )
         return
     predictions = int(validation.get("tokens", 0) * options["masked_lm_prob"])
     if predictions < _FEW_PREDICTIONS:
         yield (
-            f"The validation set has about {predictions:,} predictions, of"
-            f" {_documents(validation.get('documents', 0))}: a loss over so few says little, and training keeps the"
-            " model that does best on them. Raise --validation-fraction."
+            f"The validation set has about {_number(predictions, 'prediction')}, of"
+            f" {_number(validation.get('documents', 0), 'document')}: a loss over so few says little, and training"
+            " keeps the model that does best on them. Raise --validation-fraction."
         )
 
 
-def _documents(number: int) -> str:
-    return f"{number:,} document{'s' * (number != 1)}"
+def _number(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

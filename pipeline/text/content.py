@@ -36,6 +36,8 @@ _MAGIC = {
     b"\xff\x06\x00\x00sNaPpY": f"a snappy file: {_UNPACK}, or compress it with gzip, bzip2, zstd or xz",
     b"\x5d\x00\x00": f"an lzma file: {_UNPACK}, or compress it with xz",
     b"\x1f\x9d": f"a file of compress (.Z): {_UNPACK}, or compress it with gzip",
+    b"\x80\x04\x95": "a Python pickle: write its text as JSON Lines or Parquet first",
+    b"\x80\x05\x95": "a Python pickle: write its text as JSON Lines or Parquet first",
     b"%PDF-": "a PDF: extract its text first",
     b"%!PS": "PostScript: extract its text first",
     b"{\\rtf": "RTF: extract its text first",

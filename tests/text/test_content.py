@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import pickle
 import sqlite3
 import struct
 import sys
@@ -91,6 +92,7 @@ NOT_TEXT: dict[str, tuple[Callable[[], bytes], str]] = {
     "program": (lambda: Path(sys.executable).read_bytes()[:HEAD_BYTES], "a program"),
     "7z": (lambda: b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(100), "a 7z archive"),
     "rar": (lambda: b"Rar!\x1a\x07\x01\x00", "a rar archive"),
+    "pickle": (lambda: pickle.dumps([ENGLISH]), "a Python pickle"),
     "lz4": (lambda: b"\x04\x22\x4d\x18\x64\x40\xa7" + ENGLISH.encode(), "an lz4 file"),
     "lzma": (lambda: lzma.compress(ENGLISH.encode(), lzma.FORMAT_ALONE), "an lzma file"),
     "numbers": (lambda: np.arange(1000, dtype=np.float32).tobytes(), "binary data, .* NUL bytes"),

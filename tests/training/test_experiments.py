@@ -92,7 +92,7 @@ def test_a_file_stands_before_the_experiment(tmp_path: Path, tiny_corpus: Any) -
     arguments = Namespace(
         corpus=str(tiny_corpus.directory),
         experiment="bert-base",
-        config=str(path),
+        config=[str(path)],
         init_from=None,
         params_override=["trainer.train_steps=20000"],
     )

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.errors import ConfigError, CorpusError
+from pipeline.inspection.validation import reading
 from pipeline.inspection.validation.problems import CHECKS, Problem
 from pipeline.inspection.validation.validate import validate_corpus
 
@@ -685,6 +686,15 @@ def test_several_processes_find_the_same(workbench: Bench) -> None:
     bench = workbench(block_bytes=40_000)
     bench.change(bench.shard(index=1), mask_first_separator)
     assert validate_corpus(str(bench.directory), workers=2) == validate_corpus(str(bench.directory))
+
+
+def test_batches_of_any_size_find_the_same(workbench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = workbench()
+    assert validate_corpus(str(bench.directory)).problems == []
+    bench.change(bench.shard(), mask_first_separator)
+    found = validate_corpus(str(bench.directory))
+    monkeypatch.setattr(reading, "_TOKENS_A_BATCH", 7 * 64)
+    assert validate_corpus(str(bench.directory)) == found
 
 
 def test_the_command(workbench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
