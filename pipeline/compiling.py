@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
 
+# The modules that hold such loops: compiled before workers are started, each of which would do it for itself.
+CORPUS_LOOPS = (
+    "pipeline.instances.kernels",
+    "pipeline.masking.kernels",
+    "pipeline.record_kernels",
+    "pipeline.tokenizers.chunk_kernels",
+)
+MASKING_LOOPS = ("pipeline.training.masking_kernels",)
+_SECONDS_IN_SILENCE = 2.0
 CallableT = TypeVar("CallableT", bound=Callable[..., object])
 
 
@@ -42,3 +54,26 @@ def compiled(result: Any, *arguments: Any) -> Callable[[CallableT], CallableT]:
 def inlined(function: CallableT) -> CallableT:
     """Makes a function part of the compiled loops that call it."""
     return cast(CallableT, njit(inline="always")(function))
+
+
+def compile_loops(modules: Sequence[str]) -> None:
+    """Compiles the loops of some modules, or loads what was compiled before; says so if compiling takes long."""
+    from numba.core import event
+
+    note = "Compiling the inner loops, as is done once after an installation."
+    timer = threading.Timer(_SECONDS_IN_SILENCE, lambda: print(note, file=sys.stderr, flush=True))
+    timer.daemon = True
+
+    class StartTimer(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: event.Event) -> None:
+            if timer.ident is None:
+                timer.start()
+
+        def on_end(self, event: event.Event) -> None:
+            pass
+
+    # Numba announces what it compiles, but not what it loads from its cache, however long that takes.
+    with event.install_listener("numba:compile", StartTimer()):
+        for module in modules:
+            importlib.import_module(module)
+    timer.cancel()

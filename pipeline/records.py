@@ -5,15 +5,12 @@ The writer, the loader, the manifest and the validator all derive names, dtypes 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.errors import ConfigError
-from pipeline.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc
-from pipeline.wire import Part, assemble, constant, total_lengths, varints
 
 _ROWS_AT_ONCE = 256  # Of what is encoded: few enough to stay in the processor's cache.
 _LIST_TAGS = {"int64": b"\x1a", "float32": b"\x12"}  # A Feature's int64_list and float_list.
@@ -171,30 +168,3 @@ def _by_key(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> list[tuple[F
         if shape != (examples, feature.length):
             raise ValueError(f"{feature.name} must have shape {(examples, feature.length)}, not {shape}.")
     return [(feature, values_of[feature.name]) for feature in features]
-
-
-def encode_tfrecords_in_numpy(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What `encode_tfrecords` does, in numpy passes alone: what it is tested against."""
-    examples = len(columns["input_word_ids"])
-    parts = [part for feature, values in _by_key(spec, columns) for part in _feature_entry(feature, values)]
-    frame = [constant(b"\x00" * HEADER_BYTES), constant(b"\x0a"), varints(total_lengths(parts))]
-    frame += [*parts, constant(b"\x00" * FOOTER_BYTES)]
-    records, row_splits = assemble(frame, examples)
-    for start, end in itertools.pairwise(row_splits.tolist()):
-        length = (end - start - HEADER_BYTES - FOOTER_BYTES).to_bytes(8, "little")
-        records[start : start + HEADER_BYTES] = np.frombuffer(length + masked_crc(length), np.uint8)
-        data = records[start + HEADER_BYTES : end - FOOTER_BYTES].tobytes()
-        records[end - FOOTER_BYTES : end] = np.frombuffer(masked_crc(data), np.uint8)
-    return records, row_splits
-
-
-def _feature_entry(feature: Feature, values: np.ndarray) -> list[Part]:
-    """The parts of one entry of the map `Features.feature`."""
-    is_float = feature.dtype == "float32"
-    packed = Part(np.ascontiguousarray(values, "<f4").view(np.uint8)) if is_float else varints(values)
-    key = feature.name.encode()
-    parts = [packed]
-    # From the inside out: the packed values, the list, the Feature, the map's entry.
-    for prefix in (b"\x0a", _LIST_TAGS[feature.dtype], b"\x0a" + bytes([len(key)]) + key + b"\x12"):
-        parts = [constant(prefix), varints(total_lengths(parts)), *parts]
-    return [constant(b"\x0a"), varints(total_lengths(parts)), *parts]

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.records import encode_tfrecords_in_numpy
 
 from pipeline.errors import ConfigError
-from pipeline.records import RecordSpec, encode_tfrecords, encode_tfrecords_in_numpy
+from pipeline.records import RecordSpec, encode_tfrecords
 
 V1 = {"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}
 INT_TYPES = (np.uint8, np.int32, np.uint32, np.int64)

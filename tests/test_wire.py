@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from pipeline.wire import Part, assemble, constant, varints
+from oracles.wire import Part, assemble, constant, varints
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])

@@ -19,7 +19,7 @@ from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.runner import check_paths, workers_end_with_the_run
 from pipeline.beam.work import WorkFolder
-from pipeline.compiled_loops import CORPUS_LOOPS, compile_loops
+from pipeline.compiling import CORPUS_LOOPS, compile_loops
 from pipeline.config import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo

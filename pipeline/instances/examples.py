@@ -83,7 +83,7 @@ def _lay_out(
         Ids, int32 `[n, S]`; type ids, uint8 `[n, S]`; where neither a special token nor padding is, bool `[n, S]`; and
         how many tokens there are, specials included, int64 `[n]`.
     """
-    from pipeline import kernels
+    from pipeline.instances import kernels
 
     shape = (len(instances), spec.max_seq_length)
     ids, type_ids = np.full(shape, special["pad"], np.int32), np.zeros(shape, np.uint8)
@@ -91,33 +91,6 @@ def _lay_out(
     ranges = (instances.a_start, instances.a_length, instances.b_start, instances.b_length)
     kernels.lay_out(token_ids, *ranges, spec.next_sentence, special["cls"], special["sep"], ids, type_ids, ordinary)
     return ids, type_ids, ordinary, _example_lengths(instances, spec)
-
-
-def _lay_out_in_numpy(
-    token_ids: np.ndarray, instances: Instances, spec: RecordSpec, special: Mapping[str, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `_lay_out` does, in numpy passes alone: what it is tested against."""
-    place = np.arange(spec.max_seq_length)
-    rows = np.arange(len(instances))
-    a_length = instances.a_length[:, np.newaxis]
-    ordinary = (place >= 1) & (place <= a_length)
-    source = instances.a_start[:, np.newaxis] + (place - 1)
-    lengths = _example_lengths(instances, spec)
-    in_b = np.zeros_like(ordinary)
-    if spec.next_sentence:
-        in_b = (place >= a_length + 2) & (place < a_length + 2 + instances.b_length[:, np.newaxis])
-        source = np.where(in_b, instances.b_start[:, np.newaxis] + (place - a_length - 2), source)
-        ordinary = ordinary | in_b
-    ids = np.full(ordinary.shape, special["pad"], np.int32)
-    ids[ordinary] = token_ids[source[ordinary]]
-    ordinary &= ids != special["sep"]
-    ids[:, 0] = special["cls"]
-    ids[rows, instances.a_length + 1] = special["sep"]
-    type_ids = in_b.astype(np.uint8)
-    if spec.next_sentence:
-        ids[rows, lengths - 1] = special["sep"]
-        type_ids[rows, lengths - 1] = 1
-    return ids, type_ids, ordinary, lengths
 
 
 def _example_lengths(instances: Instances, spec: RecordSpec) -> np.ndarray:

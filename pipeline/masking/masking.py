@@ -67,7 +67,7 @@ def mask_examples(
     random_ids = ordinary_ids[(rng.random(len(drawn)) * len(ordinary_ids)).astype(np.int64)]
     replacements = np.where(by_mask, mask_id, np.where(at_random, random_ids, -1)).astype(np.int32)
 
-    from pipeline import kernels
+    from pipeline.masking import kernels
 
     shape = (len(input_word_ids), policy.max_predictions_per_seq)
     masked, positions, ids = input_word_ids.copy(), np.zeros(shape, np.int32), np.zeros(shape, np.int32)

@@ -30,7 +30,7 @@ def select_tokens(maskable: np.ndarray, wanted: np.ndarray, rng: np.random.Gener
         wanted: integers `[batch]`, how many to choose; where fewer may be, all are.
         rng: the generator of this batch.
     """
-    from pipeline import kernels
+    from pipeline.masking import kernels
 
     wanted = np.minimum(wanted, maskable.sum(axis=1))
     drawn = rng.random((len(maskable), int(wanted.max(initial=0))))
@@ -38,20 +38,6 @@ def select_tokens(maskable: np.ndarray, wanted: np.ndarray, rng: np.random.Gener
     kernels.choose_tokens(maskable, wanted, drawn, selected)
     units = int(wanted.sum())
     return Selection(selected, np.arange(units), units)
-
-
-def choose_tokens_in_numpy(maskable: np.ndarray, wanted: np.ndarray, drawn: np.ndarray, selected: np.ndarray) -> None:
-    """What `pipeline.kernels.choose_tokens` does, in numpy passes alone: what it is tested against.
-
-    The first steps of a Fisher-Yates shuffle of each row's candidates, all rows a step at a time.
-    """
-    candidates = np.argsort(~maskable, axis=1, kind="stable")
-    number = maskable.sum(axis=1)
-    for draw in range(int(wanted.max(initial=0))):
-        rows = np.flatnonzero(wanted > draw)
-        other = draw + (drawn[rows, draw] * (number[rows] - draw)).astype(np.int64)
-        selected[rows, candidates[rows, other]] = True
-        candidates[rows, other] = candidates[rows, draw]
 
 
 def select_words(

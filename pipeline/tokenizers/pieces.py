@@ -49,21 +49,3 @@ class Pieces:
             *(data, splits, *self._vocabulary, self._longest, MAX_WORD_CHARS, self._unknown_id, ids, id_splits)
         )
         return ids[:number], id_splits
-
-
-def cut_word(word: str, ids: dict[str, int], unknown_id: int) -> list[int]:
-    """What `Pieces.cut` does with a word, a piece after the other: what it is tested against."""
-    if len(word) > MAX_WORD_CHARS:
-        return [unknown_id]
-    pieces, start = [], 0
-    while start < len(word):
-        prefix = _GOES_ON if start else ""
-        for end in range(len(word), start, -1):
-            piece = ids.get(prefix + word[start:end])
-            if piece is not None:
-                break
-        else:
-            return [unknown_id]
-        pieces.append(piece)
-        start = end
-    return pieces

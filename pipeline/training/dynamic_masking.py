@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.compiled_loops import MASKING_LOOPS, compile_loops
+from pipeline.compiling import MASKING_LOOPS, compile_loops
 from pipeline.masking import MaskingPolicy
 from pipeline.training.native_calls import called_by_tensorflow
 

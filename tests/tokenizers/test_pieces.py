@@ -4,8 +4,9 @@ import itertools
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.wordpiece import cut_word
 
-from pipeline.tokenizers.pieces import MAX_WORD_CHARS, Pieces, cut_word
+from pipeline.tokenizers.pieces import MAX_WORD_CHARS, Pieces
 
 PIECES = st.text("abé漢", min_size=1, max_size=4)
 

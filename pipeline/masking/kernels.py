@@ -1,8 +1,4 @@
-"""Inner loops, compiled by Numba: passes over memory that numpy would make many of.
-
-Each has a form in numpy beside its caller that tests compare it with. Compiled code is kept on disk, so that only the
-first process on a machine waits for the compiler.
-"""
+"""Compiled loops that choose and write predictions: passes over memory that numpy would make many of."""
 
 from __future__ import annotations
 
@@ -12,56 +8,8 @@ from numba import types
 from pipeline.compiling import compiled, read_only
 
 _INT64S, _INT32S, _FLOATS = read_only(types.int64), read_only(types.int32), read_only(types.float64, 2)
-_INT32_ROWS, _UINT8_ROWS, _BOOL_ROWS = types.int32[:, ::1], types.uint8[:, ::1], types.boolean[:, ::1]
+_INT32_ROWS, _BOOL_ROWS = types.int32[:, ::1], types.boolean[:, ::1]
 _BOOLS = read_only(types.boolean, 2)
-
-
-@compiled(
-    *(types.void, _INT32S, _INT64S, _INT64S, _INT64S, _INT64S, types.boolean, types.int64, types.int64),
-    *(_INT32_ROWS, _UINT8_ROWS, _BOOL_ROWS),
-)
-def lay_out(
-    token_ids: np.ndarray,
-    a_start: np.ndarray,
-    a_length: np.ndarray,
-    b_start: np.ndarray,
-    b_length: np.ndarray,
-    pairs: bool,
-    cls_id: int,
-    sep_id: int,
-    ids: np.ndarray,
-    type_ids: np.ndarray,
-    ordinary: np.ndarray,
-) -> None:
-    """Puts tokens and special tokens in their places; see `pipeline.instances.examples`.
-
-    Args:
-        token_ids: int32, what the ranges refer to.
-        a_start, a_length, b_start, b_length: int64 `[n]`, the ranges.
-        pairs: whether there is a segment B.
-        cls_id, sep_id: ids of [CLS] and [SEP].
-        ids: int32 `[n, S]`, filled with padding, to be written to.
-        type_ids: uint8 `[n, S]`, zeros, to be written to.
-        ordinary: bool `[n, S]`, False, to be written to.
-    """
-    for row in range(len(a_start)):
-        ids[row, 0] = cls_id
-        place = 1
-        for token in range(a_start[row], a_start[row] + a_length[row]):
-            ids[row, place] = token_ids[token]
-            # Separators between packed documents; text itself never gives a special id.
-            ordinary[row, place] = token_ids[token] != sep_id
-            place += 1
-        ids[row, place] = sep_id
-        if pairs:
-            place += 1
-            for token in range(b_start[row], b_start[row] + b_length[row]):
-                ids[row, place] = token_ids[token]
-                type_ids[row, place] = 1
-                ordinary[row, place] = True
-                place += 1
-            ids[row, place] = sep_id
-            type_ids[row, place] = 1
 
 
 @compiled(types.void, _BOOLS, _INT64S, _FLOATS, _BOOL_ROWS)

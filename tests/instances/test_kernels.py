@@ -1,32 +1,14 @@
-"""Compiled loops against their forms in numpy."""
+"""The compiled loop against its form in numpy."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.examples import lay_out
 
-from pipeline import kernels
 from pipeline.instances import examples
 from pipeline.instances.instances import Instances
-from pipeline.masking.selection import choose_tokens_in_numpy
 from pipeline.records import RecordSpec
-
-
-@given(seed=st.integers(0, 2**32), batch=st.integers(0, 10), seq_length=st.integers(1, 40), most=st.integers(0, 40))
-@settings(deadline=None, max_examples=200)
-def test_chosen_tokens(seed: int, batch: int, seq_length: int, most: int) -> None:
-    rng = np.random.default_rng(seed)
-    maskable = rng.random((batch, seq_length)) < 0.8
-    wanted = np.minimum(rng.integers(0, most, batch, endpoint=True), maskable.sum(axis=1))
-    drawn = rng.random((batch, most))
-    selected, expected = np.zeros_like(maskable), np.zeros_like(maskable)
-
-    kernels.choose_tokens(maskable, wanted, drawn, selected)
-    choose_tokens_in_numpy(maskable, wanted, drawn, expected)
-
-    np.testing.assert_array_equal(selected, expected)
-    np.testing.assert_array_equal(selected.sum(axis=1), wanted)
-    assert not (selected & ~maskable).any()
 
 
 @pytest.mark.parametrize("pairs", [True, False])
@@ -47,6 +29,6 @@ def test_layout(pairs: bool, seed: int, number: int) -> None:
 
     made = examples._lay_out(token_ids, instances, spec, special)
 
-    for column, expected in zip(made, examples._lay_out_in_numpy(token_ids, instances, spec, special), strict=True):
+    for column, expected in zip(made, lay_out(token_ids, instances, spec, special), strict=True):
         np.testing.assert_array_equal(column, expected)
         assert column.dtype == expected.dtype

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import compiled_loops
+from pipeline import compiling
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_every_module_of_compiled_loops_is_named() -> None:
+def test_every_module_of_compiling_is_named() -> None:
     users = [path for path in (ROOT / "pipeline").rglob("*.py") if "\n@compiled(" in path.read_text(encoding="utf-8")]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in users}
-    assert names == {*compiled_loops.CORPUS_LOOPS, *compiled_loops.MASKING_LOOPS}
+    assert names == {*compiling.CORPUS_LOOPS, *compiling.MASKING_LOOPS}
 
 
 COMPILE = """
-from pipeline.compiled_loops import CORPUS_LOOPS, MASKING_LOOPS, compile_loops
+from pipeline.compiling import CORPUS_LOOPS, MASKING_LOOPS, compile_loops
 compile_loops(CORPUS_LOOPS + MASKING_LOOPS)
 """
 
@@ -37,7 +37,7 @@ def test_a_second_process_finds_them_compiled(tmp_path: Path) -> None:
 
 
 def test_loading_what_is_compiled_prints_nothing_however_long_it_takes() -> None:
-    patient = f"from pipeline import compiled_loops\ncompiled_loops._SECONDS_IN_SILENCE = 0.0\n{COMPILE}"
+    patient = f"from pipeline import compiling\ncompiling._SECONDS_IN_SILENCE = 0.0\n{COMPILE}"
     subprocess.run([sys.executable, "-c", COMPILE], cwd=ROOT, check=True)
     done = subprocess.run([sys.executable, "-c", patient], cwd=ROOT, check=True, capture_output=True)
     assert done.stderr == b""
