@@ -40,7 +40,7 @@ MOST_STANDARD_ERRORS = 4.0  # By which the curves may be apart, at the worst of 
 
 def main(text: str, picture: str) -> None:
     """Makes a corpus of the text, trains on it, draws the picture and prints what it shows."""
-    from pipeline.config import from_dict, to_dict
+    from pipeline.config.tree import from_dict, to_dict
     from pipeline.training import PretrainerConfig
     from pipeline.training.configs import OptimizerConfig
 
@@ -91,7 +91,7 @@ def _train_ours(config: Mapping[str, Any], folder: str, seed: int) -> list[float
     """The loss of every step, as `pretrain` makes them."""
     import keras
 
-    from pipeline.config import from_dict
+    from pipeline.config.tree import from_dict
     from pipeline.training import MaskedLMConfig, MaskedLMTask, PretrainerConfig
     from pipeline.training.configs import OptimizerConfig
     from pipeline.training.optimization import build_optimizer

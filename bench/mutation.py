@@ -34,7 +34,7 @@ MODULES = (
     "pipeline/manifest.py",
     "pipeline/record*.py",
     "pipeline/seeding.py",
-    "pipeline/tfrecord.py",
+    "pipeline/records/tfrecord.py",
     "pipeline/text/*.py",
     "pipeline/tokenizers/*.py",
     "pipeline/instances/*.py",

@@ -138,7 +138,7 @@ def _batches(given: Mapping[str, np.ndarray]) -> list[Arrays]:
 
 
 def _config(model: Mapping[str, Any]) -> dict[str, Any]:
-    from pipeline.config import from_dict, to_dict
+    from pipeline.config.tree import from_dict, to_dict
     from pipeline.training import PretrainerConfig
     from pipeline.training.configs import OptimizerConfig
 
@@ -155,7 +155,7 @@ def ours(given: Arrays) -> Arrays:
     """Our outputs, loss, metrics and gradients on the first batch, and our losses over all steps, `[2, steps]`."""
     import tensorflow as tf
 
-    from pipeline.config import from_dict
+    from pipeline.config.tree import from_dict
     from pipeline.training.configs import OptimizerConfig
     from pipeline.training.optimization import build_optimizer
     from pipeline.training.train_step import TrainStep
@@ -190,7 +190,7 @@ def ours(given: Arrays) -> Arrays:
 
 
 def _our_task(model: Mapping[str, Any]) -> Any:
-    from pipeline.config import from_dict
+    from pipeline.config.tree import from_dict
     from pipeline.training import MaskedLMConfig, MaskedLMTask, PretrainerConfig
 
     return MaskedLMTask(MaskedLMConfig(model=from_dict(PretrainerConfig, model)))

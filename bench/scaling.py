@@ -19,7 +19,7 @@ from pipeline.beam.block import PART_CHARACTERS
 from pipeline.beam.config import CorpusConfig
 from pipeline.inspection.estimate import estimate_corpus
 from pipeline.manifest import read_manifest
-from pipeline.text.plan import default_block_bytes
+from pipeline.text.reading.plan import default_block_bytes
 
 SIZES = {"1 GB": (10**9, 8), "100 GB": (10**11, 64), "10 TB": (10**13, 1000)}  # With how many workers.
 _PLANNING_SECONDS = 35e-6  # A file; tests/beam/test_scale.py plans a million.

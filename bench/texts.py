@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.text.plan import Segment
+from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.separators import separators
+from pipeline.text.reading.sniffing import sniff_format
+from pipeline.text.reading.text_reader import read_text
 from pipeline.text.sentences import split_sentences
-from pipeline.text.separators import separators
-from pipeline.text.sniffing import sniff_format
-from pipeline.text.text_reader import read_text
 
 
 def write_text(source: Path, megabytes: float, path: Path, *, files: int = 1, seed: int = 1) -> int:

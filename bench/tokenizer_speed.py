@@ -25,7 +25,7 @@ import numpy as np
 
 from pipeline.quiet import start_tensorflow
 from pipeline.tokenizers import SentencePieceTokenizer, TokenBatch, WordPieceTokenizer
-from pipeline.tokenizers.sentencepiece_learner import learn_sentencepiece, split_words
+from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece, split_words
 
 Encode = Callable[[list[str]], TokenBatch]
 

@@ -85,7 +85,7 @@ def _vocab_size() -> int:
 
 
 def _ours(job: dict[str, Any]) -> None:
-    from pipeline.config import from_dict
+    from pipeline.config.tree import from_dict
     from pipeline.training.bert import PretrainerConfig
     from pipeline.training.configs import DataConfig, MaskedLMConfig, OptimizerConfig
     from pipeline.training.masked_lm import MaskedLMTask

@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.tokenizers.coverage import coverage
+from pipeline.tokenizers.learning.coverage import coverage
+from pipeline.tokenizers.learning.wordpiece import SPECIAL_TOKENS, learn_wordpiece
 from pipeline.tokenizers.normalizer import BertNormalizer
 from pipeline.tokenizers.wordpiece import WordPieceTokenizer
-from pipeline.tokenizers.wordpiece_learner import SPECIAL_TOKENS, learn_wordpiece
 
 Learner = Callable[[Counter[str], int], list[str]]
 

@@ -24,8 +24,8 @@ import numpy as np
 
 import pipeline.training.modeling  # noqa: F401  Registers what the file holds.
 from pipeline.manifest import TokenizerDescription
+from pipeline.sample.package_sources import documents, source_files
 from pipeline.seeding import generator
-from pipeline.text.package_sources import documents, source_files
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 
 PACKAGES = ("python", "numpy", "keras", "tensorflow", "apache-beam")

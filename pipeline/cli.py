@@ -27,9 +27,9 @@ from pipeline.commands import (
     vocab,
 )
 from pipeline.commands.common import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from pipeline.config.flags import check_given_once
 from pipeline.errors import UserError
 from pipeline.interrupts import interrupts
-from pipeline.options import check_given_once
 from pipeline.standard_output import forgiving_errors, forgiving_output
 from pipeline.version import __version__
 

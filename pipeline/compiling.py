@@ -14,7 +14,7 @@ from numba import njit, types
 CORPUS_LOOPS = (
     "pipeline.instances.kernels",
     "pipeline.masking.kernels",
-    "pipeline.record_kernels",
+    "pipeline.records.kernels",
     "pipeline.tokenizers.chunk_kernels",
 )
 MASKING_LOOPS = ("pipeline.training.masking_kernels",)

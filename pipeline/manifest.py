@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"

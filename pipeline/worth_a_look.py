@@ -51,7 +51,7 @@ def vocabulary_notes(
     Args:
         asked: the entries asked for.
         entries: those that there are.
-        kind: a key of `pipeline.tokenizers.learning.KINDS`.
+        kind: a key of `pipeline.tokenizers.learning.learn.KINDS`.
         min_count: least occurrences of a WordPiece piece.
         unknown_share: the share of [UNK] among the tokens of held-out text.
         strips_marks: a word of scripts without case that lower-casing changes; "" if it changes next to none.

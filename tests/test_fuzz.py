@@ -18,15 +18,15 @@ from pipeline.beam.block import build_block
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import plan_corpus
 from pipeline.errors import InputError
-from pipeline.record_columns import decode_examples
+from pipeline.records.decoding import decode_examples
+from pipeline.records.tfrecord import read_records
 from pipeline.text.cleaning import PRESETS, clean_document
 from pipeline.text.config import TextConfig
 from pipeline.text.documents import clean_documents
-from pipeline.text.plan import InputFile, plan_blocks
+from pipeline.text.reading.plan import InputFile, plan_blocks
 from pipeline.text.sentences import split_sentences
-from pipeline.tfrecord import read_records
 from pipeline.tokenizers import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
-from pipeline.tokenizers.sentencepiece_learner import learn_sentencepiece, split_words
+from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece, split_words
 
 pytestmark = pytest.mark.slow
 PIECES = [

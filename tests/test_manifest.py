@@ -18,7 +18,7 @@ from pipeline.manifest import (
     read_manifest,
     write_manifest,
 )
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 
 MANIFEST = Manifest(
     key="ab" * 32,

@@ -21,10 +21,10 @@ from pipeline.instances.examples import make_examples
 from pipeline.instances.instances import Instances, TokenizedDocuments, drop_empty
 from pipeline.instances.pairings import make_instances, special_tokens
 from pipeline.manifest import Shard
-from pipeline.records import RecordSpec, encode_tfrecords
+from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
 from pipeline.text.documents import clean_documents
-from pipeline.text.plan import Block
+from pipeline.text.reading.plan import Block
 from pipeline.text.split import is_set_apart
 from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer

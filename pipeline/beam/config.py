@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline import files
-from pipeline.config import check_ranges, option
+from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.instances.pairings import PAIRINGS, has_pairs
 from pipeline.manifest import MANIFEST_NAME
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.seeding import LARGEST_SEED
 from pipeline.text.config import TextConfig
-from pipeline.text.deduplication import DEDUPLICATIONS
+from pipeline.text.duplicates import DEDUPLICATIONS
 from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
 
 # What a corpus's directory holds. Other files in it, a text to read say, are the user's.

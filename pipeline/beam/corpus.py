@@ -15,17 +15,17 @@ from typing import Any
 from pipeline import files
 from pipeline.beam.block import SPLITS, BlockResult, build_block, shard_name
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.runner import check_paths, workers_end_with_the_run
 from pipeline.beam.work import WorkFolder
 from pipeline.compiling import CORPUS_LOOPS, compile_loops
-from pipeline.config import to_dict
+from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo
 from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
-from pipeline.text.plan import Block
+from pipeline.text.inputs import InputPlan, plan_inputs
+from pipeline.text.reading.plan import Block
 from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.casing import Casing
 from pipeline.tokenizers.vocabulary import read_vocabulary

@@ -18,11 +18,11 @@ from pipeline import files
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.work import WorkFolder
-from pipeline.text.deduplication import DuplicateSets, equal_keys, key_columns
 from pipeline.text.documents import clean_documents
+from pipeline.text.duplicates import DuplicateSets, equal_keys, key_columns
 from pipeline.text.fingerprint import FINGERPRINT_BYTES
 from pipeline.text.minhash import BANDS
-from pipeline.text.plan import Block
+from pipeline.text.reading.plan import Block
 
 _RESULT_NAME = "duplicates.bin"
 # Documents compared at a time: about 40 bytes each.

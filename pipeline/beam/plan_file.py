@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline import files
-from pipeline.text.plan import Block, Segment
+from pipeline.text.reading.plan import Block, Segment
 
 _KEY_DIGITS = 16  # Hexadecimal: too many for two runs in one folder to share them.
 

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 from pipeline import files
 from pipeline.beam.dask_cluster import DASK_RUNNER, dask_arguments
 from pipeline.beam.local_workers import watch_local_workers
+from pipeline.config.flags import values_given
 from pipeline.errors import ConfigError
 from pipeline.interrupts import interrupts
-from pipeline.options import values_given
 
 _LOCAL_RUNNER = "FnApiRunner"
 

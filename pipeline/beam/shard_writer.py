@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from pipeline import files
 from pipeline.manifest import Shard
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 
 
 class ShardWriter:

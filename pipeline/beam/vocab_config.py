@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipeline import files
-from pipeline.config import check_ranges, option
+from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.seeding import LARGEST_SEED
 from pipeline.text.config import TextConfig
-from pipeline.tokenizers.learning import KINDS
+from pipeline.tokenizers.learning.learn import KINDS
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS, is_reserved
 
 _BERT = "google-research/bert create_pretraining_data.py"

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import files
-from pipeline.beam.inputs import InputPlan, plan_inputs
 from pipeline.beam.runner import check_paths
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.word_counts import WordCounts
 from pipeline.beam.work import WorkFolder
-from pipeline.config import to_dict
+from pipeline.config.tree import to_dict
 from pipeline.errors import InputError
 from pipeline.locks import locked
+from pipeline.text.inputs import InputPlan, plan_inputs
 from pipeline.tokenizers import make_tokenizer
-from pipeline.tokenizers.coverage import CoverageReport, coverage
-from pipeline.tokenizers.learning import learn_vocabulary
+from pipeline.tokenizers.learning.coverage import CoverageReport, coverage
+from pipeline.tokenizers.learning.learn import learn_vocabulary
 from pipeline.tokenizers.normalizer import strip_accents
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.version import __version__

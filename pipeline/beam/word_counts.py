@@ -19,9 +19,9 @@ from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.work import Part, WorkFolder
 from pipeline.text.documents import clean_documents
-from pipeline.text.plan import Block
+from pipeline.text.reading.plan import Block
 from pipeline.text.split import is_set_apart
-from pipeline.tokenizers.learning import most_frequent, word_splitter
+from pipeline.tokenizers.learning.learn import most_frequent, word_splitter
 
 _MOST_PARTS = 64
 Counts = list[tuple[str, int]]

@@ -6,7 +6,7 @@ import argparse
 
 from pipeline.beam.config import CorpusConfig
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_job_flags, workers
-from pipeline.options import add_flags, config_from
+from pipeline.config.flags import add_flags, config_from
 
 
 def add(commands: Commands) -> None:

@@ -66,7 +66,7 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
     Raises:
         ConfigError: for a value that an option cannot have.
     """
-    from pipeline.config import apply_overrides, from_dict, read_all_yaml, replace_values
+    from pipeline.config.tree import apply_overrides, from_dict, read_all_yaml, replace_values
     from pipeline.manifest import read_manifest
     from pipeline.training.configs import ExperimentConfig
 

@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from pipeline import files
-    from pipeline.text.sample_corpus import write_sample_corpus
+    from pipeline.sample.corpus import write_sample_corpus
 
     files.check_output_file(
         arguments.output, files.is_as_described, overwrite=arguments.overwrite, beside=[f"{arguments.output}.json"]

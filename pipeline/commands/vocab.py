@@ -14,7 +14,7 @@ from pipeline.commands.common import (
     check_beam_args,
     workers,
 )
-from pipeline.options import add_flags, config_from
+from pipeline.config.flags import add_flags, config_from
 
 
 def add(commands: Commands) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.beam.config import CorpusConfig
-from pipeline.config import from_dict
+from pipeline.config.tree import from_dict
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.manifest import Manifest, Shard, read_manifest
 

@@ -19,7 +19,7 @@ from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import CorpusJob, plan_corpus
 from pipeline.inspection.sampling import draw_sample, joined
 from pipeline.inspection.tables import count, size, table
-from pipeline.text.plan import Block
+from pipeline.text.reading.plan import Block
 
 _RUNNER_SECONDS = 3.0  # Beam starts and ends.
 _COUNTED = ("documents", "text_tokens", "examples", "tokens", "bytes")

@@ -38,7 +38,7 @@ class Examples:
         """Undoes the masks of decoded examples.
 
         Args:
-            columns: by v2 feature name, as `pipeline.record_columns.decode_examples` gives them; positions within
+            columns: by v2 feature name, as `pipeline.records.decoding.decode_examples` gives them; positions within
                 the examples.
             special_ids: ids of the special tokens, by "pad", "cls", "sep" at least.
         """

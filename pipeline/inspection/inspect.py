@@ -12,8 +12,8 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.inspection.examples import Examples
 from pipeline.inspection.marked_text import render_example
 from pipeline.manifest import MANIFEST_NAME, read_manifest
-from pipeline.record_columns import check_examples, decode_examples, infer_spec, read_serialized, value_ranges
-from pipeline.records import RecordSpec
+from pipeline.records.decoding import check_examples, decode_examples, infer_spec, read_serialized, value_ranges
+from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import load_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.base import Tokenizer
 from pipeline.tokenizers.vocabulary import read_vocabulary

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.examples import Examples
-from pipeline.record_columns import check_examples, decode_examples, read_serialized, value_ranges
+from pipeline.records.decoding import check_examples, decode_examples, read_serialized, value_ranges
 from pipeline.seeding import generator
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.seeding import generator
-from pipeline.text.plan import Block, Segment
+from pipeline.text.reading.plan import Block, Segment
 
 # Pieces are large beside most documents, to which their ends are moved, and many, so that they tell how they differ.
 _PIECE_BYTES, _FEWEST_PIECES, _MOST_PIECES = 1 << 18, 4, 16

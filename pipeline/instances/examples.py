@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.instances.instances import Instances
 from pipeline.masking import MaskingPolicy, mask_examples
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers.base import Tokenizer
 
 
@@ -36,7 +36,7 @@ def make_examples(
             examples "predictions", "replaced_by_mask", "replaced_at_random".
 
     Returns:
-        By v2 feature name, the columns of `pipeline.records.encode_tfrecords`.
+        By v2 feature name, the columns of `pipeline.records.spec.encode_tfrecords`.
     """
     special = tokenizer.special_ids
     ids, type_ids, ordinary, lengths = _lay_out(token_ids, instances, spec, special)

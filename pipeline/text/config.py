@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.config import option
+from pipeline.config.tree import option
 from pipeline.errors import ConfigError
 from pipeline.text.cleaning import PRESETS, CleaningRules, cleaning_rules
-from pipeline.text.formats import FORMATS
-from pipeline.text.separators import separators
+from pipeline.text.reading.formats import FORMATS
+from pipeline.text.reading.separators import separators
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from pipeline.text.cleaning import clean_document
 from pipeline.text.config import TextConfig
-from pipeline.text.plan import Segment
 from pipeline.text.readers import read_documents
-from pipeline.text.separators import separators
+from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.separators import separators
 
 
 def clean_documents(segment: Segment, config: TextConfig, counts: Counter[str]) -> Iterator[str]:

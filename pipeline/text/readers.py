@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pipeline.text.config import TextConfig
-from pipeline.text.jsonl_reader import read_jsonl
-from pipeline.text.parquet_reader import read_parquet
-from pipeline.text.plan import Segment
-from pipeline.text.separators import separators
-from pipeline.text.text_reader import read_text, stripped_lines
+from pipeline.text.reading.jsonl_reader import read_jsonl
+from pipeline.text.reading.parquet_reader import read_parquet
+from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.separators import separators
+from pipeline.text.reading.text_reader import read_text, stripped_lines
 
 
 def read_documents(segment: Segment, config: TextConfig, counts: Counter[str]) -> Iterator[str]:

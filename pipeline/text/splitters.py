@@ -24,7 +24,7 @@ def sentence_splitter(name: str, text_format: str) -> SentenceSplitter:
     Args:
         name: a key of `SPLITTERS`, or "package.module:function" for a function that gets a document, whose lines are
             its paragraphs, and returns its sentences.
-        text_format: the format of the text, a key of `pipeline.text.formats.FORMATS`.
+        text_format: the format of the text, a key of `pipeline.text.reading.formats.FORMATS`.
 
     Returns:
         A function from a document to its sentences, none of them empty.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipeline.config import check_ranges, option
+from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.training.encoders import ACTIVATIONS, EncoderConfig
 

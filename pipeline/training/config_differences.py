@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.config import to_dict
+from pipeline.config.tree import to_dict
 from pipeline.training.configs import ExperimentConfig
 
 # A corpus may be moved: its manifest tells whether it is the same. On other devices, and with other padding, a run goes

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config import check_ranges, option
+from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
 from pipeline.training.encoders import MOST_POSITIONS

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.errors import ConfigError
-from pipeline.record_columns import parsing_features
-from pipeline.records import RecordSpec
+from pipeline.records.decoding import parsing_features
+from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 from pipeline.training.distribution import LOST_MACHINE
 from pipeline.training.masking_at_reading import build_masking, corpus_policy, masking_rate

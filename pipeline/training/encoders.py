@@ -6,9 +6,9 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.config import check_ranges, option
+from pipeline.config.aliases import accept_aliases
+from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
-from pipeline.training.aliases import accept_aliases
 
 if TYPE_CHECKING:
     from pipeline.training.modeling.bert_encoder import BertEncoder

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.config import from_dict
+from pipeline.config.tree import from_dict
 from pipeline.errors import ConfigError
 from pipeline.manifest import Manifest
 from pipeline.training.configs import ExperimentConfig

@@ -16,8 +16,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pipeline.errors import CorpusError, UserError
-from pipeline.record_columns import Range, check_examples, read_serialized, value_ranges
-from pipeline.records import RecordSpec
+from pipeline.records.decoding import Range, check_examples, read_serialized, value_ranges
+from pipeline.records.spec import RecordSpec
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.record_source import RecordSource
 

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline import files
-from pipeline.record_columns import read_serialized
+from pipeline.records.decoding import read_serialized
 
 # What TensorFlow itself opens; everything else is read through Beam's file systems.
 _TENSORFLOWS_OWN = ("gs://",)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
-from pipeline.record_columns import infer_spec, read_serialized
-from pipeline.records import RecordSpec
+from pipeline.records.decoding import infer_spec, read_serialized
+from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 
 # On a network's file system, thousands take a while.

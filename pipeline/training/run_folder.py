@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import files
-from pipeline.config import dump_yaml, from_dict, read_yaml, to_dict
+from pipeline.config.tree import dump_yaml, from_dict, read_yaml, to_dict
 from pipeline.errors import ConfigError, InputError, OutputError
 from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, Manifest, TokenizerDescription

@@ -15,7 +15,7 @@ from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import plan_corpus
 from pipeline.errors import InputError
 from pipeline.seeding import generator
-from pipeline.text.plan import Block
+from pipeline.text.reading.plan import Block
 
 Options = Callable[..., CorpusConfig]
 

@@ -25,7 +25,7 @@ from pipeline.beam.vocabulary import make_vocabulary
 from pipeline.beam.work import WorkFolder
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.text.plan import InputFile, plan_blocks
+from pipeline.text.reading.plan import InputFile, plan_blocks
 from pipeline.tokenizers import WordPieceTokenizer, load_tokenizer
 
 Options = Callable[..., CorpusConfig]

@@ -15,8 +15,8 @@ from pipeline.beam.corpus import make_corpus, plan_corpus
 from pipeline.beam.deduplicate import Deduplication
 from pipeline.beam.plan_file import PlanFile
 from pipeline.errors import CorpusError
-from pipeline.text.deduplication import key_columns
 from pipeline.text.documents import clean_documents
+from pipeline.text.duplicates import key_columns
 
 Make = Callable[..., CorpusConfig]
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.record_columns import decode_examples
+from pipeline.records.decoding import decode_examples
 
 MEGABYTE = 1_000_000
 MOST_MEMORY = 2_000 * MEGABYTE

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.vocab_config import VocabConfig
-from pipeline.config import from_dict
+from pipeline.config.tree import from_dict
 from pipeline.errors import ConfigError
 
 NEEDED = {"input": ["text.txt"], "output": "out", "vocab": "vocab.txt"}

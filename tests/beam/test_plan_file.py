@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.beam.plan_file import PlanFile
 from pipeline.errors import InputError
-from pipeline.text.plan import Block, InputFile, plan_blocks
+from pipeline.text.reading.plan import Block, InputFile, plan_blocks
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.beam.inputs import plan_inputs
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.word_counts import WordCounts
+from pipeline.text.inputs import plan_inputs
 from pipeline.text.split import is_set_apart
 
 WORDS = [f"word{i:03d}" for i in range(200)]

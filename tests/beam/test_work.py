@@ -12,7 +12,7 @@ from pipeline.beam.local_workers import WORKER_ENDED
 from pipeline.beam.transforms import ForEach
 from pipeline.beam.work import WorkFolder
 from pipeline.errors import CorpusError, InputError
-from pipeline.text.plan import Block, Segment
+from pipeline.text.reading.plan import Block, Segment
 
 BLOCKS = [Block(i, (Segment("x.txt", i, i + 1, 9, 1),)) for i in range(8)]
 

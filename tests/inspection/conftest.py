@@ -16,8 +16,8 @@ import pytest
 from pipeline.beam.config import CorpusConfig
 from pipeline.beam.corpus import make_corpus
 from pipeline.manifest import Manifest, read_manifest, write_manifest
-from pipeline.record_columns import decode_examples, read_serialized
-from pipeline.records import encode_tfrecords
+from pipeline.records.decoding import decode_examples, read_serialized
+from pipeline.records.spec import encode_tfrecords
 
 Columns = dict[str, np.ndarray]
 WORDS = 3000

@@ -11,7 +11,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.inspection.inspect import show_examples
-from pipeline.records import RecordSpec, encode_tfrecords
+from pipeline.records.spec import RecordSpec, encode_tfrecords
 
 Make = Callable[..., Path]
 

@@ -16,8 +16,8 @@ from pipeline.inspection.inspect import show_examples
 from pipeline.inspection.report import make_report
 from pipeline.inspection.report_sample import read_sample
 from pipeline.manifest import read_manifest, write_manifest
-from pipeline.record_columns import decode_examples, read_serialized
-from pipeline.records import encode_tfrecords
+from pipeline.records.decoding import decode_examples, read_serialized
+from pipeline.records.spec import encode_tfrecords
 
 Make = Callable[..., Path]
 STATIC = ["Length of examples", "Padding", "Frequency of tokens", "Documents dropped", "Options", "Shards"]

@@ -10,7 +10,7 @@ from pipeline.instances.examples import make_examples
 from pipeline.instances.instances import Instances, TokenizedDocuments
 from pipeline.instances.pairings import PAIRINGS, has_pairs, make_instances
 from pipeline.masking import MaskingPolicy
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.seeding import generator
 from pipeline.tokenizers import WordPieceTokenizer
 

@@ -8,7 +8,7 @@ from oracles.examples import lay_out
 
 from pipeline.instances import examples
 from pipeline.instances.instances import Instances
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 
 
 @pytest.mark.parametrize("pairs", [True, False])

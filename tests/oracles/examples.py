@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.instances.examples import _example_lengths
 from pipeline.instances.instances import Instances
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 
 
 def lay_out(

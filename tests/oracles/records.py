@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from oracles.wire import Part, assemble, constant, total_lengths, varints
-from pipeline.records import _LIST_TAGS, Feature, RecordSpec, _by_key
-from pipeline.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc
+from pipeline.records.spec import _LIST_TAGS, Feature, RecordSpec, _by_key
+from pipeline.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, masked_crc
 
 
 def encode_tfrecords_in_numpy(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What `pipeline.records.encode_tfrecords` gives."""
+    """What `pipeline.records.spec.encode_tfrecords` gives."""
     examples = len(columns["input_word_ids"])
     parts = [part for feature, values in _by_key(spec, columns) for part in _feature_entry(feature, values)]
     frame = [constant(b"\x00" * HEADER_BYTES), constant(b"\x0a"), varints(total_lengths(parts))]

@@ -2,7 +2,7 @@
 
 A block's messages are alike but for the widths of some varints. So a block is a list of parts, each a column of bytes
 or of varints that all messages have at the same place; assembling it gives the messages, one after the other. Numpy
-alone: it says what the compiled loop of `pipeline.record_kernels` is to write.
+alone: it says what the compiled loop of `pipeline.records.kernels` is to write.
 """
 
 from __future__ import annotations

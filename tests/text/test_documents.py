@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.text.config import TextConfig
 from pipeline.text.documents import clean_documents
-from pipeline.text.plan import InputFile, plan_blocks
+from pipeline.text.reading.plan import InputFile, plan_blocks
 
 
 def test_documents_are_read_cleaned_and_counted(tmp_path: Path) -> None:

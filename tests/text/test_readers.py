@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from pipeline.beam.config import CorpusConfig
 from pipeline.text.config import TextConfig
-from pipeline.text.plan import InputFile, Segment, plan_blocks
 from pipeline.text.readers import read_documents
+from pipeline.text.reading.plan import InputFile, Segment, plan_blocks
 
 TEXT = " Eins. \r\n\r\nZwei.\rDrei.\n"
 

@@ -10,8 +10,8 @@ import pytest
 from pipeline.errors import VocabularyError
 from pipeline.tokenizers import make_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.casing import casing_of_entries
+from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece
 from pipeline.tokenizers.normalizer import BertNormalizer
-from pipeline.tokenizers.sentencepiece_learner import learn_sentencepiece
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 
 # A few words of text, as they stand in it: with capitals, where the script has them.

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import CorpusError, VocabularyError
-from pipeline.text.package_sources import STANDARD_LIBRARY, documents, source_files
+from pipeline.sample.package_sources import STANDARD_LIBRARY, documents, source_files
 from pipeline.tokenizers import load_tokenizer, make_tokenizer, sentencepiece_model
 from pipeline.tokenizers import sentencepiece as module
 from pipeline.tokenizers.base import TokenBatch
+from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece, split_words
 from pipeline.tokenizers.sentencepiece import SentencePieceTokenizer
-from pipeline.tokenizers.sentencepiece_learner import learn_sentencepiece, split_words
 
 # Of scripts with and without spaces; a hundred times each, so that they make pieces of several characters.
 SENTENCES = [

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.config import from_dict
+from pipeline.config.tree import from_dict
 from pipeline.manifest import Manifest, Shard, write_manifest
-from pipeline.records import RecordSpec, encode_tfrecords
+from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
 from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig

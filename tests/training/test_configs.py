@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.config import apply_overrides, from_dict, to_dict
+from pipeline.config.tree import apply_overrides, from_dict, to_dict
 from pipeline.errors import ConfigError
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
 from pipeline.training.configs import (

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.errors import ConfigError, CorpusError
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 from pipeline.training.data_loader import build_dataset, extents, readable, trim
 

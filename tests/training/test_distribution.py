@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import apply_overrides, dump_yaml
+from pipeline.config.tree import apply_overrides, dump_yaml
 from pipeline.errors import ConfigError
 from pipeline.training.configs import ExperimentConfig, RuntimeConfig
 from pipeline.training.distribution import build_strategy, is_chief
@@ -36,7 +36,7 @@ import tensorflow as tf
 config, corpus, run, devices = sys.argv[1:]
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * int(devices))
-from pipeline.config import load_yaml
+from pipeline.config.tree import load_yaml
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.run import pretrain
 pretrain(load_yaml(ExperimentConfig, config), corpus, run, show_progress=False)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from pipeline.config import apply_overrides
+from pipeline.config.tree import apply_overrides
 from pipeline.errors import ConfigError, CorpusError, InputError
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training.configs import DataConfig
 from pipeline.training.evaluate import _Counts, evaluate_corpus, evaluate_text

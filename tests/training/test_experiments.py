@@ -11,10 +11,10 @@ import yaml
 
 from pipeline.cli import main
 from pipeline.commands.pretrain import read_config
-from pipeline.config import load_yaml
+from pipeline.config.tree import load_yaml
 from pipeline.errors import ConfigError
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.encoders import build_encoder
 from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import CorpusError, UserError
 from pipeline.manifest import MANIFEST_NAME
-from pipeline.record_columns import read_serialized
-from pipeline.tfrecord import masked_crc
+from pipeline.records.decoding import read_serialized
+from pipeline.records.tfrecord import masked_crc
 from pipeline.training.configs import DataConfig
 from pipeline.training.data_loader import build_dataset, readable
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.errors import ConfigError, CorpusError
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 from pipeline.training.data_loader import build_dataset
 from pipeline.training.masking_at_reading import masking_rate

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import apply_overrides, from_dict, to_dict
+from pipeline.config.tree import apply_overrides, from_dict, to_dict
 from pipeline.errors import ConfigError
 from pipeline.training.bert import ClsHeadConfig
 from pipeline.training.configs import DataConfig, ExperimentConfig, MaskedLMConfig, OptimizerConfig

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.config import apply_overrides
+from pipeline.config.tree import apply_overrides
 from pipeline.errors import CorpusError, UserError
-from pipeline.records import RecordSpec, encode_tfrecords
+from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.training.bert import ClsHeadConfig, EncoderConfig, PretrainerConfig
 from pipeline.training.configs import DataConfig
 from pipeline.training.data_loader import build_dataset, readable

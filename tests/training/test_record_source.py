@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.errors import ConfigError, CorpusError, InputError
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 from pipeline.training.record_source import open_source
 

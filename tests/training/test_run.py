@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.config import apply_overrides, dump_yaml
+from pipeline.config.tree import apply_overrides, dump_yaml
 from pipeline.errors import CorpusError, OutputError, TrainingError
 from pipeline.manifest import read_manifest
 from pipeline.training import train_loop
@@ -208,7 +208,7 @@ def test_a_process_that_is_killed_again_and_again(
     config = tmp_path / "config.yaml"
     config.write_text(dump_yaml(tiny_config()))
     code = (
-        "from pipeline.config import load_yaml; from pipeline.training.run import pretrain;"
+        "from pipeline.config.tree import load_yaml; from pipeline.training.run import pretrain;"
         "from pipeline.training.configs import ExperimentConfig;"
         f"pretrain(load_yaml(ExperimentConfig, {str(config)!r}), {corpus!r}, {str(run)!r})"
     )

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline import files
-from pipeline.config import apply_overrides, dump_yaml
+from pipeline.config.tree import apply_overrides, dump_yaml
 from pipeline.errors import InputError, OutputError, UserError
 from pipeline.locks import locked
 from pipeline.training.predict import predict
@@ -280,7 +280,7 @@ def test_another_seed_is_named_once(start: Any, config: Any, run: Path) -> None:
 
 SCRIPT = """
 import resource, sys
-from pipeline.config import load_yaml
+from pipeline.config.tree import load_yaml
 from pipeline.errors import UserError
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.run import pretrain

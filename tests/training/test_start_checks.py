@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import apply_overrides, load_yaml
+from pipeline.config.tree import apply_overrides, load_yaml
 from pipeline.errors import ConfigError, CorpusError, OutputError, UserError
 from pipeline.manifest import read_manifest
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training import start_checks
 from pipeline.training.configs import ExperimentConfig

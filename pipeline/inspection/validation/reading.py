@@ -12,9 +12,9 @@ import numpy as np
 from pipeline import files
 from pipeline.inspection.validation.problems import RecordProblems
 from pipeline.inspection.validation.structure import check_ranges
-from pipeline.record_columns import decode_examples
-from pipeline.records import RecordSpec, encode_tfrecords
-from pipeline.tfrecord import FOOTER_BYTES, HEADER_BYTES, read_records, uncompressed
+from pipeline.records.decoding import decode_examples
+from pipeline.records.spec import RecordSpec, encode_tfrecords
+from pipeline.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, read_records, uncompressed
 
 _TOKENS_A_BATCH = 1 << 18
 
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """Some examples of a shard.
 
     Attributes:
-        columns: by v2 feature name, as `pipeline.record_columns.decode_examples` gives them; all values in range.
+        columns: by v2 feature name, as `pipeline.records.decoding.decode_examples` gives them; all values in range.
         numbers: int64 `[examples]`, the numbers of their records, from 0.
     """
 

@@ -20,7 +20,7 @@ from pipeline.inspection.validation.tally import Tally
 from pipeline.inspection.validation.vocabulary import VocabularyFacts
 from pipeline.inspection.validation.windows import FoundWindows, WindowSearch
 from pipeline.manifest import Shard
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.inspection.examples import Examples
 from pipeline.inspection.validation.vocabulary import VocabularyFacts
-from pipeline.records import RecordSpec
+from pipeline.records.spec import RecordSpec
 
 Check: TypeAlias = tuple[str, np.ndarray]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import files
-from pipeline.config import to_dict
+from pipeline.config.tree import to_dict
 from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import TokenizerDescription
 from pipeline.tokenizers import Tokenizer, load_tokenizer, make_tokenizer

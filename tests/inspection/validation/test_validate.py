@@ -201,7 +201,7 @@ def replace_record(bench: Any, name: str, number: int, change: Callable[[Any], N
 
     import tensorflow as tf
 
-    from pipeline.record_columns import read_serialized
+    from pipeline.records.decoding import read_serialized
 
     path = bench.directory / name
     records = list(read_serialized(str(path)))

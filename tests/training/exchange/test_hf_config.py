@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import from_dict
+from pipeline.config.tree import from_dict
 from pipeline.errors import ConfigError, InputError
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.exchange.hf_config import from_google_config, from_hf_config, to_hf_config

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers import sentencepiece_model as spm
-from pipeline.tokenizers.sentencepiece_learner import learn_sentencepiece, split_words
+from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece, split_words
 from pipeline.training.exchange.hf_sentencepiece import sentencepiece_parts
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.cli import main
-from pipeline.config import from_dict
+from pipeline.config.tree import from_dict
 from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import read_manifest
 from pipeline.tokenizers import make_tokenizer

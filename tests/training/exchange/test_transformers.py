@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.errors import OutputError
 from pipeline.tokenizers import make_tokenizer
-from pipeline.tokenizers.sentencepiece_learner import learn_sentencepiece, split_words
+from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece, split_words
 from pipeline.training.exchange.bert_numpy import bert_for_pretraining
 from pipeline.training.exchange.hf_export import TOLERANCE, export_huggingface, verify
 from pipeline.training.exchange.hf_import import read_huggingface

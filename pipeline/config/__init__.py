@@ -1,0 +1,1 @@
+"""Options: frozen dataclasses out of YAML and out of command-line flags."""

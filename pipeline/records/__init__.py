@@ -1,0 +1,1 @@
+"""The record contract: what is in a TFRecord of examples, and how it is encoded and decoded."""

@@ -1,0 +1,1 @@
+"""The sample corpus, out of the documentation of installed packages."""

@@ -1,0 +1,140 @@
+"""What a job reads: its files, their formats, and the plan that cuts them into blocks."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import files
+from pipeline.errors import ConfigError, InputError
+from pipeline.files import FileInfo
+from pipeline.text.config import TextConfig
+from pipeline.text.reading.content import check_is_text, read_head
+from pipeline.text.reading.formats import format_and_compression
+from pipeline.text.reading.parquet_reader import text_bytes_of_row_groups
+from pipeline.text.reading.plan import Block, InputFile, default_block_bytes, plan_blocks
+from pipeline.text.reading.sniffing import sniff_formats
+
+_MOST_LISTED = 10_000  # Files in a manifest, which every training run reads.
+_FILES_AT_ONCE = 16  # On object stores, reading the beginning or the end of a file is mostly waiting.
+_MOST_LOOKED_AT = 500  # Files whose beginnings are looked at before anything starts; workers look at every one.
+
+
+@dataclass(frozen=True)
+class InputPlan:
+    """A job's input, with what was left open decided.
+
+    Attributes:
+        files: the input files, in the order of the plan.
+        detected: whether the formats were found out by names and by looking.
+        block_bytes: the size of a block; never 0.
+        blocks: the plan.
+    """
+
+    files: tuple[InputFile, ...]
+    detected: bool
+    block_bytes: int
+    blocks: tuple[Block, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of input."""
+        return sum(file.bytes for file in self.files)
+
+    def describe(self) -> tuple[dict[str, Any], ...]:
+        """The input files, as a manifest lists them; of very many, how many there are in each directory."""
+        if len(self.files) <= _MOST_LISTED:
+            return tuple({"path": file.path, "bytes": file.bytes} | _kind(file) for file in self.files)
+        groups: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for file in self.files:
+            group = groups[file.path.rpartition("/")[0] + "/", file.format, file.compression]
+            group[0] += 1
+            group[1] += file.bytes
+        return tuple(
+            {"path": path, "files": number, "bytes": size} | _kind(InputFile(path, size, text_format, compression))
+            for (path, text_format, compression), (number, size) in groups.items()
+        )
+
+    def __str__(self) -> str:
+        formats = Counter(" ".join(filter(None, (file.format, file.compression))) for file in self.files)
+        return (
+            f"{_count(len(self.files), 'file')}, {self.bytes / 1e6:,.1f} MB, format {', '.join(sorted(formats))}"
+            f"{' (detected; --format says otherwise)' * self.detected}, {_count(len(self.blocks), 'block')}"
+        )
+
+
+def _kind(file: InputFile) -> dict[str, str]:
+    return {"format": file.format} | ({"compression": file.compression} if file.compression else {})
+
+
+def plan_inputs(config: TextConfig) -> InputPlan:
+    """Lists the inputs and plans their blocks.
+
+    Args:
+        config: which input, in which format, and the size of a block.
+
+    Raises:
+        InputError: if a pattern names no file, all files are empty, or one is not in its format.
+        ConfigError: if a file cannot be in the format that is asked for.
+    """
+    # A second run of a job that writes below its input must read what the first one read.
+    matched = files.match(config.input)
+    found = [info for info in matched if not config.writes(info.path)]
+    if not found:
+        raise InputError(
+            "The input must hold more than what the job itself writes",
+            received=matched[0].path,
+            do="Choose another output; no input is replaced",
+        )
+    inputs = [info for info in found if info.bytes]
+    if not inputs:
+        raise InputError("The input must hold text", received=f"{_count(len(found), 'empty file')} ({found[0].path})")
+    detected = config.format == "auto"
+    formats = sniff_formats([info.path for info in inputs]) if detected else [config.format] * len(inputs)
+    described = _describe_all(inputs, formats, config.text_field)
+    total = sum(file.text_bytes for file in described)
+    if not total:
+        raise InputError("The input must hold text", received="Parquet files without rows")
+    block_bytes = config.block_bytes or default_block_bytes(total)
+    return InputPlan(described, detected, block_bytes, tuple(plan_blocks(described, block_bytes)))
+
+
+def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], text_field: str) -> tuple[InputFile, ...]:
+    """What the plan is to know of each file; of Parquet, its footer tells."""
+    described = [_describe(info, text_format) for info, text_format in zip(inputs, formats, strict=True)]
+    parquet = [place for place, file in enumerate(described) if file.format == "parquet"]
+    text = [file for file in described if file.format != "parquet"]
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        list(pool.map(_check_begins_as_text, text[:: -(-len(text) // _MOST_LOOKED_AT) or 1]))
+        footers = pool.map(lambda place: text_bytes_of_row_groups(described[place].path, text_field), parquet)
+        for place, row_groups in zip(parquet, footers, strict=True):
+            described[place] = described[place]._replace(row_groups=row_groups)
+    return tuple(described)
+
+
+def _check_begins_as_text(file: InputFile) -> None:
+    try:
+        head = read_head(file.path, file.compression)
+    except InputError:  # Its worker will say so, when what the other files give is kept.
+        return
+    check_is_text(file.path, head, file.format)
+
+
+def _describe(info: FileInfo, text_format: str) -> InputFile:
+    named, compression = format_and_compression(info.path)
+    if text_format == "parquet" and compression:
+        raise ConfigError(f"{info.path}: Parquet compresses within, and cannot be read compressed as a whole")
+    if named == "parquet" and text_format != "parquet":
+        raise ConfigError(
+            f"{info.path} must be read as Parquet, as its name says",
+            received=f"--format {text_format}",
+            do="Leave --format out: each file then has its own format, by its name",
+        )
+    return InputFile(info.path, info.bytes, text_format, compression, modified=info.modified)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -1,0 +1,132 @@
+"""Reading Parquet: a column holds a document a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline import files
+from pipeline.errors import InputError
+from pipeline.text.reading.plan import Segment
+
+_ROWS = 256  # Rows decoded at a time.
+
+
+def text_bytes_of_row_groups(path: str, text_field: str) -> tuple[int, ...]:
+    """Reads from a file's footer how many bytes of text each row group holds, uncompressed.
+
+    Args:
+        path: the file.
+        text_field: the column of the text; "a.b.c" for nested ones.
+
+    Raises:
+        InputError: if it cannot be read, is not Parquet, or has no such column of text.
+    """
+    with _open(path) as file:
+        metadata = file.metadata
+        columns = dict(_columns(file.schema_arrow))
+        if text_field not in columns:
+            shown = ", ".join(list(columns)[:20]) + ", ..." * (len(columns) > 20)
+            raise InputError(
+                f"{path} must have a column {text_field}",
+                received=f"the columns {shown}",
+                do="Name the column with --text-field",
+            )
+        paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        column = paths.index(text_field) if text_field in paths else None  # A list's has more parts.
+        if column is None or not _is_text(columns[text_field]):
+            physical = None if column is None else metadata.schema.column(column).physical_type
+            named = column is None or physical == "BYTE_ARRAY" or str(columns[text_field]) == "null"
+            raise InputError(
+                f"The column {text_field} of {path} must hold text, a string a row",
+                received=columns[text_field] if named else physical,
+                do="Name another with --text-field",
+            )
+        row_groups = map(metadata.row_group, range(metadata.num_row_groups))
+        return tuple(group.num_rows and group.column(column).total_uncompressed_size for group in row_groups)
+
+
+def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> Iterator[str]:
+    """Reads the documents of row groups of a Parquet file.
+
+    Args:
+        segment: which row groups of which file.
+        text_field: the column of the text; "a.b.c" for nested ones.
+        counts: gets "dropped/no_text" for a row without a value.
+
+    Yields:
+        The texts, as they are. A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
+
+    Raises:
+        InputError: if the file cannot be read or is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with _open(segment.path) as file:
+        if file.metadata.num_row_groups < segment.end:
+            raise InputError(
+                f"{segment.path} must hold the row groups that it held when the job was planned",
+                received=f"{file.metadata.num_row_groups} row groups",
+                do="Leave the inputs alone while the job runs, then run it again",
+            )
+        batches = file.iter_batches(
+            batch_size=_ROWS, row_groups=range(segment.start, segment.end), columns=[text_field], use_threads=False
+        )
+        for batch in batches:
+            # A column of this very name stands before one within another.
+            column = batch.column(text_field if text_field in batch.schema.names else 0)
+            while pa.types.is_struct(column.type):  # Nothing but the field is read of it.
+                column = pc.struct_field(column, [0])
+            if isinstance(column.type, pa.BaseExtensionType):
+                column = column.storage
+            if pa.types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+            # As bytes, for what is not UTF-8.
+            for value in column.cast(pa.large_binary()).to_pylist():
+                if value is None:
+                    counts["dropped/no_text"] += 1
+                else:
+                    yield value.decode("utf-8", "surrogateescape")
+
+
+def _columns(fields: Iterable[Any], parent: str = "") -> Iterator[tuple[str, Any]]:
+    """The columns' names and types; those within others have the names of all, put together by dots."""
+    import pyarrow as pa
+
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _columns(field.type, f"{parent}{field.name}.")
+        else:
+            yield f"{parent}{field.name}", field.type
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return _is_text(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return any(
+        getattr(pa.types, f"is_{name}")(kind)
+        for name in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+    )
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with files.open_read(path) as stream:
+        try:
+            yield pq.ParquetFile(stream, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(
+                f"{path} must be a whole Parquet file",
+                received=" ".join(str(error).split())[:200],
+                do="Fetch or write it again; what other files gave is kept",
+            ) from error

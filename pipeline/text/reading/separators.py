@@ -1,0 +1,66 @@
+"""What stands between documents in files of text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pipeline.errors import ConfigError
+
+_NEWLINE = r"(?:\r\n|\r(?!\n)|\n)"
+_BLANK_LINE = rf"{_NEWLINE}[ \t]*{_NEWLINE}\s*"
+_USUAL_MARK = "<|endoftext|>"
+_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
+
+
+@dataclass(frozen=True)
+class Separators:
+    """Patterns that find what stands between documents.
+
+    Attributes:
+        between_documents: in text whose lines end in line feeds; the text before and behind it are documents.
+        boundaries: in bytes as they are in the file, where it may be cut, each behind its end, best first: between
+            documents, then within one: between paragraphs, lines, words.
+        mark: a text that separates documents where it is alone, and is likely to be meant to where it is not.
+    """
+
+    between_documents: re.Pattern[str]
+    boundaries: tuple[re.Pattern[bytes], ...]
+    mark: str
+
+
+def separators(text_format: str, document_separator: str = "") -> Separators:
+    """Finds the separators of a format.
+
+    Args:
+        text_format: a key of `pipeline.text.reading.formats.TEXT_FORMATS`.
+        document_separator: the text of the lines that stand between documents; or, with line ends (also as the escape
+            "\\n") in it, exactly what does; "" for blank lines: one, in wrapped prose three.
+
+    Raises:
+        ConfigError: for a separator of white space within a line.
+    """
+    separator = re.sub(r"\\[nt\\]", lambda escape: _ESCAPES[escape[0]], document_separator).replace("\r\n", "\n")
+    if separator and not separator.strip() and "\n" not in separator:
+        raise ConfigError(
+            "document_separator must be the text of a line, or hold line ends",
+            received=repr(document_separator),
+            do=r"'\n' makes every line a document",
+        )
+    between = _between_documents(text_format, separator, newline=r"\n", space=r"[^\S\n]", start=r"(?:\A|\n)")
+    in_bytes = _between_documents(text_format, separator, newline=_NEWLINE, space=r"[ \t]", start=_NEWLINE)
+    patterns = dict.fromkeys([in_bytes if separator else rf"{in_bytes}\s*", _BLANK_LINE, _NEWLINE, r"[ \t]"])
+    boundaries = tuple(re.compile(pattern.encode()) for pattern in patterns)
+    return Separators(re.compile(between), boundaries, separator.strip() if separator else _USUAL_MARK)
+
+
+def _between_documents(text_format: str, separator: str, *, newline: str, space: str, start: str) -> str:
+    """The pattern of what stands between documents, of patterns of line ends, white space, and a line's start."""
+    if "\n" in separator:
+        return newline.join(map(re.escape, separator.split("\n")))
+    if separator:
+        return rf"{start}{space}*{re.escape(separator.strip())}{space}*(?={newline})"
+    if text_format == "wrapped":
+        # What sets chapters apart in books: fewer blank lines stand between paragraphs and around headings.
+        return rf"{newline}(?:{space}*{newline}){{3,}}"
+    return rf"{newline}{space}*{newline}"

@@ -1,0 +1,73 @@
+"""Reading files of text, whose documents are set apart by blank lines or a separator."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from pipeline.text.reading.byte_range import read_bytes
+from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.separators import Separators
+from pipeline.text.reading.text_stream import split_stream
+
+_CUT_WINDOW = 1 << 20  # How far behind a nominal cut a boundary is looked for, in bytes.
+_LONGEST = 1 << 25  # Characters of a document in a compressed file, which no plan can cut.
+
+
+def read_text(segment: Segment, separators: Separators, counts: Counter[str]) -> Iterator[str]:
+    """Reads the documents that begin in a segment of a file of text.
+
+    Args:
+        segment: which part of which file.
+        separators: what stands between documents.
+        counts: gets "documents_cut" for a document cut in two because it goes on for more than a block.
+
+    Returns:
+        Documents whose paragraphs or sentences are lines of their own, without white space around them; none is empty.
+        A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
+
+    Raises:
+        InputError: if the file cannot be read, is shorter than planned, or damaged.
+    """
+
+    def find_boundary(read: Callable[[int], bytes], left: int) -> tuple[int, bool]:
+        return _find_boundary(read(min(_CUT_WINDOW, left)), separators, file_ends=left < _CUT_WINDOW)
+
+    texts = split_stream(
+        read_bytes(segment, find_boundary, counts),
+        separators.between_documents,
+        counts,
+        file_begins=segment.start == 0,
+        longest=_LONGEST if segment.compression else sys.maxsize,
+    )
+    return filter(None, map(_unwrapped if segment.format == "wrapped" else stripped_lines, texts))
+
+
+def stripped_lines(text: str) -> str:
+    """Text without white space around its lines, and without empty lines."""
+    return "\n".join(filter(None, map(str.strip, text.split("\n"))))
+
+
+def _unwrapped(text: str) -> str:
+    """Wrapped prose with a paragraph a line."""
+    paragraphs = "\n".join(map(str.strip, text.split("\n"))).split("\n\n")
+    return "\n".join(filter(None, (paragraph.strip("\n").replace("\n", " ") for paragraph in paragraphs)))
+
+
+def _find_boundary(window: bytes, separators: Separators, *, file_ends: bool) -> tuple[int, bool]:
+    """Finds the best boundary in the bytes behind a nominal cut: its place, and whether it is between documents."""
+    between_documents, *within = separators.boundaries
+    # A separator that reaches the end of the window might go on: it counts all the same, because both segments that
+    # meet here see the same window.
+    if found := between_documents.search(window):
+        return found.end(), True
+    if file_ends:
+        return len(window), True
+    for pattern in within:
+        if found := pattern.search(window):
+            return found.end(), False
+    inside = 0
+    while inside < min(4, len(window)) and window[inside] & 0xC0 == 0x80:  # UTF-8's continuation bytes.
+        inside += 1
+    return inside, False

@@ -1,0 +1,91 @@
+"""Learning a vocabulary of any kind: the words to count, which of them to keep, the vocabulary file."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece
+from pipeline.tokenizers.learning.sentencepiece import split_words as split_sentencepiece_words
+from pipeline.tokenizers.learning.wordpiece import learn_wordpiece
+from pipeline.tokenizers.normalizer import BertNormalizer
+
+KINDS = {
+    "wordpiece": "WordPiece, as BERT",
+    "unigram": "SentencePiece's unigram model (Kudo, 2018), as ALBERT",
+    "bpe": "SentencePiece's byte-pair encoding (Sennrich et al., 2016)",
+}
+
+
+def word_splitter(kind: str, *, lower_case: bool) -> Callable[[str], list[str]]:
+    """What cuts text into the words to count for a kind of vocabulary."""
+    return BertNormalizer(lower_case=lower_case).words if kind == "wordpiece" else split_sentencepiece_words
+
+
+def most_frequent(counts: Iterable[tuple[str, int]], limit: int) -> list[tuple[str, int]]:
+    """The `limit` most frequent of words with their counts; a set that does not depend on their order.
+
+    Which of equals are kept, a checksum decides: in their own order, the first letters of the alphabet would.
+    """
+    counts = list(counts)
+    if len(counts) <= limit:
+        return counts
+    return sorted(counts, key=_rank)[:limit]
+
+
+def _rank(item: tuple[str, int]) -> tuple[int, int, str]:
+    word, count = item
+    return -count, zlib.crc32(word.encode("utf-8", "surrogatepass")), word
+
+
+def learn_vocabulary(
+    word_counts: Mapping[str, int],
+    *,
+    kind: str,
+    vocab_size: int,
+    lower_case: bool,
+    special_tokens: Sequence[str],
+    unused_tokens: int,
+    character_coverage: float,
+    byte_fallback: bool,
+    min_count: int,
+) -> bytes:
+    """Learns a vocabulary from words as `word_splitter` cuts them; the same counts give the same bytes.
+
+    Args:
+        word_counts: how often each word occurs.
+        kind: a key of `KINDS`.
+        vocab_size: entries.
+        lower_case: whether text is lower-cased.
+        special_tokens: the first entries, the five of BERT before all others.
+        unused_tokens: how many place holders come next.
+        character_coverage: share of all characters that the vocabulary must be able to spell.
+        byte_fallback: whether SentencePiece gets a piece for each byte.
+        min_count: least occurrences of a WordPiece piece.
+
+    Returns:
+        The bytes of the vocabulary file.
+
+    Raises:
+        VocabularyError: if there are no words, or `vocab_size` does not suffice for the characters.
+    """
+    if kind != "wordpiece":
+        return learn_sentencepiece(
+            word_counts,
+            model_type=kind,
+            vocab_size=vocab_size,
+            lower_case=lower_case,
+            special_tokens=special_tokens,
+            unused_tokens=unused_tokens,
+            character_coverage=character_coverage,
+            byte_fallback=byte_fallback,
+        )
+    tokens = learn_wordpiece(
+        word_counts,
+        vocab_size=vocab_size,
+        special_tokens=special_tokens,
+        unused_tokens=unused_tokens,
+        character_coverage=character_coverage,
+        min_count=min_count,
+    )
+    return "".join(f"{token}\n" for token in tokens).encode()

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import ConfigError, InputError
+from pipeline.text import inputs
+from pipeline.text.config import TextConfig
+from pipeline.text.inputs import plan_inputs
+
+SENTENCES = "It was a dark night.\nNobody was to be seen!\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A file of each kind."""
+    (tmp_path / "a.txt").write_text(SENTENCES)
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(SENTENCES.encode()))
+    (tmp_path / "c.jsonl").write_text(json.dumps({"text": SENTENCES}) + "\n")
+    pq.write_table(pa.table({"text": [SENTENCES] * 4}), tmp_path / "d.parquet", row_group_size=2)
+    (tmp_path / "empty.txt").write_text("")
+    return tmp_path
+
+
+def test_each_file_has_its_own_format(folder: Path) -> None:
+    plan = plan_inputs(TextConfig(input=(str(folder),)))
+    assert [(Path(f.path).name, f.format, f.compression, len(f.row_groups)) for f in plan.files] == [
+        ("a.txt", "bert", "", 0),
+        ("b.txt.gz", "bert", "gzip", 0),
+        ("c.jsonl", "jsonl", "", 0),
+        ("d.parquet", "parquet", "", 2),
+    ]
+    assert [segment.format for segment in plan.blocks[0].segments] == ["bert", "bert", "jsonl", "parquet"]
+    assert plan.describe()[1] == {
+        "path": str(folder / "b.txt.gz"),
+        "bytes": (folder / "b.txt.gz").stat().st_size,
+        "format": "bert",
+        "compression": "gzip",
+    }
+    assert re.fullmatch(
+        r"4 files, 0\.0 MB, format bert, bert gzip, jsonl, parquet \(detected; --format says otherwise\), 1 block",
+        str(plan),
+    )
+
+
+def test_of_very_many_files_a_manifest_lists_the_directories(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "more").mkdir()
+    for i in range(3):
+        (folder / "more" / f"{i}.txt").write_text(SENTENCES)
+    monkeypatch.setattr(inputs, "_MOST_LISTED", 6)
+    described = plan_inputs(TextConfig(input=(str(folder),))).describe()
+    assert [entry["files"] for entry in described] == [1, 1, 1, 1, 3]
+    assert described[4] == {"path": f"{folder}/more/", "files": 3, "bytes": 3 * len(SENTENCES), "format": "bert"}
+    assert described[1]["compression"] == "gzip"
+
+
+def test_several_globs_and_a_format_of_ones_own(folder: Path) -> None:
+    plan = plan_inputs(TextConfig(input=(f"{folder}/*.txt", f"{folder}/*.gz"), format="lines"))
+    assert [file.format for file in plan.files] == ["lines", "lines"]
+    assert "detected" not in str(plan)
+
+
+def test_remote_files_of_every_format(folder: Path, object_store: dict[str, bytes]) -> None:
+    for path in folder.iterdir():
+        object_store[f"teststore://bucket/{path.name}"] = path.read_bytes()
+    plan = plan_inputs(TextConfig(input=("teststore://bucket/*",)))
+    local = plan_inputs(TextConfig(input=(str(folder),)))
+    assert [file[1:-1] for file in plan.files] == [file[1:-1] for file in local.files]  # But for their times.
+
+
+def test_inputs_that_cannot_be(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"1 empty file .*empty\.txt"):
+        plan_inputs(TextConfig(input=(str(folder / "empty.txt"),)))
+    with pytest.raises(ConfigError, match=r"d\.parquet must be read as Parquet, .* Received: --format lines"):
+        plan_inputs(TextConfig(input=(str(folder),), format="lines"))
+    with pytest.raises(ConfigError, match=r"b\.txt\.gz: Parquet compresses within"):
+        plan_inputs(TextConfig(input=(f"{folder}/*.gz",), format="parquet"))
+    with pytest.raises(InputError, match=r"a\.txt must be a whole Parquet file"):
+        plan_inputs(TextConfig(input=(str(folder / "a.txt"),), format="parquet"))
+    with pytest.raises(InputError, match=r"must have a column body"):
+        plan_inputs(TextConfig(input=(str(folder),), text_field="body"))
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "none.parquet")
+    with pytest.raises(InputError, match="Parquet files without rows"):
+        plan_inputs(TextConfig(input=(str(folder / "none.parquet"),)))
+
+
+def test_what_is_no_text_is_refused_before_anything_starts(folder: Path) -> None:
+    """Wherever it lies among the others, within a compressed file too."""
+    for name, data in {
+        "page.txt": b"\x89PNG\r\n",
+        "z.bz2": bz2.compress(("It rained.\n" * 50).encode("utf-16-le")),
+    }.items():
+        (folder / name).write_bytes(data)
+        with pytest.raises(
+            InputError, match=rf"{re.escape(name)} must be text\. Received: (an image|UTF-16-LE without)"
+        ):
+            plan_inputs(TextConfig(input=(str(folder),)))
+        (folder / name).unlink()
+
+
+def test_a_damaged_file_is_left_to_its_worker(folder: Path) -> None:
+    (folder / "e.jsonl.gz").write_bytes(gzip.compress(SENTENCES.encode())[:-9])
+    assert len(plan_inputs(TextConfig(input=(str(folder),))).files) == 5
