@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from oracles.wire import Part, assemble, constant, varints
 
 
