@@ -3,160 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
 import importlib.metadata
-import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from pipeline import files
-from pipeline.beam.block import SPLITS, BlockResult, build_block, shard_name
+from pipeline.beam.block import SPLITS, BlockResult
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.plan_file import PlanFile
+from pipeline.beam.corpus_job import CorpusJob, plan_corpus
+from pipeline.beam.corpus_statistics import summarize, where_it_went
+from pipeline.beam.launch import run_units
 from pipeline.beam.runner import check_paths, workers_end_with_the_run
-from pipeline.beam.work import WorkFolder
 from pipeline.compiling import CORPUS_LOOPS, compile_loops
 from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo
 from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
-from pipeline.text.inputs import InputPlan, plan_inputs
+from pipeline.text.inputs import InputPlan
 from pipeline.text.reading.plan import Block
-from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
-from pipeline.tokenizers.casing import Casing
-from pipeline.tokenizers.vocabulary import read_vocabulary
 from pipeline.version import __version__
 from pipeline.worth_a_look import corpus_notes, render
 
-WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
 _MOST_ROUNDS = 3  # Of making again what another job has written to.
-# What does not change a byte of the output: where it goes, where the vocabulary lay (its contents count), and whether
-# the formats that the plan holds were given or found out.
-_NOT_IN_KEY = ("output", "vocab", "input", "format")
-
-
-@dataclasses.dataclass(frozen=True)
-class CorpusJob:
-    """What the workers of a corpus job need, fit for pickling.
-
-    Attributes:
-        config: the options, all decided.
-        vocabulary: the bytes of the vocabulary file.
-        blocks: how many blocks the plan has.
-        casing: whether text is lower-cased, and what tells so.
-        key: SHA-256 over all that decides the bytes of the shards.
-        modified: SHA-256 over when each input was last written.
-    """
-
-    config: CorpusConfig
-    vocabulary: bytes
-    blocks: int
-    casing: Casing
-    key: str
-    modified: str
-
-    @property
-    def work(self) -> WorkFolder:
-        """Where the blocks leave their results."""
-        return WorkFolder(files.join(self.config.output, WORK_FOLDER), key=self.key, run_id=self._run)
-
-    @property
-    def plan(self) -> PlanFile:
-        """Where the blocks read what they are."""
-        return PlanFile(self.work.path, self._run)
-
-    @property
-    def _run(self) -> str:
-        """What tells this job from others at work in the same directory, and from itself with edited inputs."""
-        return hashlib.sha256(f"{self.key} {self.modified}".encode()).hexdigest()
-
-    def begin(self) -> None:
-        """Notes in the work folder which corpus the output directory holds until there is a manifest."""
-        self.work.begin({"key": self.key, "run": self._run, "shards": self.shard_names()})
-
-    def shard_names(self) -> list[str]:
-        """Names of all shards that the job may make."""
-        return [
-            shard_name(split, block, self.blocks, self.config, bin_index)
-            for split in SPLITS
-            for block in range(self.blocks)
-            for bin_index in range(len(self.config.specs()))
-        ]
-
-    def inputs_of(self, block: Block) -> list[str]:
-        """What a block's result depends on that its key does not tell: when the inputs were last written."""
-        if self.config.dedup != "none":  # Any input may hold the first of two duplicates.
-            return [self.modified]
-        return [segment.modified for segment in block.segments]
-
-    def duplicates(self, index: int) -> dict[int, str]:
-        """The documents of a block to drop as duplicates: by number within the block, why."""
-        if self.config.dedup == "none":
-            return {}
-        from pipeline.beam.deduplicate import Deduplication
-
-        return Deduplication(self.config, self.plan).of_block(index)
-
-    def tokenizer(self) -> Tokenizer:
-        """The job's tokenizer, made once in a process."""
-        return _tokenizer(self.vocabulary, self.config.vocab, self.config.lower_case)
-
-    def build_shards(self, index: int) -> dict[str, Any]:
-        """Makes the shards of a block; returns its result, for its sidecar."""
-        from apache_beam.metrics import Metrics
-
-        block = self.plan.block(index)
-        result = build_block(
-            block,
-            blocks=self.blocks,
-            config=self.config,
-            tokenizer=self.tokenizer(),
-            duplicates=self.duplicates(index),
-            before_naming=self.work.check_run,
-        )
-        for shard in result.shards:
-            Metrics.counter("corpus", f"{shard.split}_examples").inc(shard.examples)
-        written = [files.info(files.join(self.config.output, shard.name)).modified for shard in result.shards]
-        return result.to_json() | {"inputs": self.inputs_of(block), "written": written}
-
-
-@functools.lru_cache(maxsize=1)
-def _tokenizer(vocabulary: bytes, name: str, lower_case: bool | None) -> Tokenizer:
-    return make_tokenizer(vocabulary, name=name, lower_case=lower_case)
-
-
-def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
-    """Lists the inputs, reads the vocabulary, and decides what was left to be decided.
-
-    Returns:
-        The job, its plan, and its key: SHA-256 over all that decides the bytes of the shards.
-
-    Raises:
-        InputError: if an input names no file, or all are empty.
-        VocabularyError: if the vocabulary is missing or malformed.
-    """
-    vocabulary = read_vocabulary(config.vocab)
-    tokenizer, casing = tokenizer_of_file(config.vocab, vocabulary, lower_case=config.lower_case)
-    plan = plan_inputs(config)
-    config = dataclasses.replace(
-        config,
-        block_bytes=plan.block_bytes,
-        lower_case=tokenizer.lower_case,
-        max_predictions_per_seq=config.prediction_room(),
-    )
-    options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
-    identity = [options, hashlib.sha256(vocabulary).hexdigest(), __version__]
-    key = hashlib.sha256(json.dumps(identity).encode())
-    modified = hashlib.sha256()
-    for file in plan.files:  # One by one: there may be millions.
-        key.update(json.dumps(file[:-1]).encode())
-        modified.update(f"{file.modified}\n".encode())
-    job = CorpusJob(config, vocabulary, len(plan.blocks), casing, key.hexdigest(), modified.hexdigest())
-    return job, plan, job.key
 
 
 def make_corpus(
@@ -226,7 +95,8 @@ def _make_blocks(
         )
     compile_loops(CORPUS_LOOPS)
     try:
-        job.work.run(
+        run_units(
+            job.work,
             pending,
             job.build_shards,
             beam_args=beam_args,
@@ -337,7 +207,7 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
         _remove_shards(job.config.output, [shard.name for shard in shards])
         job.work.clear()
         raise InputError(
-            f"The corpus would hold no training example: {_where_it_went(statistics)}",
+            f"The corpus would hold no training example: {where_it_went(statistics)}",
             do="Check the input, its --format, --cleaning, the vocabulary and --validation-fraction",
         )
     tokenizer = dataclasses.replace(job.tokenizer().describe(), casing=job.casing.reason)
@@ -364,57 +234,6 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
     if manifest.worth_a_look:
         _say(render(manifest.worth_a_look))
     return manifest
-
-
-def summarize(shards: Iterable[Shard], results: Iterable[BlockResult]) -> dict[str, Any]:
-    """Adds up what the blocks counted, with the shares that a reader wants, by split."""
-    totals: dict[str, Counter[str]] = {name: Counter() for name in ("text", *SPLITS)}
-    for result in results:
-        for name, counts in result.counts.items():
-            totals[name].update(counts)
-    statistics: dict[str, Any] = {name: dict(sorted(counts.items())) for name, counts in totals.items()}
-    statistics["text"] = _with_drops(statistics["text"])
-    bytes_of = Counter[str]()
-    for shard in shards:
-        bytes_of[shard.split] += shard.bytes
-    for split in SPLITS:
-        counts = totals[split]
-        examples, predictions = counts["examples"], counts["predictions"]
-        statistics[split] |= {
-            "examples": examples,
-            "bytes": bytes_of[split],
-            "padding_share": _share(counts["padding"], counts["padding"] + counts["tokens"]),
-            "unknown_share": _share(counts["unknown_tokens"], counts["tokens"]),
-            "masked_share": _share(predictions, counts["tokens"]),
-            "replaced_by_mask_share": _share(counts["replaced_by_mask"], predictions),
-            "replaced_at_random_share": _share(counts["replaced_at_random"], predictions),
-            "label_1_share": _share(counts["label_1"], examples),
-        }
-    return statistics
-
-
-def _with_drops(counts: dict[str, int]) -> dict[str, Any]:
-    """What was counted of the text, with the documents dropped for each reason together, under "dropped"."""
-    kept = {name: count for name, count in counts.items() if not name.startswith("dropped/")}
-    dropped = {name.removeprefix("dropped/"): count for name, count in counts.items() if name not in kept}
-    read = kept.get("documents", 0) + sum(dropped.values())
-    return kept | {"documents_read": read, "dropped": dropped}
-
-
-def _share(part: int, whole: int) -> float:
-    return round(part / whole, 6) if whole else 0.0
-
-
-def _where_it_went(statistics: dict[str, Any]) -> str:
-    text, train = statistics["text"], statistics["train"]
-    if not text["documents_read"]:
-        return "the input holds no document, only white space"
-    if train.get("documents"):
-        return f"{train['documents']:,} documents gave none"
-    lost = [f"{count:,} were dropped ({reason})" for reason, count in text["dropped"].items()]
-    lost.append(f"{train.get('documents_dropped_without_token', 0):,} hold no token")
-    lost.append(f"{statistics['validation'].get('documents', 0):,} fell to the validation shards")
-    return f"of {text['documents_read']:,} documents, {', '.join(lost[:-1])} and {lost[-1]}"
 
 
 def _versions() -> dict[str, str]:

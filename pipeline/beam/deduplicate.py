@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline import files
 from pipeline.beam.config import CorpusConfig
+from pipeline.beam.launch import run_units_left
 from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.work import WorkFolder
 from pipeline.text.documents import clean_documents
@@ -82,7 +83,7 @@ class Deduplication:
         if files.exists(self._file(_RESULT_NAME)):
             return
         options = {"beam_args": beam_args, "workers": workers, "show_progress": show_progress}
-        self.keys.run_each(blocks, self.write_keys, description="fingerprints", **options)
+        run_units_left(self.keys, blocks, self.write_keys, description="fingerprints", **options)
         results = self.keys.results([block.index for block in blocks])
         documents = [results[block.index]["documents"] for block in blocks]
         starts = np.cumsum([0, *documents])
@@ -93,7 +94,7 @@ class Deduplication:
             for column, part in itertools.product(range(columns), range(parts))
         ]
         compare = functools.partial(self.compare, starts=starts, parts=parts)
-        self.comparisons.run_each(comparisons, compare, description="comparisons", **options)
+        run_units_left(self.comparisons, comparisons, compare, description="comparisons", **options)
         self._write_result(comparisons, starts)
 
     def of_block(self, index: int) -> dict[int, str]:

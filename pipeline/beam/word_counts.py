@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import files
+from pipeline.beam.launch import run_units_left
 from pipeline.beam.plan_file import PlanFile
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.work import Part, WorkFolder
@@ -80,10 +81,10 @@ class WordCounts:
             CorpusError: naming the blocks that failed, and why.
         """
         options = {"beam_args": beam_args, "workers": workers, "show_progress": show_progress}
-        self.counted.run_each(blocks, self.count_block, description="words", **options)
+        run_units_left(self.counted, blocks, self.count_block, description="words", **options)
         size = sum(result["bytes"] for result in self.counted.results(range(self.blocks)).values())
         parts = [Part(part, size // self.parts) for part in range(self.parts)]
-        self.summed.run_each(parts, self.sum_part, description="sums", **options)
+        run_units_left(self.summed, parts, self.sum_part, description="sums", **options)
 
     def count_block(self, index: int) -> dict[str, Any]:
         """Counts the words of a block, and writes the counts by part, behind a table of where each begins."""

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from pipeline import files
-from pipeline.beam import progress, runner
-from pipeline.beam.local_workers import WORKER_ENDED
-from pipeline.errors import CorpusError, InputError, UserError
-from pipeline.quiet import native_stderr_to
+from pipeline.errors import InputError, UserError
 
 _RUN_NAME = "run.json"
-_MOST_SHOWN = 5  # Failed blocks in a message.
 _READ_AT_ONCE = 32
-_MOST_RETRIES = 5
 
 
 class Unit(Protocol):
@@ -161,7 +153,7 @@ class WorkFolder:
         """The reason for which a block failed, if it left one."""
         return self._read(self.failed_name(index)).get("message")
 
-    def _fault(self, indices: Sequence[int]) -> str | None:
+    def fault(self, indices: Sequence[int]) -> str | None:
         """The traceback of the first of these failures that the user cannot put right."""
         notes = (self._read(self.failed_name(index)) for index in indices)
         return next((note["traceback"] for note in notes if note.get("fault")), None)
@@ -174,124 +166,6 @@ class WorkFolder:
         with contextlib.suppress(OSError):  # One of them was about to.
             files.remove(self.path)
 
-    def run_each(self, units: Sequence[Unit], step: Callable[[int], Any], **options: Any) -> None:
-        """Runs a step for those of the units that are not finished, where a sidecar is all that a unit is to leave.
-
-        Args:
-            units: the units.
-            step: see `ForEach`.
-            options: see `run`.
-        """
-        finished = self.results([unit.index for unit in units])
-        pending = [unit for unit in units if unit.index not in finished]
-        if pending:
-            self.run(pending, step, **options)
-
-    def run(
-        self,
-        units: Sequence[Unit],
-        step: Callable[[int], Any],
-        *,
-        beam_args: Sequence[str],
-        workers: int,
-        description: str,
-        show_progress: bool,
-    ) -> None:
-        """Runs a step for units, each of which is to leave its sidecar here, and checks that all did.
-
-        Where a runner gives up, with a worker that was killed say, it is started again with the units that are left,
-        as long as that gets them further; and once where a worker was killed before any unit was finished.
-
-        Args:
-            units: the units.
-            step: see `ForEach`.
-            beam_args: Beam's own options.
-            workers: processes on this machine, at most.
-            description: what to write before the progress bar.
-            show_progress: whether to draw it.
-
-        Raises:
-            CorpusError: naming the units that failed, and why.
-            WorkerFault: likewise, where the user cannot put it right.
-        """
-        # What an earlier run left says nothing of this one.
-        ours = {name for unit in units for name in (self.done_name(unit.index), self.failed_name(unit.index))}
-        for name in ours.intersection(files.list_names(self.path)):
-            files.remove(files.join(self.path, name))
-        sizes = {self.done_name(unit.index): unit.bytes for unit in units}
-        left = [unit.index for unit in units]
-        with (
-            tempfile.TemporaryFile() as log,
-            native_stderr_to(log),
-            progress.watch_folder(self.path, sizes, unit="B", description=description, enabled=show_progress),
-        ):
-            for retries in itertools.count():
-                before = len(left)
-                failure = self._run_once(left, step, beam_args, workers, label=description.capitalize())
-                failure = _with_last_lines(failure, log) if failure else None
-                present = set(files.list_names(self.path))
-                left = [index for index in left if self.done_name(index) not in present]
-                noted = [index for index in left if self.failed_name(index) in present]
-                hopeful = len(left) < before or (not retries and WORKER_ENDED in (failure or ""))
-                if not (failure and left and hopeful and not noted and retries < _MOST_RETRIES):
-                    break
-                rest = f"{len(left):,} {self.kind}{'s' * (len(left) > 1)}"
-                _say(f"The runner failed ({failure.splitlines()[0]}): starting it again for {rest}")
-        if left:
-            self._check_folder_is_ours()
-            failed = f"{len(left):,} of {len(units):,} {self.kind}s failed: {self._reasons(noted, failure)}"
-            fault = self._fault(noted)
-            if fault:
-                raise WorkerFault(f"{failed}\n\nIn a worker:\n{fault}")
-            raise CorpusError(
-                failed,
-                do="What is finished is kept: put it right and run the same command again",
-            )
-        if failure:
-            raise CorpusError(f"The runner failed after the last block: {failure}", do="Run the same command again")
-
-    def _check_folder_is_ours(self) -> None:
-        """Tells a run whose workers have stopped because another one has begun in its folder."""
-        try:
-            self.check_run()
-        except RunIsOver as error:
-            raise CorpusError(
-                f"Another run has begun in {self.path}",
-                do="Let one of them finish; give the other another output",
-            ) from error
-
-    def _run_once(
-        self, indices: Sequence[int], step: Callable[[int], Any], beam_args: Sequence[str], workers: int, label: str
-    ) -> str | None:
-        """Runs the pipeline once; returns the reason for which the runner failed, if it did."""
-        from pipeline.beam.transforms import ForEach  # Beam takes a second to import.
-
-        each = ForEach(self, indices, step)
-        try:
-            return runner.run(
-                lambda root: root | label >> each, beam_args=beam_args, units=len(indices), workers=workers
-            )
-        finally:
-            if runner.workers_end_with_the_run(beam_args):  # In the midst of a unit, where the run fails.
-                files.remove_temporary(self.path)
-
-    def _reasons(self, noted: Sequence[int], failure: str | None) -> str:
-        """Why blocks are missing: the first notes that blocks left, then the runner's own reason."""
-        reasons = [f"{self.kind} {index}: {str(self.failure(index)).rstrip('.')}" for index in noted[:_MOST_SHOWN]]
-        if len(noted) > _MOST_SHOWN:
-            reasons.append(f"and {len(noted) - _MOST_SHOWN:,} more")
-        if failure or not noted:
-            reasons.append(f"the runner: {failure or f'it left these {self.kind}s out'}")
-        return "; ".join(reasons)
-
-
-def _with_last_lines(failure: str, log: IO[bytes]) -> str:
-    """A runner's failure with the last that its workers wrote: a worker that was killed says nothing itself."""
-    log.seek(0, 2)
-    log.seek(max(0, log.tell() - 2000))
-    lines = log.read().decode(errors="replace").splitlines()[-5:]
-    return "\n  ".join([failure, *lines])
-
 
 def _as_mapping(data: bytes) -> dict[str, Any]:
     """A JSON object; empty where the data are none, as a file that was cut is none."""
@@ -300,7 +174,3 @@ def _as_mapping(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

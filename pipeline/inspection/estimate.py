@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.beam.block import PART_CHARACTERS, SPLITS, BlockResult, build_block
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import CorpusJob, plan_corpus
+from pipeline.beam.corpus_job import CorpusJob, plan_corpus
 from pipeline.inspection.sampling import draw_sample, joined
 from pipeline.inspection.tables import count, size, table
 from pipeline.text.reading.plan import Block

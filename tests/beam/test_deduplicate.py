@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.beam import deduplicate
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import make_corpus, plan_corpus
+from pipeline.beam.corpus import make_corpus
+from pipeline.beam.corpus_job import plan_corpus
 from pipeline.beam.deduplicate import Deduplication
 from pipeline.beam.plan_file import PlanFile
 from pipeline.errors import CorpusError

@@ -20,7 +20,8 @@ from pipeline.beam import corpus as corpus_module
 from pipeline.beam import vocabulary as vocabulary_module
 from pipeline.beam.block import build_block
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import CorpusJob, plan_corpus
+from pipeline.beam.corpus_job import CorpusJob, plan_corpus
+from pipeline.beam.launch import run_units
 from pipeline.beam.transforms import _do
 from pipeline.beam.vocab_config import VocabConfig
 from pipeline.beam.vocabulary import make_vocabulary
@@ -148,7 +149,7 @@ def test_a_run_whose_folder_another_has_taken_says_so(options: Options, monkeypa
     monkeypatch.setattr(WorkFolder, "_run_once", run_none)
     settings: dict[str, Any] = {"beam_args": [], "workers": 1, "description": "x", "show_progress": False}
     with pytest.raises(CorpusError, match=r"Another run has begun in .*\.blocks"):
-        job.work.run(plan.blocks, job.build_shards, **settings)
+        run_units(job.work, plan.blocks, job.build_shards, **settings)
 
 
 # === Simultaneous commands ===
@@ -365,9 +366,9 @@ def test_a_bug_in_a_worker_is_no_fault_of_the_users(tmp_path: Path) -> None:
     options: dict[str, Any] = {"beam_args": [], "workers": 1, "description": "x", "show_progress": False}
     parts = [type("Unit", (), {"index": index, "bytes": 1})() for index in range(3)]
     with pytest.raises(CorpusError, match="2 of 2 blocks failed: block 0: Not there; block 1: OSError: full"):
-        work.run(parts[:2], _fail, **options)
+        run_units(work, parts[:2], _fail, **options)
     with pytest.raises(WorkerFault, match=r"(?s)block 2: IndexError: a bug.*In a worker:.*Traceback.*in _fail"):
-        work.run(parts, _fail, **options)
+        run_units(work, parts, _fail, **options)
 
 
 # === Interrupts ===

@@ -44,7 +44,7 @@ class Archive(FileSystem):
     def delete(self, paths): raise NotImplementedError
 
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import plan_corpus
+from pipeline.beam.corpus_job import plan_corpus
 from pipeline.beam.transforms import ForEach
 
 began = time.process_time()

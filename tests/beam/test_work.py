@@ -8,6 +8,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
+from pipeline.beam.launch import run_units, run_units_left
 from pipeline.beam.local_workers import WORKER_ENDED
 from pipeline.beam.transforms import ForEach
 from pipeline.beam.work import WorkFolder
@@ -40,7 +41,7 @@ OPTIONS: dict[str, Any] = {"beam_args": [], "workers": 1, "description": "test",
 
 
 def run(work: WorkFolder, blocks: list[Block], fails: dict[int, str] | None = None) -> None:
-    work.run(blocks, _Step(fails or {}), **OPTIONS)
+    run_units(work, blocks, _Step(fails or {}), **OPTIONS)
 
 
 def leave_out(blocks: Container[int], patch: pytest.MonkeyPatch, failure: str | None = None) -> list[list[int]]:
@@ -155,7 +156,7 @@ def test_a_worker_that_is_killed_before_any_block_is_finished_is_replaced_once(
 
 def test_a_block_that_is_done_is_not_redone(work: WorkFolder) -> None:
     work.mark_done(2, {"index": "kept"})
-    work.run_each(BLOCKS, _Step({}), **OPTIONS)
+    run_units_left(work, BLOCKS, _Step({}), **OPTIONS)
     assert work.result(2) == {"index": "kept"}
     assert work.result(3) == {"index": 3}
     with beam.Pipeline(runner="FnApiRunner") as root:  # As a runner does that has lost the worker which did them.
@@ -165,7 +166,7 @@ def test_a_block_that_is_done_is_not_redone(work: WorkFolder) -> None:
 
 def test_a_runner_that_fails_is_told_once_not_by_block(work: WorkFolder) -> None:
     with pytest.raises(CorpusError) as caught:
-        work.run(BLOCKS, _Step({}), **OPTIONS | {"beam_args": ["--runner=no.such.Runner"]})
+        run_units(work, BLOCKS, _Step({}), **OPTIONS | {"beam_args": ["--runner=no.such.Runner"]})
     assert str(caught.value).startswith("8 of 8 blocks failed: the runner: ")
     assert str(caught.value).count("No module named 'no'") == 1
 

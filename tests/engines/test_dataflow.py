@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import CorpusJob
+from pipeline.beam.corpus_job import CorpusJob
 from pipeline.beam.runner import check_beam_args
 from pipeline.beam.transforms import ForEach
 from pipeline.tokenizers import make_tokenizer

@@ -18,7 +18,7 @@ import pytest
 
 from pipeline.beam.block import BlockResult
 from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import CorpusJob, plan_corpus
+from pipeline.beam.corpus_job import CorpusJob, plan_corpus
 from pipeline.beam.transforms import ForEach
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,147 @@
+"""A corpus job: what its workers need, and what decides the bytes that they write."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from typing import Any
+
+from pipeline import files
+from pipeline.beam.block import SPLITS, build_block, shard_name
+from pipeline.beam.config import CorpusConfig
+from pipeline.beam.plan_file import PlanFile
+from pipeline.beam.work import WorkFolder
+from pipeline.config.tree import to_dict
+from pipeline.text.inputs import InputPlan, plan_inputs
+from pipeline.text.reading.plan import Block
+from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
+from pipeline.tokenizers.casing import Casing
+from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.version import __version__
+
+WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
+# What does not change a byte of the output: where it goes, where the vocabulary lay (its contents count), and whether
+# the formats that the plan holds were given or found out.
+_NOT_IN_KEY = ("output", "vocab", "input", "format")
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusJob:
+    """What the workers of a corpus job need, fit for pickling.
+
+    Attributes:
+        config: the options, all decided.
+        vocabulary: the bytes of the vocabulary file.
+        blocks: how many blocks the plan has.
+        casing: whether text is lower-cased, and what tells so.
+        key: SHA-256 over all that decides the bytes of the shards.
+        modified: SHA-256 over when each input was last written.
+    """
+
+    config: CorpusConfig
+    vocabulary: bytes
+    blocks: int
+    casing: Casing
+    key: str
+    modified: str
+
+    @property
+    def work(self) -> WorkFolder:
+        """Where the blocks leave their results."""
+        return WorkFolder(files.join(self.config.output, WORK_FOLDER), key=self.key, run_id=self._run)
+
+    @property
+    def plan(self) -> PlanFile:
+        """Where the blocks read what they are."""
+        return PlanFile(self.work.path, self._run)
+
+    @property
+    def _run(self) -> str:
+        """What tells this job from others at work in the same directory, and from itself with edited inputs."""
+        return hashlib.sha256(f"{self.key} {self.modified}".encode()).hexdigest()
+
+    def begin(self) -> None:
+        """Notes in the work folder which corpus the output directory holds until there is a manifest."""
+        self.work.begin({"key": self.key, "run": self._run, "shards": self.shard_names()})
+
+    def shard_names(self) -> list[str]:
+        """Names of all shards that the job may make."""
+        return [
+            shard_name(split, block, self.blocks, self.config, bin_index)
+            for split in SPLITS
+            for block in range(self.blocks)
+            for bin_index in range(len(self.config.specs()))
+        ]
+
+    def inputs_of(self, block: Block) -> list[str]:
+        """What a block's result depends on that its key does not tell: when the inputs were last written."""
+        if self.config.dedup != "none":  # Any input may hold the first of two duplicates.
+            return [self.modified]
+        return [segment.modified for segment in block.segments]
+
+    def duplicates(self, index: int) -> dict[int, str]:
+        """The documents of a block to drop as duplicates: by number within the block, why."""
+        if self.config.dedup == "none":
+            return {}
+        from pipeline.beam.deduplicate import Deduplication
+
+        return Deduplication(self.config, self.plan).of_block(index)
+
+    def tokenizer(self) -> Tokenizer:
+        """The job's tokenizer, made once in a process."""
+        return _tokenizer(self.vocabulary, self.config.vocab, self.config.lower_case)
+
+    def build_shards(self, index: int) -> dict[str, Any]:
+        """Makes the shards of a block; returns its result, for its sidecar."""
+        from apache_beam.metrics import Metrics
+
+        block = self.plan.block(index)
+        result = build_block(
+            block,
+            blocks=self.blocks,
+            config=self.config,
+            tokenizer=self.tokenizer(),
+            duplicates=self.duplicates(index),
+            before_naming=self.work.check_run,
+        )
+        for shard in result.shards:
+            Metrics.counter("corpus", f"{shard.split}_examples").inc(shard.examples)
+        written = [files.info(files.join(self.config.output, shard.name)).modified for shard in result.shards]
+        return result.to_json() | {"inputs": self.inputs_of(block), "written": written}
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(vocabulary: bytes, name: str, lower_case: bool | None) -> Tokenizer:
+    return make_tokenizer(vocabulary, name=name, lower_case=lower_case)
+
+
+def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
+    """Lists the inputs, reads the vocabulary, and decides what was left to be decided.
+
+    Returns:
+        The job, its plan, and its key: SHA-256 over all that decides the bytes of the shards.
+
+    Raises:
+        InputError: if an input names no file, or all are empty.
+        VocabularyError: if the vocabulary is missing or malformed.
+    """
+    vocabulary = read_vocabulary(config.vocab)
+    tokenizer, casing = tokenizer_of_file(config.vocab, vocabulary, lower_case=config.lower_case)
+    plan = plan_inputs(config)
+    config = dataclasses.replace(
+        config,
+        block_bytes=plan.block_bytes,
+        lower_case=tokenizer.lower_case,
+        max_predictions_per_seq=config.prediction_room(),
+    )
+    options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
+    identity = [options, hashlib.sha256(vocabulary).hexdigest(), __version__]
+    key = hashlib.sha256(json.dumps(identity).encode())
+    modified = hashlib.sha256()
+    for file in plan.files:  # One by one: there may be millions.
+        key.update(json.dumps(file[:-1]).encode())
+        modified.update(f"{file.modified}\n".encode())
+    job = CorpusJob(config, vocabulary, len(plan.blocks), casing, key.hexdigest(), modified.hexdigest())
+    return job, plan, job.key

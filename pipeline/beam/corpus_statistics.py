@@ -1,0 +1,62 @@
+"""What the blocks of a corpus counted, added up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.beam.block import SPLITS, BlockResult
+from pipeline.manifest import Shard
+
+
+def summarize(shards: Iterable[Shard], results: Iterable[BlockResult]) -> dict[str, Any]:
+    """Adds up what the blocks counted, with the shares that a reader wants, by split."""
+    totals: dict[str, Counter[str]] = {name: Counter() for name in ("text", *SPLITS)}
+    for result in results:
+        for name, counts in result.counts.items():
+            totals[name].update(counts)
+    statistics: dict[str, Any] = {name: dict(sorted(counts.items())) for name, counts in totals.items()}
+    statistics["text"] = _with_drops(statistics["text"])
+    bytes_of = Counter[str]()
+    for shard in shards:
+        bytes_of[shard.split] += shard.bytes
+    for split in SPLITS:
+        counts = totals[split]
+        examples, predictions = counts["examples"], counts["predictions"]
+        statistics[split] |= {
+            "examples": examples,
+            "bytes": bytes_of[split],
+            "padding_share": _share(counts["padding"], counts["padding"] + counts["tokens"]),
+            "unknown_share": _share(counts["unknown_tokens"], counts["tokens"]),
+            "masked_share": _share(predictions, counts["tokens"]),
+            "replaced_by_mask_share": _share(counts["replaced_by_mask"], predictions),
+            "replaced_at_random_share": _share(counts["replaced_at_random"], predictions),
+            "label_1_share": _share(counts["label_1"], examples),
+        }
+    return statistics
+
+
+def _with_drops(counts: dict[str, int]) -> dict[str, Any]:
+    """What was counted of the text, with the documents dropped for each reason together, under "dropped"."""
+    kept = {name: count for name, count in counts.items() if not name.startswith("dropped/")}
+    dropped = {name.removeprefix("dropped/"): count for name, count in counts.items() if name not in kept}
+    read = kept.get("documents", 0) + sum(dropped.values())
+    return kept | {"documents_read": read, "dropped": dropped}
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 6) if whole else 0.0
+
+
+def where_it_went(statistics: dict[str, Any]) -> str:
+    """Why a corpus has no training example, for a message."""
+    text, train = statistics["text"], statistics["train"]
+    if not text["documents_read"]:
+        return "the input holds no document, only white space"
+    if train.get("documents"):
+        return f"{train['documents']:,} documents gave none"
+    lost = [f"{count:,} were dropped ({reason})" for reason, count in text["dropped"].items()]
+    lost.append(f"{train.get('documents_dropped_without_token', 0):,} hold no token")
+    lost.append(f"{statistics['validation'].get('documents', 0):,} fell to the validation shards")
+    return f"of {text['documents_read']:,} documents, {', '.join(lost[:-1])} and {lost[-1]}"

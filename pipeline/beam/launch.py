@@ -1,0 +1,151 @@
+"""Running units of work: a pipeline of them, started again while that gets further, and what to say when some fail."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from pipeline import files
+from pipeline.beam import progress, runner
+from pipeline.beam.local_workers import WORKER_ENDED
+from pipeline.beam.work import RunIsOver, Unit, WorkerFault, WorkFolder
+from pipeline.errors import CorpusError
+from pipeline.quiet import native_stderr_to
+
+_MOST_SHOWN = 5  # Failed blocks in a message.
+_MOST_RETRIES = 5
+
+
+def run_units_left(work: WorkFolder, units: Sequence[Unit], step: Callable[[int], Any], **options: Any) -> None:
+    """Runs a step for those of the units that are not finished, where a sidecar is all that a unit is to leave.
+
+    Args:
+        work: where the units leave their sidecars.
+        units: the units.
+        step: see `ForEach`.
+        options: see `run_units`.
+    """
+    finished = work.results([unit.index for unit in units])
+    pending = [unit for unit in units if unit.index not in finished]
+    if pending:
+        run_units(work, pending, step, **options)
+
+
+def run_units(
+    work: WorkFolder,
+    units: Sequence[Unit],
+    step: Callable[[int], Any],
+    *,
+    beam_args: Sequence[str],
+    workers: int,
+    description: str,
+    show_progress: bool,
+) -> None:
+    """Runs a step for units, each of which is to leave its sidecar, and checks that all did.
+
+    Where a runner gives up, with a worker that was killed say, it is started again with the units that are left,
+    as long as that gets them further; and once where a worker was killed before any unit was finished.
+
+    Args:
+        work: where the units leave their sidecars.
+        units: the units.
+        step: see `ForEach`.
+        beam_args: Beam's own options.
+        workers: processes on this machine, at most.
+        description: what to write before the progress bar.
+        show_progress: whether to draw it.
+
+    Raises:
+        CorpusError: naming the units that failed, and why.
+        WorkerFault: likewise, where the user cannot put it right.
+    """
+    # What an earlier run left says nothing of this one.
+    ours = {name for unit in units for name in (work.done_name(unit.index), work.failed_name(unit.index))}
+    for name in ours.intersection(files.list_names(work.path)):
+        files.remove(files.join(work.path, name))
+    sizes = {work.done_name(unit.index): unit.bytes for unit in units}
+    left = [unit.index for unit in units]
+    with (
+        tempfile.TemporaryFile() as log,
+        native_stderr_to(log),
+        progress.watch_folder(work.path, sizes, unit="B", description=description, enabled=show_progress),
+    ):
+        for retries in itertools.count():
+            before = len(left)
+            failure = _run_once(work, left, step, beam_args, workers, label=description.capitalize())
+            failure = _with_last_lines(failure, log) if failure else None
+            present = set(files.list_names(work.path))
+            left = [index for index in left if work.done_name(index) not in present]
+            noted = [index for index in left if work.failed_name(index) in present]
+            hopeful = len(left) < before or (not retries and WORKER_ENDED in (failure or ""))
+            if not (failure and left and hopeful and not noted and retries < _MOST_RETRIES):
+                break
+            rest = f"{len(left):,} {work.kind}{'s' * (len(left) > 1)}"
+            _say(f"The runner failed ({failure.splitlines()[0]}): starting it again for {rest}")
+    if left:
+        _check_folder_is_ours(work)
+        failed = f"{len(left):,} of {len(units):,} {work.kind}s failed: {_reasons(work, noted, failure)}"
+        fault = work.fault(noted)
+        if fault:
+            raise WorkerFault(f"{failed}\n\nIn a worker:\n{fault}")
+        raise CorpusError(
+            failed,
+            do="What is finished is kept: put it right and run the same command again",
+        )
+    if failure:
+        raise CorpusError(f"The runner failed after the last block: {failure}", do="Run the same command again")
+
+
+def _check_folder_is_ours(work: WorkFolder) -> None:
+    """Tells a run whose workers have stopped because another one has begun in its folder."""
+    try:
+        work.check_run()
+    except RunIsOver as error:
+        raise CorpusError(
+            f"Another run has begun in {work.path}",
+            do="Let one of them finish; give the other another output",
+        ) from error
+
+
+def _run_once(
+    work: WorkFolder,
+    indices: Sequence[int],
+    step: Callable[[int], Any],
+    beam_args: Sequence[str],
+    workers: int,
+    label: str,
+) -> str | None:
+    """Runs the pipeline once; returns the reason for which the runner failed, if it did."""
+    from pipeline.beam.transforms import ForEach  # Beam takes a second to import.
+
+    each = ForEach(work, indices, step)
+    try:
+        return runner.run(lambda root: root | label >> each, beam_args=beam_args, units=len(indices), workers=workers)
+    finally:
+        if runner.workers_end_with_the_run(beam_args):  # In the midst of a unit, where the run fails.
+            files.remove_temporary(work.path)
+
+
+def _reasons(work: WorkFolder, noted: Sequence[int], failure: str | None) -> str:
+    """Why blocks are missing: the first notes that blocks left, then the runner's own reason."""
+    reasons = [f"{work.kind} {index}: {str(work.failure(index)).rstrip('.')}" for index in noted[:_MOST_SHOWN]]
+    if len(noted) > _MOST_SHOWN:
+        reasons.append(f"and {len(noted) - _MOST_SHOWN:,} more")
+    if failure or not noted:
+        reasons.append(f"the runner: {failure or f'it left these {work.kind}s out'}")
+    return "; ".join(reasons)
+
+
+def _with_last_lines(failure: str, log: IO[bytes]) -> str:
+    """A runner's failure with the last that its workers wrote: a worker that was killed says nothing itself."""
+    log.seek(0, 2)
+    log.seek(max(0, log.tell() - 2000))
+    lines = log.read().decode(errors="replace").splitlines()[-5:]
+    return "\n  ".join([failure, *lines])
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
