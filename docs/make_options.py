@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.vocab_config import VocabConfig
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.vocab.config import VocabConfig
 from pipeline.text.config import TextConfig
 from pipeline.training.configs import ExperimentConfig
 

@@ -216,7 +216,7 @@ def test_default_workers_are_the_cores_of_this_process(setting: Setting, monkeyp
         seen.update(options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.beam.corpus.make_corpus", make_corpus)
+    monkeypatch.setattr("pipeline.beam.corpus.make.make_corpus", make_corpus)
     setting.run("--direct_num_workers=2", workers=None)
     assert seen["workers"] == len(os.sched_getaffinity(0))
     assert seen["beam_args"] == ["--direct_num_workers=2"]

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.beam.block import build_block
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus_job import plan_corpus
+from pipeline.beam.corpus.block import build_block
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.job import plan_corpus
 from pipeline.errors import InputError
 from pipeline.records.decoding import decode_examples
 from pipeline.records.tfrecord import read_records

@@ -28,7 +28,7 @@ RANKS = {
 }
 APART = {"beam", "training"}
 # The modules that hold PTransforms; what uses them imports them where it runs a pipeline.
-PTRANSFORMS = {"pipeline.beam.transforms"}
+PTRANSFORMS = {"pipeline.beam.running.transforms"}
 HEAVY = {"tensorflow", "tensorflow_text", "apache_beam", "keras"}
 
 

@@ -86,6 +86,6 @@ def check_beam_args(arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: naming the first, and what may have been meant.
     """
-    from pipeline.beam.runner import check_beam_args as check
+    from pipeline.beam.running.runner import check_beam_args as check
 
     check(arguments.beam_args, own_options=[flag for a in arguments.parser._actions for flag in a.option_strings])

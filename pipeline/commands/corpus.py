@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_job_flags, check_beam_args, workers
 from pipeline.config.flags import add_flags, config_from
 
@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pipeline.beam.corpus import make_corpus
+    from pipeline.beam.corpus.make import make_corpus
 
     check_beam_args(arguments)
     config = config_from(arguments, CorpusConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_job_flags, workers
 from pipeline.config.flags import add_flags, config_from
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.beam.vocab_config import VocabConfig
+from pipeline.beam.vocab.config import VocabConfig
 from pipeline.commands.common import (
     EXIT_OK,
     Commands,
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pipeline.beam.vocabulary import make_vocabulary
+    from pipeline.beam.vocab.make import make_vocabulary
 
     check_beam_args(arguments)
     config = config_from(arguments, VocabConfig)

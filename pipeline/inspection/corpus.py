@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import files
-from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.config.tree import from_dict
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.manifest import Manifest, Shard, read_manifest

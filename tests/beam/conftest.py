@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import make_corpus
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.make import make_corpus
 from pipeline.manifest import Manifest
 
 Options = Callable[..., CorpusConfig]

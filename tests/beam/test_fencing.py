@@ -16,17 +16,18 @@ from typing import Any
 import pytest
 
 from pipeline import files
-from pipeline.beam import corpus as corpus_module
-from pipeline.beam import vocabulary as vocabulary_module
-from pipeline.beam.block import build_block
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus_job import CorpusJob, plan_corpus
-from pipeline.beam.launch import run_units
-from pipeline.beam.transforms import _do
-from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.vocabulary import make_vocabulary
-from pipeline.beam.word_counts import WordCounts
-from pipeline.beam.work import RunIsOver, WorkerFault, WorkFolder
+from pipeline.beam.corpus import make as corpus_module
+from pipeline.beam.corpus.block import build_block
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.job import CorpusJob, plan_corpus
+from pipeline.beam.running import launch
+from pipeline.beam.running.launch import run_units
+from pipeline.beam.running.transforms import _do
+from pipeline.beam.running.work import RunIsOver, WorkerFault, WorkFolder
+from pipeline.beam.vocab import make as vocabulary_module
+from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.make import make_vocabulary
+from pipeline.beam.vocab.word_counts import WordCounts
 from pipeline.cli import main
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.locks import locked
@@ -146,7 +147,7 @@ def test_a_run_whose_folder_another_has_taken_says_so(options: Options, monkeypa
     def run_none(self: WorkFolder, *_: Any, **__: Any) -> None:
         begin(options, seed=2)
 
-    monkeypatch.setattr(WorkFolder, "_run_once", run_none)
+    monkeypatch.setattr(launch, "_run_once", run_none)
     settings: dict[str, Any] = {"beam_args": [], "workers": 1, "description": "x", "show_progress": False}
     with pytest.raises(CorpusError, match=r"Another run has begun in .*\.blocks"):
         run_units(job.work, plan.blocks, job.build_shards, **settings)

@@ -43,9 +43,9 @@ class Archive(FileSystem):
     def last_updated(self, path): raise NotImplementedError
     def delete(self, paths): raise NotImplementedError
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus_job import plan_corpus
-from pipeline.beam.transforms import ForEach
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.job import plan_corpus
+from pipeline.beam.running.transforms import ForEach
 
 began = time.process_time()
 job, plan, key = plan_corpus(CorpusConfig(input=("archive://crawl/*/*.txt",), output=sys.argv[2], vocab=sys.argv[1]))

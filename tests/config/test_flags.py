@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.vocab_config import VocabConfig
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.vocab.config import VocabConfig
 from pipeline.config.flags import add_flags, check_given_once, config_from
 from pipeline.config.tree import option
 from pipeline.errors import ConfigError

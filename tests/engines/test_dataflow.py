@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus_job import CorpusJob
-from pipeline.beam.runner import check_beam_args
-from pipeline.beam.transforms import ForEach
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.job import CorpusJob
+from pipeline.beam.running.runner import check_beam_args
+from pipeline.beam.running.transforms import ForEach
 from pipeline.tokenizers import make_tokenizer
 
 pytest.importorskip("google.cloud.storage", reason="make test-engines has it")

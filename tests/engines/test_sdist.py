@@ -16,10 +16,10 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
-from pipeline.beam.block import BlockResult
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus_job import CorpusJob, plan_corpus
-from pipeline.beam.transforms import ForEach
+from pipeline.beam.corpus.block import BlockResult
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.job import CorpusJob, plan_corpus
+from pipeline.beam.running.transforms import ForEach
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

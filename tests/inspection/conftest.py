@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import make_corpus
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.make import make_corpus
 from pipeline.manifest import Manifest, read_manifest, write_manifest
 from pipeline.records.decoding import decode_examples, read_serialized
 from pipeline.records.spec import encode_tfrecords

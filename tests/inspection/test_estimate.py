@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.cli import main
 from pipeline.errors import InputError
 from pipeline.inspection.corpus import open_corpus
@@ -63,7 +63,7 @@ def large_text(many_words: bytes, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_sample_tells_the_whole_within_fifteen_percent(
     make: Make, large_text: Path, many_words: bytes, tmp_path: Path
 ) -> None:
-    from pipeline.beam.corpus import make_corpus
+    from pipeline.beam.corpus.make import make_corpus
 
     (tmp_path / "vocab.txt").write_bytes(many_words)
     options: dict[str, Any] = {"format": "bert", "max_seq_length": 64, "max_predictions_per_seq": 10}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.vocab_config import VocabConfig
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.vocab.config import VocabConfig
 from pipeline.errors import ConfigError
 
 KINDS = [(CorpusConfig, {"output": "o", "vocab": "v"}), (VocabConfig, {"output": "o"})]

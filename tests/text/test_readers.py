@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.text.config import TextConfig
 from pipeline.text.readers import read_documents
 from pipeline.text.reading.plan import InputFile, Segment, plan_blocks

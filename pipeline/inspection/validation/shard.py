@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.beam.config import CorpusConfig
+from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.inspection.examples import Examples
 from pipeline.inspection.validation.fingerprints import Fingerprinter

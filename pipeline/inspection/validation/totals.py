@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pipeline.beam.block import SPLITS, BlockResult
-from pipeline.beam.corpus_statistics import summarize
+from pipeline.beam.corpus.block import SPLITS, BlockResult
+from pipeline.beam.corpus.statistics import summarize
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.validation.problems import Problem
 from pipeline.inspection.validation.rates import largest_deviation

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline import files
-from pipeline.beam.block import SPLITS
+from pipeline.beam.corpus.block import SPLITS
 from pipeline.errors import ConfigError
 from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.validation.listing import check_contents, check_names, check_presence

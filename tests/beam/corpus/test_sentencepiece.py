@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import make_corpus
-from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.vocabulary import make_vocabulary
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.make import make_corpus
+from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.make import make_vocabulary
 from pipeline.inspection.validation.validate import validate_corpus
 from pipeline.manifest import read_manifest
 from pipeline.tokenizers import load_tokenizer

@@ -1,6 +1,6 @@
 """Counting the words of raw text: blocks leave their counts in files, whose parts are then summed.
 
-Files instead of a shuffle, for the reasons that `pipeline.beam.deduplicate` gives.
+Files instead of a shuffle, for the reasons that `pipeline.beam.corpus.deduplicate` gives.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from pipeline import files
-from pipeline.beam.launch import run_units_left
-from pipeline.beam.plan_file import PlanFile
-from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.work import Part, WorkFolder
+from pipeline.beam.running.launch import run_units_left
+from pipeline.beam.running.plan_file import PlanFile
+from pipeline.beam.running.work import Part, WorkFolder
+from pipeline.beam.vocab.config import VocabConfig
 from pipeline.text.documents import clean_documents
 from pipeline.text.reading.plan import Block
 from pipeline.text.split import is_set_apart

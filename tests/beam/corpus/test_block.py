@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam import block as block_module
-from pipeline.beam.block import BlockResult, build_block, shard_name
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus_job import plan_corpus
+from pipeline.beam.corpus import block as block_module
+from pipeline.beam.corpus.block import BlockResult, build_block, shard_name
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.job import plan_corpus
 from pipeline.errors import InputError
 from pipeline.seeding import generator
 from pipeline.text.reading.plan import Block

@@ -8,10 +8,11 @@ from typing import Any
 import apache_beam as beam
 import pytest
 
-from pipeline.beam.launch import run_units, run_units_left
-from pipeline.beam.local_workers import WORKER_ENDED
-from pipeline.beam.transforms import ForEach
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.running import launch
+from pipeline.beam.running.launch import run_units, run_units_left
+from pipeline.beam.running.transforms import ForEach
+from pipeline.beam.running.work import WorkFolder
+from pipeline.beam.running.workers import WORKER_ENDED
 from pipeline.errors import CorpusError, InputError
 from pipeline.text.reading.plan import Block, Segment
 
@@ -48,14 +49,14 @@ def leave_out(blocks: Container[int], patch: pytest.MonkeyPatch, failure: str | 
     """Lets the runner leave out blocks and, while it does, fail; returns what it is given, as it is given it."""
     given: list[list[int]] = []
 
-    def run_some(self: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str | None:
+    def run_some(work: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str | None:
         given.append(indices)
         done = [index for index in indices if index not in blocks]
         for index in done:
-            self.mark_done(index, step(index))
+            work.mark_done(index, step(index))
         return failure if len(done) < len(indices) else None
 
-    patch.setattr(WorkFolder, "_run_once", run_some)
+    patch.setattr(launch, "_run_once", run_some)
     return given
 
 
@@ -122,15 +123,15 @@ def test_a_runner_that_gives_up_is_started_again_with_what_is_left(
     lost = [{1, 4, 6}, {4, 6}, {6}, set()]
     given: list[list[int]] = []
 
-    def run_some(self: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str | None:
+    def run_some(work: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str | None:
         blocks = lost[len(given)]
         given.append(indices)
         for index in indices:
             if index not in blocks:
-                self.mark_done(index, step(index))
+                work.mark_done(index, step(index))
         return "Lost a worker\n  Killed" if blocks else None
 
-    monkeypatch.setattr(WorkFolder, "_run_once", run_some)
+    monkeypatch.setattr(launch, "_run_once", run_some)
     run(work, BLOCKS)
     assert given == [list(range(8)), [1, 4, 6], [4, 6], [6]]
     assert work.results(range(8)) == {index: {"index": index} for index in range(8)}
@@ -172,11 +173,11 @@ def test_a_runner_that_fails_is_told_once_not_by_block(work: WorkFolder) -> None
 
 
 def test_a_runner_that_fails_behind_the_last_block_is_told(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_all(self: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str:
+    def run_all(work: WorkFolder, indices: list[int], step: _Step, *_: Any, **__: Any) -> str:
         for index in indices:
-            self.mark_done(index, step(index))
+            work.mark_done(index, step(index))
         return "RuntimeError: late"
 
-    monkeypatch.setattr(WorkFolder, "_run_once", run_all)
+    monkeypatch.setattr(launch, "_run_once", run_all)
     with pytest.raises(CorpusError, match="The runner failed after the last block: RuntimeError: late"):
         run(work, BLOCKS)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam import deduplicate
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import make_corpus
-from pipeline.beam.corpus_job import plan_corpus
-from pipeline.beam.deduplicate import Deduplication
-from pipeline.beam.plan_file import PlanFile
+from pipeline.beam.corpus import deduplicate
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.deduplicate import Deduplication
+from pipeline.beam.corpus.job import plan_corpus
+from pipeline.beam.corpus.make import make_corpus
+from pipeline.beam.running.plan_file import PlanFile
 from pipeline.errors import CorpusError
 from pipeline.text.documents import clean_documents
 from pipeline.text.duplicates import key_columns

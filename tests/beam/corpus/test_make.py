@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.beam import corpus as corpus_module
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus import make_corpus
-from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.vocabulary import make_vocabulary
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.corpus import make as corpus_module
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.make import make_corpus
+from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.make import make_vocabulary
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.text.reading.plan import InputFile, plan_blocks
@@ -33,7 +32,7 @@ Make = Callable[..., Manifest]
 Clean = tuple[Path, Manifest]
 Contents = Callable[[str | Path], dict[str, str]]
 S, P = 48, 8
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def shards_only(files: dict[str, str]) -> dict[str, str]:
@@ -339,7 +338,7 @@ def test_a_finished_corpus_is_not_redone(
     first = make()
     paths = sorted(Path(options().output).iterdir())
     times = [path.stat().st_mtime_ns for path in paths]
-    monkeypatch.setattr(WorkFolder, "run", lambda *_, **__: pytest.fail("ran again"))
+    monkeypatch.setattr(corpus_module, "run_units", lambda *_, **__: pytest.fail("ran again"))
     assert make(workers=2) == first
     assert "is finished already" in capsys.readouterr().err
     assert sorted(Path(options().output).iterdir()) == paths
@@ -484,14 +483,14 @@ def test_overwriting_that_was_stopped_leaves_nothing_either(
 
 def run_after(change: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
     """Lets `change` happen between the planning of the next run and its work."""
-    run = WorkFolder.run
+    run_units = corpus_module.run_units
 
-    def run_then(self: WorkFolder, *arguments: Any, **options: Any) -> None:
+    def run_then(*arguments: Any, **options: Any) -> None:
         patch.undo()
         change()
-        run(self, *arguments, **options)
+        run_units(*arguments, **options)
 
-    patch.setattr(WorkFolder, "run", run_then)
+    patch.setattr(corpus_module, "run_units", run_then)
 
 
 def test_blocks_that_fail_are_reported_and_the_others_are_kept(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.beam import progress
-from pipeline.beam.progress import watch_folder
+from pipeline.beam.running import progress
+from pipeline.beam.running.progress import watch_folder
 
 SIZES = {f"block-{i}.json": 1000 * (i + 1) for i in range(4)}
 

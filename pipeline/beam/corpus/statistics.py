@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.beam.block import SPLITS, BlockResult
+from pipeline.beam.corpus.block import SPLITS, BlockResult
 from pipeline.manifest import Shard
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import files
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.shard_writer import ShardWriter, open_shard
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.shard_writer import ShardWriter, open_shard
 from pipeline.errors import InputError
 from pipeline.instances.examples import make_examples
 from pipeline.instances.instances import Instances, TokenizedDocuments, drop_empty

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from pipeline import files
-from pipeline.beam.block import SPLITS, BlockResult
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.corpus_job import CorpusJob, plan_corpus
-from pipeline.beam.corpus_statistics import summarize, where_it_went
-from pipeline.beam.launch import run_units
-from pipeline.beam.runner import check_paths, workers_end_with_the_run
+from pipeline.beam.corpus.block import SPLITS, BlockResult
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.job import CorpusJob, plan_corpus
+from pipeline.beam.corpus.statistics import summarize, where_it_went
+from pipeline.beam.running.launch import run_units
+from pipeline.beam.running.runner import check_paths, workers_end_with_the_run
 from pipeline.compiling import CORPUS_LOOPS, compile_loops
 from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
@@ -86,7 +86,7 @@ def _make_blocks(
     show_progress: bool,
 ) -> None:
     """Makes the shards of blocks."""
-    from pipeline.beam.deduplicate import Deduplication
+    from pipeline.beam.corpus.deduplicate import Deduplication
 
     job.plan.write(plan.blocks)
     if job.config.dedup != "none":

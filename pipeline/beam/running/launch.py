@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from pipeline import files
-from pipeline.beam import progress, runner
-from pipeline.beam.local_workers import WORKER_ENDED
-from pipeline.beam.work import RunIsOver, Unit, WorkerFault, WorkFolder
+from pipeline.beam.running import progress, runner
+from pipeline.beam.running.work import RunIsOver, Unit, WorkerFault, WorkFolder
+from pipeline.beam.running.workers import WORKER_ENDED
 from pipeline.errors import CorpusError
 from pipeline.quiet import native_stderr_to
 
@@ -119,7 +119,7 @@ def _run_once(
     label: str,
 ) -> str | None:
     """Runs the pipeline once; returns the reason for which the runner failed, if it did."""
-    from pipeline.beam.transforms import ForEach  # Beam takes a second to import.
+    from pipeline.beam.running.transforms import ForEach  # Beam takes a second to import.
 
     each = ForEach(work, indices, step)
     try:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.beam.dask_cluster import dask_arguments
+from pipeline.beam.running.dask import dask_arguments
 
 distributed = pytest.importorskip("distributed")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipeline.beam.work import RunIsOver, WorkFolder
+from pipeline.beam.running.work import RunIsOver, WorkFolder
 
 
 class ForEach(beam.PTransform):

@@ -11,8 +11,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, StandardOptions
 
-from pipeline.beam.dask_cluster import DASK_RUNNER
-from pipeline.beam.runner import check_beam_args, check_paths, reason_of, run
+from pipeline.beam.running.dask import DASK_RUNNER
+from pipeline.beam.running.runner import check_beam_args, check_paths, reason_of, run
 from pipeline.errors import ConfigError
 
 OWN = ["--max-seq-length", "--workers", "--input", "--vocab"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pipeline import files
-from pipeline.beam.dask_cluster import DASK_RUNNER, dask_arguments
-from pipeline.beam.local_workers import watch_local_workers
+from pipeline.beam.running.dask import DASK_RUNNER, dask_arguments
+from pipeline.beam.running.workers import watch_local_workers
 from pipeline.config.flags import values_given
 from pipeline.errors import ConfigError
 from pipeline.interrupts import interrupts

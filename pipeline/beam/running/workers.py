@@ -15,7 +15,7 @@ WORKER_ENDED = "A worker process ended before its work did"
 
 
 def watch_local_workers() -> None:
-    """Has the local runner start its processes as `pipeline.beam.local_worker`, and give up when one of them ends.
+    """Has the local runner start its processes as `local_worker` beside this, and give up when one of them ends.
 
     Beam itself waits forever for a process that is killed before it has reported for work.
     """
@@ -31,7 +31,9 @@ def watch_local_workers() -> None:
 
         def start_worker(self) -> None:
             # In the shell's place, so that it is the launcher's own child.
-            command = os.fsencode(f"exec {shlex.quote(sys.executable)} -m pipeline.beam.local_worker {os.getpid()}")
+            command = os.fsencode(
+                f"exec {shlex.quote(sys.executable)} -m pipeline.beam.running.local_worker {os.getpid()}"
+            )
             self.worker = SubprocessSdkWorker(command, self.control_address, self.provision_info, self.worker_id)
             self._closing = threading.Event()
             self.worker_thread = threading.Thread(target=self._run_and_watch)

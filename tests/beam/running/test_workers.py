@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.manifest import Manifest, read_manifest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_an_environment_in_a_folder_with_spaces_and_quotes(

@@ -9,10 +9,10 @@ import json
 from typing import Any
 
 from pipeline import files
-from pipeline.beam.block import SPLITS, build_block, shard_name
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.plan_file import PlanFile
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.corpus.block import SPLITS, build_block, shard_name
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.running.plan_file import PlanFile
+from pipeline.beam.running.work import WorkFolder
 from pipeline.config.tree import to_dict
 from pipeline.text.inputs import InputPlan, plan_inputs
 from pipeline.text.reading.plan import Block
@@ -85,7 +85,7 @@ class CorpusJob:
         """The documents of a block to drop as duplicates: by number within the block, why."""
         if self.config.dedup == "none":
             return {}
-        from pipeline.beam.deduplicate import Deduplication
+        from pipeline.beam.corpus.deduplicate import Deduplication
 
         return Deduplication(self.config, self.plan).of_block(index)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.beam.plan_file import PlanFile
+from pipeline.beam.running.plan_file import PlanFile
 from pipeline.errors import InputError
 from pipeline.text.reading.plan import Block, InputFile, plan_blocks
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import files
-from pipeline.beam.runner import check_paths
-from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.word_counts import WordCounts
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.running.runner import check_paths
+from pipeline.beam.running.work import WorkFolder
+from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.word_counts import WordCounts
 from pipeline.config.tree import to_dict
 from pipeline.errors import InputError
 from pipeline.locks import locked

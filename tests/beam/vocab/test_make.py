@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.vocabulary import make_vocabulary
+from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.make import make_vocabulary
 from pipeline.errors import ConfigError, InputError
 from pipeline.text.split import is_set_apart
 from pipeline.tokenizers import make_tokenizer

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline import files
-from pipeline.beam.config import CorpusConfig
-from pipeline.beam.launch import run_units_left
-from pipeline.beam.plan_file import PlanFile
-from pipeline.beam.work import WorkFolder
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.running.launch import run_units_left
+from pipeline.beam.running.plan_file import PlanFile
+from pipeline.beam.running.work import WorkFolder
 from pipeline.text.documents import clean_documents
 from pipeline.text.duplicates import DuplicateSets, equal_keys, key_columns
 from pipeline.text.fingerprint import FINGERPRINT_BYTES

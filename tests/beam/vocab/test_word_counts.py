@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.beam.vocab_config import VocabConfig
-from pipeline.beam.word_counts import WordCounts
+from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.word_counts import WordCounts
 from pipeline.text.inputs import plan_inputs
 from pipeline.text.split import is_set_apart
 
@@ -58,6 +58,6 @@ def test_every_word_is_in_one_part(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["ünïcode", "\ud800lone"])
 def test_any_word_comes_back(tmp_path: Path, word: str) -> None:
-    from pipeline.beam.word_counts import _from_lines, _to_lines
+    from pipeline.beam.vocab.word_counts import _from_lines, _to_lines
 
     assert list(_from_lines(_to_lines([(word, 3), ("b", 1)]))) == [(word.replace("\ud800", "?"), 3), ("b", 1)]

@@ -1,0 +1,1 @@
+"""The corpus job: raw text to shards of examples, and their manifest."""
