@@ -32,11 +32,10 @@ OUT = ROOT / "out" / "mutation"
 TREE = OUT / "tree"
 MODULES = (
     "pipeline/manifest.py",
-    "pipeline/record*.py",
     "pipeline/seeding.py",
-    "pipeline/records/tfrecord.py",
-    "pipeline/text/*.py",
-    "pipeline/tokenizers/*.py",
+    "pipeline/records/*.py",
+    "pipeline/text/**/*.py",
+    "pipeline/tokenizers/**/*.py",
     "pipeline/instances/*.py",
     "pipeline/masking/*.py",
     "pipeline/inspection/validation/*.py",
