@@ -1,13 +1,17 @@
-"""The pre-trainer's configuration: an encoder and its heads."""
+"""The pre-trainer's configuration, an encoder and its heads, and the pre-trainer that it describes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
-from pipeline.training.encoders import ACTIVATIONS, EncoderConfig
+from pipeline.training.encoders import ACTIVATIONS, EncoderConfig, build_encoder
+
+if TYPE_CHECKING:
+    from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 
 __all__ = ["ClsHeadConfig", "EncoderConfig", "PretrainerConfig"]
 
@@ -84,3 +88,34 @@ class PretrainerConfig:
     def has_head(self, name: str) -> bool:
         """Whether there is a classification head called `name`."""
         return any(head.name == name for head in self.cls_heads)
+
+
+def build_pretrainer(config: PretrainerConfig) -> BertPretrainerV2:
+    """Builds the pre-trainer that `config` describes, with random weights; `MaskedLMTask.build_model` trains it.
+
+    Raises:
+        ConfigError: if the configuration leaves the vocabulary's size open.
+    """
+    import keras
+
+    from pipeline.training.modeling.activations import get_activation
+    from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
+    from pipeline.training.modeling.classification_head import ClassificationHead
+
+    heads = [
+        ClassificationHead(
+            inner_dim=config.pooler_width(head),
+            num_classes=head.num_classes,
+            cls_token_idx=head.cls_token_idx,
+            activation=head.activation,
+            dropout_rate=head.dropout_rate,
+            name=head.name,
+        )
+        for head in config.cls_heads
+    ]
+    return BertPretrainerV2(
+        encoder_network=build_encoder(config.encoder),
+        mlm_activation=get_activation(config.mlm_activation),
+        mlm_initializer=keras.initializers.TruncatedNormal(stddev=config.mlm_initializer_range),
+        classification_heads=heads,
+    )

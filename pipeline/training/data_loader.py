@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,9 +13,10 @@ from pipeline.errors import ConfigError
 from pipeline.records.decoding import parsing_features
 from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
+from pipeline.training.dataset_errors import records_error, remember_check
 from pipeline.training.distribution import LOST_MACHINE
 from pipeline.training.masking_at_reading import build_masking, corpus_policy, masking_rate
-from pipeline.training.record_faults import RecordLimits, check_values, records_error, remember_records
+from pipeline.training.record_faults import RecordLimits, check_records, check_values
 from pipeline.training.record_order import read_for_training, read_once
 from pipeline.training.record_source import RecordSource, open_source
 
@@ -93,7 +95,7 @@ def build_dataset(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return remember_records(parsed.prefetch(2), source, limits)
+    return remember_check(parsed.prefetch(2), functools.partial(check_records, source, limits))
 
 
 def read_in_order(source: RecordSource, config: DataConfig) -> tf.data.Dataset:
@@ -127,7 +129,7 @@ def _at_step_0(
     """Batches as they would be at the begin of training: what is evaluated on does not change in its course."""
     finish = _finisher(source, config, limits)
     parsed = batches.map(lambda batch: finish(batch, 0), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return remember_records(parsed.prefetch(2), source, limits)
+    return remember_check(parsed.prefetch(2), functools.partial(check_records, source, limits))
 
 
 def _per_replica(global_batch_size: int, replicas: int) -> int:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.training.configs import RuntimeConfig
-from pipeline.training.record_faults import records_read
+from pipeline.training.dataset_errors import record_check, remember_check
 
 # What TensorFlow raises, whatever it was doing, when a machine of a cluster is lost.
 LOST_MACHINE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -90,16 +90,15 @@ def distribute(strategy: tf.distribute.Strategy, build: Callable[[Any], tf.data.
     """
     if not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy():
         return build(None)
-    read: list[Any] = []
+    checks: list[Any] = []
 
     def noted(context: Any) -> tf.data.Dataset:
         batches = build(context)
-        read.append(records_read(batches))
+        checks.append(record_check(batches))
         return batches
 
     distributed = strategy.distribute_datasets_from_function(noted)
-    distributed.records_read = read[0]
-    return distributed
+    return remember_check(distributed, checks[0])
 
 
 def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:

@@ -10,12 +10,10 @@ import keras
 import tensorflow as tf
 
 from pipeline.training import configs as cfg
-from pipeline.training import data_loader, encoders, task_factory
-from pipeline.training.bert import PretrainerConfig
+from pipeline.training import data_loader, task_factory
+from pipeline.training.bert import PretrainerConfig, build_pretrainer
 from pipeline.training.configs import MaskedLMConfig
-from pipeline.training.modeling.activations import get_activation
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
-from pipeline.training.modeling.classification_head import ClassificationHead
 from pipeline.training.record_faults import RecordLimits
 
 __all__ = ["MaskedLMConfig", "MaskedLMTask", "cfg"]
@@ -58,24 +56,7 @@ class MaskedLMTask:
 
     def build_model(self, params: PretrainerConfig | None = None) -> BertPretrainerV2:
         """Builds the pre-trainer that the configuration describes; its `compile` needs an optimiser alone."""
-        config = params or self.task_config.model
-        heads = [
-            ClassificationHead(
-                inner_dim=config.pooler_width(head),
-                num_classes=head.num_classes,
-                cls_token_idx=head.cls_token_idx,
-                activation=head.activation,
-                dropout_rate=head.dropout_rate,
-                name=head.name,
-            )
-            for head in config.cls_heads
-        ]
-        model = BertPretrainerV2(
-            encoder_network=encoders.build_encoder(config.encoder),
-            mlm_activation=get_activation(config.mlm_activation),
-            mlm_initializer=keras.initializers.TruncatedNormal(stddev=config.mlm_initializer_range),
-            classification_heads=heads,
-        )
+        model = build_pretrainer(params or self.task_config.model)
         model.set_task(self)
         return model
 

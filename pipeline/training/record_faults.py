@@ -6,10 +6,9 @@ again, here, one after the other, until the fault is found.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -102,52 +101,3 @@ def _check_files(source: RecordSource, limits: RecordLimits) -> None:
             while piece := list(itertools.islice(records, _AT_ONCE)):
                 check_examples(spec, piece, limits.ranges(spec), path, first)
                 first += len(piece)
-
-
-# === Datasets that know their records ===
-
-
-def remember_records(batches: Any, source: RecordSource, limits: RecordLimits) -> Any:
-    """Notes on a dataset what it reads, for `records_error`; returns the dataset."""
-    batches.records_read = (source, limits)
-    return batches
-
-
-def records_read(batches: Any) -> Any:
-    """What was noted on a dataset, or on one that it was made of; None if nothing was."""
-    found = getattr(batches, "records_read", None)
-    if found is None and isinstance(batches, tf.data.Dataset):
-        found = next(filter(None, map(records_read, batches._inputs())), None)
-    return found
-
-
-def records_error(batches: Any, error: Exception) -> CorpusError:
-    """What to raise when TensorFlow cannot read a dataset: an error that names the record, if one can be found.
-
-    Args:
-        batches: the dataset, or what distributes it.
-        error: TensorFlow's own error.
-    """
-    try:
-        with naming_records(batches):
-            raise error
-    except CorpusError as named:
-        return named
-    except type(error):
-        what = getattr(error, "message", "bytes that no message can quote")
-        return CorpusError(
-            "A record cannot be read",
-            received=" ".join(str(what).split())[:300],
-            do="Compare the shards with their SHA-256 in the manifest, and copy or make them again",
-        )
-
-
-@contextlib.contextmanager
-def naming_records(*values: Any) -> Iterator[None]:
-    """Turns an error of TensorFlow's into one that names the record, if it is one of a dataset among `values`."""
-    try:
-        yield
-    except (tf.errors.OpError, UnicodeDecodeError):
-        for found in filter(None, map(records_read, values)):
-            check_records(*found)
-        raise

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
-from pipeline.training.bert import PretrainerConfig
+from pipeline.training.bert import PretrainerConfig, build_pretrainer
 from pipeline.training.configs import DataConfig
 from pipeline.training.finite import check_model
 from pipeline.training.run_folder import RunFolder
@@ -49,11 +49,9 @@ def load_run(run_dir: str) -> TrainedModel:
             f"{run_dir} must hold a trained model, {folder.model}",
             do="Run the pretrain command again: it goes on where it stopped",
         )
-    from pipeline.training.masked_lm import MaskedLMTask
-
     task_config = folder.held_config().task
     # Built anew rather than loaded with its weights: it then computes in float32, however it was trained.
-    model = MaskedLMTask(task_config).build_model()
+    model = build_pretrainer(task_config.model)
     _load_weights(model, folder.model)
     check_model(model, folder.model)
     return TrainedModel(

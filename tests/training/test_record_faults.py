@@ -17,9 +17,10 @@ from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.training.bert import ClsHeadConfig, EncoderConfig, PretrainerConfig
 from pipeline.training.configs import DataConfig
 from pipeline.training.data_loader import build_dataset, readable
+from pipeline.training.dataset_errors import naming_records
 from pipeline.training.distribution import distribute
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
-from pipeline.training.record_faults import RecordLimits, naming_records
+from pipeline.training.record_faults import RecordLimits
 from pipeline.training.run import pretrain
 
 SPEC, RECORDS, BAD = RecordSpec(24, 4), 20, 13

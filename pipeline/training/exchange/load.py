@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tokenizers import make_tokenizer
+from pipeline.training.bert import build_pretrainer
 from pipeline.training.exchange.start import read_source, start_from
 from pipeline.training.exchange.weights import MLM_HEAD
 from pipeline.training.run_folder import ORIGIN
@@ -30,9 +31,7 @@ def load_trained(path: str) -> TrainedModel:
     ]
     if lacking:
         raise InputError(f"{path} must hold a masked-LM head", received=f"no {', '.join(lacking)}")
-    from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
-
-    model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
+    model = build_pretrainer(source.config)
     start_from(model, source)
     tokenizer = make_tokenizer(source.vocabulary, name=f"the vocabulary of {path}", lower_case=source.lower_case)
     if tokenizer.vocab_size != source.config.encoder.vocab_size:

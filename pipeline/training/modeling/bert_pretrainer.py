@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipeline.training.dataset_errors import naming_records
 from pipeline.training.modeling.built_model import BuiltModel
 from pipeline.training.modeling.masked_lm import MaskedLM
-from pipeline.training.record_faults import naming_records
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
