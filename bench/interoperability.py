@@ -62,7 +62,7 @@ def _check(what: str, shard: Path, path: Path, version: str) -> None:
 
 def _read_ours(path: str) -> dict[str, np.ndarray]:
     from pipeline.training.configs import DataConfig
-    from pipeline.training.data_loader import build_dataset
+    from pipeline.training.data.loader import build_dataset
 
     config = DataConfig(
         input_path=path, is_training=False, global_batch_size=64, seq_length=SEQ_LENGTH,

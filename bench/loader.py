@@ -70,7 +70,7 @@ def _count(batches: Iterable[Mapping[str, Any]], number: int) -> Callable[[], in
 
 def _ours(job: Mapping[str, Any]) -> None:
     from pipeline.training.configs import DataConfig
-    from pipeline.training.data_loader import build_dataset
+    from pipeline.training.data.loader import build_dataset
 
     data = DataConfig(input_path=job["corpus"], global_batch_size=job["batch_size"], is_training=True)
     take_turns(_count(build_dataset(data), job["batches"]))

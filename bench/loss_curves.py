@@ -73,7 +73,7 @@ def _make_corpus(text: str, output: str) -> str:
 def _write_batches(corpus: str, folder: str) -> None:
     """The batches of each seed, stacked, in a file that both read."""
     from pipeline.training.configs import DataConfig
-    from pipeline.training.data_loader import build_dataset
+    from pipeline.training.data.loader import build_dataset
 
     for seed in range(SEEDS):
         data = DataConfig(input_path=corpus, is_training=True, global_batch_size=BATCH, seed=seed, trim=False)
@@ -94,8 +94,8 @@ def _train_ours(config: Mapping[str, Any], folder: str, seed: int) -> list[float
     from pipeline.config.tree import from_dict
     from pipeline.training import MaskedLMConfig, MaskedLMTask, PretrainerConfig
     from pipeline.training.configs import OptimizerConfig
-    from pipeline.training.optimization import build_optimizer
-    from pipeline.training.train_step import TrainStep
+    from pipeline.training.loop.train_step import TrainStep
+    from pipeline.training.optimization.build import build_optimizer
 
     keras.utils.set_random_seed(seed)
     task = MaskedLMTask(MaskedLMConfig(model=from_dict(PretrainerConfig, config["model"])))

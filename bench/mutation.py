@@ -39,7 +39,7 @@ MODULES = (
     "pipeline/instances/*.py",
     "pipeline/masking/*.py",
     "pipeline/inspection/validation/*.py",
-    "pipeline/training/record_order.py",
+    "pipeline/training/data/order.py",
 )
 
 

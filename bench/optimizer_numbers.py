@@ -1,6 +1,6 @@
 """Records what tensorflow/models' optimisers and schedules compute: `make optimizer-numbers`.
 
-Runs in the peers' environment and writes tests/training/tensorflow_models_optimizers.json, which the tests compare
+Runs in the peers' environment and writes tests/training/optimization/tensorflow_models_optimizers.json, which the tests compare
 this project's with.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from official.modeling import optimization
 
-OUTPUT = Path(__file__).parents[1] / "tests" / "training" / "tensorflow_models_optimizers.json"
+OUTPUT = Path(__file__).parents[1] / "tests" / "training" / "optimization" / "tensorflow_models_optimizers.json"
 STEPS = (0, 1, 3, 9, 10, 25, 50, 99, 100, 130)
 WEIGHTS = {"dense/kernel": (3, 2), "dense/bias": (2,), "layer_norm/gamma": (2,)}
 

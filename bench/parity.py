@@ -157,8 +157,8 @@ def ours(given: Arrays) -> Arrays:
 
     from pipeline.config.tree import from_dict
     from pipeline.training.configs import OptimizerConfig
-    from pipeline.training.optimization import build_optimizer
-    from pipeline.training.train_step import TrainStep
+    from pipeline.training.loop.train_step import TrainStep
+    from pipeline.training.optimization.build import build_optimizer
 
     config = json.loads(str(given["config"]))
     task = _our_task(config["model"])

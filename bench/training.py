@@ -88,9 +88,9 @@ def _ours(job: dict[str, Any]) -> None:
     from pipeline.config.tree import from_dict
     from pipeline.training.bert import PretrainerConfig
     from pipeline.training.configs import DataConfig, MaskedLMConfig, OptimizerConfig
+    from pipeline.training.loop.train_step import TrainStep
     from pipeline.training.masked_lm import MaskedLMTask
-    from pipeline.training.optimization import build_optimizer
-    from pipeline.training.train_step import TrainStep
+    from pipeline.training.optimization.build import build_optimizer
 
     data = DataConfig(input_path=job["corpus"], global_batch_size=job["batch_size"])
     model_config = from_dict(PretrainerConfig, _model(job["model"], _vocab_size()))

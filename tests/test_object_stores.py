@@ -120,7 +120,7 @@ def test_a_corpus_is_killed_goes_on_and_is_read(
     if bucket.startswith("gs://"):
         return  # TensorFlow reads it itself, from nowhere but Google.
     from pipeline.training.configs import DataConfig
-    from pipeline.training.data_loader import build_dataset
+    from pipeline.training.data.loader import build_dataset
 
     batches = [
         list(build_dataset(DataConfig(input_path=path, is_training=True, seed=1)).take(5).as_numpy_iterator())

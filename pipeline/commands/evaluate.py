@@ -35,8 +35,8 @@ def _run(arguments: argparse.Namespace) -> int:
     import json
 
     start_tensorflow()
-    from pipeline.training.evaluate import evaluate_corpus, evaluate_text
-    from pipeline.training.evaluation_table import format_evaluation
+    from pipeline.training.evaluation.evaluate import evaluate_corpus, evaluate_text
+    from pipeline.training.evaluation.tables import format_evaluation
     from pipeline.training.exchange.load import load_trained
     from pipeline.training.run_folder import RunFolder
 

@@ -22,7 +22,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import json
 
     start_tensorflow()
-    from pipeline.training.predict import predict
+    from pipeline.training.evaluation.predict import predict
 
     found = predict(arguments.run_dir, arguments.text, arguments.top_k)
     if arguments.json:

@@ -10,11 +10,12 @@ import keras
 import tensorflow as tf
 
 from pipeline.training import configs as cfg
-from pipeline.training import data_loader, task_factory
+from pipeline.training import task_factory
 from pipeline.training.bert import PretrainerConfig, build_pretrainer
 from pipeline.training.configs import MaskedLMConfig
+from pipeline.training.data import loader
+from pipeline.training.data.faults import RecordLimits
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
-from pipeline.training.record_faults import RecordLimits
 
 __all__ = ["MaskedLMConfig", "MaskedLMTask", "cfg"]
 
@@ -80,9 +81,9 @@ class MaskedLMTask:
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0
     ) -> tf.data.Dataset:
-        """Builds a dataset of batches that the model has room for; see `data_loader.build_dataset`."""
+        """Builds a dataset of batches that the model has room for; see `loader.build_dataset`."""
         limits = RecordLimits.of(self.task_config.model.encoder)
-        return data_loader.build_dataset(params, input_context, start_example=start_example, limits=limits)
+        return loader.build_dataset(params, input_context, start_example=start_example, limits=limits)
 
     def build_losses(
         self,

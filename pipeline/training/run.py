@@ -140,9 +140,9 @@ def _run(
     writes: bool,
 ) -> dict[str, Any]:
     """Trains and evaluates; returns the results, or nothing if it was stopped, or if another process has them."""
+    from pipeline.training.evaluation.predict import Guess, fill_masks
+    from pipeline.training.loop.trainer import train_experiment
     from pipeline.training.masked_lm import MaskedLMTask
-    from pipeline.training.predict import Guess, fill_masks
-    from pipeline.training.trainer import train_experiment
 
     has_validation = bool(sum(shard.examples for shard in manifest.split("validation")))
     baseline: float | None = None
@@ -204,9 +204,9 @@ def _run(
 
 
 def _baseline(config: ExperimentConfig, tokenizer: Tokenizer) -> float:
-    from pipeline.training.baseline import unigram_cross_entropy
-    from pipeline.training.data_loader import read_in_order
-    from pipeline.training.record_source import open_source
+    from pipeline.training.data.loader import read_in_order
+    from pipeline.training.data.source import open_source
+    from pipeline.training.evaluation.baseline import unigram_cross_entropy
 
     train, validation = (
         read_in_order(open_source(data), dataclasses.replace(data, global_batch_size=_BASELINE_BATCH, trim=False))

@@ -32,7 +32,7 @@ def check_inputs(config: ExperimentConfig, manifest: Manifest, replicas: int) ->
         CorpusError: if the shards are not what the manifest or the configuration says.
     """
     # Imported here: TensorFlow comes with it.
-    from pipeline.training.data_loader import build_dataset
+    from pipeline.training.data.loader import build_dataset
 
     parts = config.trainer.accumulation_steps
     for name, split, divisor in (
@@ -59,7 +59,7 @@ def check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
     Raises:
         ConfigError: if it has no mask, or is longer than the model's sequences.
     """
-    from pipeline.training.predict import encode_with_masks
+    from pipeline.training.evaluation.predict import encode_with_masks
 
     text, limit = config.trainer.example, config.task.model.encoder.max_position_embeddings
     advice = "Set trainer.example to a sentence of the corpus's language with a [MASK] in it"

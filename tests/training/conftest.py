@@ -21,8 +21,8 @@ from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.encoders import EncoderConfig
+from pipeline.training.exchange.trained_model import TrainedModel
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
-from pipeline.training.trained_model import TrainedModel
 
 WORDS = [f"w{i:02d}" for i in range(45)]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]

@@ -122,7 +122,7 @@ def test_configurations_come_without_tensorflow() -> None:
     code = (
         "import sys; from pipeline.training import DataConfig, EncoderConfig, PretrainerConfig;"
         "from pipeline.training.configs import ExperimentConfig; ExperimentConfig();"
-        "import pipeline.training.run, pipeline.training.predict;"
+        "import pipeline.training.run, pipeline.training.evaluation.predict;"
         "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

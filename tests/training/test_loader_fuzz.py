@@ -18,7 +18,7 @@ from pipeline.manifest import MANIFEST_NAME
 from pipeline.records.decoding import read_serialized
 from pipeline.records.tfrecord import masked_crc
 from pipeline.training.configs import DataConfig
-from pipeline.training.data_loader import build_dataset, readable
+from pipeline.training.data.loader import build_dataset, readable
 
 pytestmark = pytest.mark.slow
 EXAMPLES = 21  # In the tiny corpus's first shard of its validation split.

@@ -16,7 +16,7 @@ from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.modeling.classification_head import ClassificationHead
 from pipeline.training.modeling.masked_lm import MaskedLM
-from pipeline.training.optimizers import LAMB, AdamW
+from pipeline.training.optimization.optimizers import LAMB, AdamW
 
 
 def make_task(*, next_sentence: bool = True, **data: Any) -> MaskedLMTask:

@@ -25,13 +25,13 @@ import tensorflow as tf
 from pipeline.config.tree import apply_overrides, dump_yaml
 from pipeline.errors import CorpusError, OutputError, TrainingError
 from pipeline.manifest import read_manifest
-from pipeline.training import train_loop
 from pipeline.training.configs import RuntimeConfig
-from pipeline.training.loss_scaling import LossScale
-from pipeline.training.predict import predict
+from pipeline.training.evaluation.predict import predict
+from pipeline.training.loop import train_loop
+from pipeline.training.loop.training_state import TrainingState
+from pipeline.training.optimization.loss_scaling import LossScale
 from pipeline.training.run import pretrain, resolve
 from pipeline.training.run_folder import RunFolder
-from pipeline.training.training_state import TrainingState
 
 
 @pytest.fixture(scope="module")

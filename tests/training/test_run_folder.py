@@ -21,7 +21,7 @@ from pipeline import files
 from pipeline.config.tree import apply_overrides, dump_yaml
 from pipeline.errors import InputError, OutputError, UserError
 from pipeline.locks import locked
-from pipeline.training.predict import predict
+from pipeline.training.evaluation.predict import predict
 from pipeline.training.run import pretrain
 from pipeline.training.run_folder import RunFolder
 

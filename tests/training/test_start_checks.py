@@ -18,10 +18,10 @@ from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training import start_checks
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.exchange.hf_export import export_huggingface
+from pipeline.training.exchange.trained_model import load_run
 from pipeline.training.run import pretrain, resolve
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.start_checks import check_space, export_notes
-from pipeline.training.trained_model import load_run
 
 SHORT = {"train_steps": 4, "validation_interval": 2, "checkpoint_interval": 2, "optimizer": {"warmup_steps": 1}}
 

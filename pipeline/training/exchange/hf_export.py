@@ -21,8 +21,8 @@ from pipeline.training.exchange.hf_tokenizer import tokenizer_files, write_token
 from pipeline.training.exchange.output_folder import new_folder
 from pipeline.training.exchange.random_inputs import random_inputs
 from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
+from pipeline.training.exchange.trained_model import TrainedModel
 from pipeline.training.exchange.weights import read_weights
-from pipeline.training.trained_model import TrainedModel
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOLERANCE = 1e-4  # Of logits: largest difference between the model and what was exported.

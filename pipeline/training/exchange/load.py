@@ -7,9 +7,9 @@ from pipeline.errors import InputError
 from pipeline.tokenizers import make_tokenizer
 from pipeline.training.bert import build_pretrainer
 from pipeline.training.exchange.start import read_source, start_from
+from pipeline.training.exchange.trained_model import TrainedModel, load_run
 from pipeline.training.exchange.weights import MLM_HEAD
 from pipeline.training.run_folder import ORIGIN
-from pipeline.training.trained_model import TrainedModel, load_run
 
 
 def load_trained(path: str) -> TrainedModel:

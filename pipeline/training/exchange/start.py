@@ -17,10 +17,10 @@ from pipeline.training.encoders import EncoderConfig
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
+from pipeline.training.exchange.trained_model import load_run
 from pipeline.training.exchange.weights import assign_weights, read_weights
 from pipeline.training.finite import check_weights
 from pipeline.training.run_folder import ORIGIN
-from pipeline.training.trained_model import load_run
 
 _OTHER_VOCABULARY = "Make the corpus with the vocabulary of the model"
 # What a model that goes on may have otherwise.

@@ -13,8 +13,8 @@ from pipeline import files
 from pipeline.errors import OutputError
 from pipeline.training.exchange.output_folder import new_folder
 from pipeline.training.exchange.random_inputs import random_inputs
+from pipeline.training.exchange.trained_model import TrainedModel
 from pipeline.training.exchange.weights import use_trained_pooler
-from pipeline.training.trained_model import TrainedModel
 
 ENCODER, SAVED_MODEL = "encoder.keras", "saved_model"
 TOLERANCE = 1e-4  # Of outputs: largest difference between the model and what was exported.

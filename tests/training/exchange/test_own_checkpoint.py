@@ -14,9 +14,9 @@ from pipeline.errors import InputError
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
 from pipeline.training.configs import MaskedLMConfig, RuntimeConfig
 from pipeline.training.encoders import EncoderConfig
-from pipeline.training.loss_scaling import LossScale
+from pipeline.training.loop.training_state import TrainingState
 from pipeline.training.masked_lm import MaskedLMTask
-from pipeline.training.training_state import TrainingState
+from pipeline.training.optimization.loss_scaling import LossScale
 
 pytestmark = pytest.mark.slow  # Dozens of models are built.
 

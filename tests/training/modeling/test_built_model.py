@@ -18,7 +18,7 @@ from pipeline.training.modeling.albert_encoder import AlbertEncoder
 from pipeline.training.modeling.bert_encoder import BertEncoder
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.modeling.classification_head import ClassificationHead
-from pipeline.training.optimizers import LAMB, AdamW
+from pipeline.training.optimization.optimizers import LAMB, AdamW
 
 ROOT = Path(__file__).parents[3]
 SMALL = {"vocab_size": 50, "hidden_size": 8, "num_attention_heads": 2, "inner_dim": 16, "max_sequence_length": 24}

@@ -1,0 +1,1 @@
+"""Reading records: where they are, their order, batches of them, and masks drawn at reading."""

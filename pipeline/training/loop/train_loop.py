@@ -1,0 +1,152 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline.errors import TrainingError
+from pipeline.training.configs import TrainerConfig
+from pipeline.training.data.loader import readable
+from pipeline.training.distribution import LOST_MACHINE
+from pipeline.training.finite import short_list
+from pipeline.training.loop.progress import Progress
+from pipeline.training.loop.stopping import StopRequest
+from pipeline.training.loop.train_step import StepResult, TrainStep
+from pipeline.training.loop.training_state import TrainingState
+from pipeline.training.loop.validation import Evaluation
+
+_GROWN = 1e4  # Those of a model that learns stay below 100.
+
+
+@contextlib.contextmanager
+def _named_failures() -> Iterator[None]:
+    """Turns what TensorFlow raises when a machine of a cluster is lost, or the memory is full, into errors of ours."""
+    try:
+        yield
+    except LOST_MACHINE as error:
+        raise TrainingError(
+            "A machine of the cluster is gone",
+            received=" ".join(str(error.message).split())[:300],
+            do="Start the same command on all machines again: they go on from the last checkpoint",
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            "The memory is too small for a step or an evaluation",
+            received=" ".join(str(error.message).split())[-300:],
+            do="Lower the global_batch_size of train_data or validation_data in another run, or raise"
+            " trainer.accumulation_steps",
+        ) from error
+
+
+@_named_failures()
+def train(
+    train_step: TrainStep,
+    config: TrainerConfig,
+    state: TrainingState,
+    batches: Iterator[Mapping[str, Any]],
+    validate: Callable[[], Evaluation] | None,
+    progress: Progress,
+    stop: StopRequest,
+    *,
+    describe_batch: Callable[[int], str] = lambda step: f"batch {step:,}",
+) -> bool:
+    """Trains from the state's step to `config.train_steps`.
+
+    On the way it notes the means over every `summary_interval` steps, evaluates, keeps the best
+    weights, and writes checkpoints.
+
+    Args:
+        train_step: makes a step.
+        config: steps and intervals.
+        state: the run's state, restored.
+        batches: training batches, from the state's position on.
+        validate: evaluates the model; None where there is nothing to evaluate on.
+        progress: what is told of it.
+        stop: asked after every step whether to save and stop.
+        describe_batch: tells where the batch of a step (counted from 0) came from, for an error.
+
+    Returns:
+        Whether the end was reached; else the state is saved.
+
+    Raises:
+        CorpusError: if a record cannot be read.
+        TrainingError: if the loss or its gradient is no finite number, if an update makes the weights so,
+            or if a machine is lost. The last checkpoint stays as it is.
+    """
+    step = int(state.step)
+    compiled = False
+    while step < config.train_steps:
+        batch = _next_batch(batches)
+        started = time.perf_counter()
+        result = train_step(batch, step, loss_scale=state.loss_scale.value, stop=bool(stop))
+        _check(result, state, step, describe_batch)
+        if compiled:
+            state.timed_seconds.assign_add(time.perf_counter() - started)
+            state.timed_tokens.assign_add(result.tokens)
+        compiled = True
+        state.tokens.assign_add(result.tokens)
+        state.step.assign_add(1)
+        state.add(result.sums)
+        step += 1
+        last = step == config.train_steps
+        progress.advance()
+        if step % config.summary_interval == 0 or last:
+            row = {
+                **state.take_means(),
+                "learning_rate": train_step.learning_rate(),
+                # An overflow of float16, at which the step is left out and the loss's scale halved, has none.
+                **({"gradient_norm": result.gradient_norm} if result.applied else {}),
+                **({"loss_scale": state.loss_scale.value} if state.loss_scale.adapts else {}),
+            }
+            tokens_per_second = state.tokens_per_second()
+            progress.note_training(step, row, tokens=int(state.tokens), tokens_per_second=tokens_per_second)
+        if validate is not None and (step % config.validation_interval == 0 or last):
+            evaluation = validate()
+            state.note_validation(evaluation.means["loss"])
+            progress.note_validation(step, evaluation)
+        if step % config.checkpoint_interval == 0 or last or result.stop:
+            state.save()
+        if result.stop and not last:
+            return False
+    return True
+
+
+def _check(result: StepResult, state: TrainingState, step: int, describe_batch: Callable[[int], str]) -> None:
+    """Refuses to go on with what is no finite number."""
+    saved = state.saved_step
+    kept = f"the checkpoint of step {saved:,} is kept" if saved else "there is no checkpoint yet"
+    finite_loss = math.isfinite(result.loss)
+    if not result.finite:
+        raise TrainingError(
+            f"The update of step {step + 1:,} made weights or the optimiser's variables NaN or infinite",
+            received=f"{short_list(state.not_finite())}; before, the loss was {result.loss:.4g} and its gradient's norm"
+            f" {result.gradient_norm:.4g}",
+            do=f"Nothing of this step was saved; {kept}. The optimiser's options are the likely cause: start another"
+            " run with a lower learning_rate, a longer warm-up, or an epsilon above 0",
+        )
+    if finite_loss and state.loss_scale.update(result.applied):
+        return
+    what = "loss" if not finite_loss else "gradient's norm"
+    largest = state.largest_weight()
+    scale = f", or a loss_scale below {state.loss_scale.value:g}" if finite_loss and state.loss_scale.value > 1 else ""
+    raise TrainingError(
+        f"The {what} of step {step + 1:,} is {result.loss if not finite_loss else result.gradient_norm}",
+        received=describe_batch(step),
+        do=f"This step did not change the weights, and {kept}. "
+        + (
+            f"The weights have grown to {largest:.2g} in the steps before:"
+            if largest > _GROWN
+            else "Check these shards with the validate command; if they are right,"
+        )
+        + f" start another run with a lower learning rate or a longer warm-up{scale}",
+    )
+
+
+def _next_batch(batches: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next(readable(batches))

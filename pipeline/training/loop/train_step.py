@@ -1,0 +1,213 @@
+"""One step of the optimiser, on any number of devices and in any number of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline.training.data.loader import extents, trim
+from pipeline.training.finite import all_finite
+from pipeline.training.modeling.dropout import dropout_seed
+from pipeline.training.objectives.sums import batch_sums
+
+Batch = Mapping[str, Any]
+_SUM = tf.distribute.ReduceOp.SUM
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step came to, over all devices.
+
+    Attributes:
+        loss: the batch's loss.
+        gradient_norm: global norm of its gradient, before clipping.
+        applied: whether the weights were updated: not if either is no finite number.
+        finite: whether the weights and the optimiser's variables are finite numbers after the update.
+        stop: whether any process asked to stop.
+        tokens: real tokens of the batch.
+        sums: what `batch_sums` gives.
+    """
+
+    loss: float
+    gradient_norm: float
+    applied: bool
+    finite: bool
+    stop: bool
+    tokens: int
+    sums: dict[str, float]
+
+
+class TrainStep:
+    """Computes gradients of a global batch and applies them.
+
+    The loss is the mean over the global batch's predictions, and over its examples, however many
+    devices and parts share it, so that these change nothing but the order of sums. tensorflow/models
+    takes the mean of each replica by itself.
+
+    A gradient that is not finite is never applied: the weights stay as they were. What an update made of them is
+    looked at in the same step.
+
+    Args:
+        task: a `MaskedLMTask`.
+        model: its model, made in the strategy's scope.
+        optimizer: its optimiser, built, in that scope too, without clipping of its own.
+        element_spec: of the batches.
+        strategy: of `tf.distribute`; by default none.
+        seed: seed of the dropout.
+        parts: parts that each device computes its share in, one after another.
+        clip_norm: largest global norm of the gradient; 0 does not clip.
+        enable_xla: whether to compile with XLA.
+        static_shapes: whether to compute padding rather than have shapes that depend on values.
+    """
+
+    def __init__(
+        self,
+        task: Any,
+        model: Any,
+        optimizer: Any,
+        element_spec: Any,
+        *,
+        strategy: Any = None,
+        seed: int = 0,
+        parts: int = 1,
+        clip_norm: float = 0.0,
+        enable_xla: bool = False,
+        static_shapes: bool = False,
+    ) -> None:
+        self._task, self._model, self._optimizer = task, model, optimizer
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._seed, self._parts, self._clip_norm = seed, parts, clip_norm
+        self._static_shapes = enable_xla or static_shapes
+        # Compiled are the passes through the model; sums over devices cannot be.
+        self._local = tf.function(self._local_gradients, jit_compile=True) if enable_xla else self._local_gradients
+        scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int64, tf.float32, tf.float32)]
+        # Not inlined into the loop over parts: TensorFlow's graph optimiser rewrites sums of gradients in a large loop
+        # into temporary variables that it then makes twice.
+        self._pass = tf.function(self._gradients, reduce_retracing=True, experimental_attributes={"_noinline": True})
+        self._step = tf.function(self._global_step, input_signature=[element_spec, *scalars])
+
+    def __call__(self, batch: Batch, step: int, *, loss_scale: float = 1.0, stop: bool = False) -> StepResult:
+        """Makes a step.
+
+        Args:
+            batch: a batch of the strategy's.
+            step: steps made before; decides the dropout.
+            loss_scale: factor of the loss while gradients are computed.
+            stop: whether this process wants to stop; all learn of it.
+        """
+        numbers = self._step(
+            batch, tf.constant(step, tf.int64), tf.constant(loss_scale, tf.float32), tf.constant(stop, tf.float32)
+        )
+        values = {name: value.numpy() for name, value in numbers.items()}
+        return StepResult(
+            loss=float(values.pop("loss")),
+            gradient_norm=float(values.pop("gradient_norm")),
+            applied=bool(values.pop("applied")),
+            finite=bool(values.pop("finite")),
+            stop=values.pop("stop") > 0,
+            tokens=int(values.pop("tokens")),
+            sums={name: float(value) for name, value in values.items()},
+        )
+
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self._optimizer.learning_rate)
+
+    def _global_step(self, batch: Batch, step: Any, loss_scale: Any, stop: Any) -> dict[str, Any]:
+        with self._strategy.scope():
+            gradients, by_replica = self._strategy.run(self._replica_step, args=(batch, step, loss_scale, stop))
+            # The same on all of them.
+            numbers = {name: self._strategy.experimental_local_results(v)[0] for name, v in by_replica.items()}
+            finite = tf.cond(numbers["applied"], lambda: self._apply(gradients), lambda: tf.constant(True))
+        return {**numbers, "finite": finite}
+
+    def _replica_step(self, batch: Batch, step: Any, loss_scale: Any, stop: Any) -> tuple[list[Any], dict[str, Any]]:
+        """The whole batch's gradients, from this replica's share of it."""
+        context = tf.distribute.get_replica_context()
+        examples = tf.cast(tf.shape(batch["input_word_ids"])[0], tf.float32)
+        tokens = tf.cast(tf.reduce_sum(batch["input_mask"]), tf.float32)
+        stop = tf.identity(stop)  # An argument has no device, and what is added up must have one.
+        predictions, examples, tokens, stop = context.all_reduce(
+            _SUM, [tf.reduce_sum(batch["masked_lm_weights"]), examples, tokens, stop]
+        )
+        replicas = context.num_replicas_in_sync
+        first_pass = (step * replicas + tf.cast(context.replica_id_in_sync_group, tf.int64)) * self._parts
+        gradients, numbers = self._local(batch, predictions, examples, first_pass, loss_scale)
+        names = list(numbers)
+        reduced = context.all_reduce(_SUM, [*gradients, *numbers.values()])
+        gradients = [gradient / loss_scale for gradient in reduced[: -len(names)]]
+        numbers = dict(zip(names, reduced[-len(names) :], strict=True))
+
+        norm = tf.linalg.global_norm(gradients)
+        if self._clip_norm:
+            factor = self._clip_norm / tf.maximum(norm, self._clip_norm)
+            gradients = [gradient * factor for gradient in gradients]
+        applied = tf.math.is_finite(norm) & tf.math.is_finite(numbers["loss"])
+        return gradients, {**numbers, "gradient_norm": norm, "applied": applied, "tokens": tokens, "stop": stop}
+
+    def _local_gradients(
+        self, batch: Batch, predictions: Any, examples: Any, first_pass: Any, loss_scale: Any
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """This replica's part of the gradients, of the loss and of the sums, a part of the batch at a time."""
+        totals = {"predictions": predictions, "examples": examples}
+        if self._parts == 1:
+            return self._gradients(batch, totals, first_pass, loss_scale)
+        parts = self._split(batch)
+        result = self._pass(self._part(parts, 0), totals, first_pass, loss_scale)
+
+        def add(index: Any, result: Any) -> tuple[Any, Any]:
+            number = first_pass + tf.cast(index, tf.int64)
+            more = self._pass(self._part(parts, index), totals, number, loss_scale)
+            return index + 1, tf.nest.map_structure(tf.add, result, more)
+
+        _, result = tf.while_loop(lambda i, _: i < self._parts, add, (tf.constant(1), result), parallel_iterations=1)
+        return result
+
+    def _split(self, batch: Batch) -> dict[str, Any]:
+        """The batch's examples in parts of similar lengths, `[parts, batch / parts, length]`."""
+        order = tf.argsort(extents(batch["input_mask"]), stable=True)
+        return {
+            name: tf.reshape(tf.gather(value, order), tf.concat([[self._parts, -1], tf.shape(value)[1:]], 0))
+            for name, value in batch.items()
+        }
+
+    def _part(self, parts: Mapping[str, Any], index: Any) -> dict[str, Any]:
+        """One of them, cut after its longest sequence's last token."""
+        part = {name: tf.gather(value, index) for name, value in parts.items()}
+        return part if self._static_shapes else trim(part)
+
+    def _gradients(
+        self, batch: Batch, totals: Mapping[str, Any], number: Any, loss_scale: Any
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """One pass forward and back."""
+        task, model = self._task, self._model
+        with tf.GradientTape() as tape, dropout_seed(self._seed, number):
+            labels, outputs = task.forward(batch, model, training=True, static_shapes=self._static_shapes)
+            share = tf.cast(tf.shape(batch["input_mask"])[0], tf.float32) / totals["examples"]
+            aux_losses = [share * loss for loss in model.losses]
+            loss = task.build_losses(labels, outputs, None, aux_losses=aux_losses, totals=totals)
+            scaled_loss = loss * loss_scale
+        gradients = tape.gradient(scaled_loss, [variable.value for variable in model.trainable_variables])
+        # The encoder's own pooler takes no part in pre-training: heads pool for themselves.
+        self._trained = [v for v, g in zip(model.trainable_variables, gradients, strict=True) if g is not None]
+        return [tf.convert_to_tensor(g) for g in gradients if g is not None], {
+            "loss": loss,
+            **batch_sums(labels, outputs),
+        }
+
+    def _apply(self, gradients: list[Any]) -> Any:
+        """Updates the weights; returns whether all that it changed is finite, a boolean scalar."""
+        rate = self._optimizer.learning_rate
+        # `Optimizer.apply` would add the gradients up over replicas once more.
+        for variable, gradient in zip(self._trained, gradients, strict=True):
+            self._strategy.extended.update(
+                variable.value,
+                lambda v, g, r: self._optimizer.update_step(g, v, r),
+                args=(gradient, rate),
+                group=False,
+            )
+        self._optimizer.iterations.assign_add(1)
+        return all_finite([*self._trained, *self._optimizer.variables])

@@ -1,0 +1,1 @@
+"""What heads are trained by: losses, sums and shares over batches."""

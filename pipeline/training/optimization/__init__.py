@@ -1,0 +1,1 @@
+"""Optimisers, learning-rate schedules and the scale of the loss, built from their configuration."""

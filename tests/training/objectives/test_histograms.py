@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.training.objectives.histograms import probability_histograms
+
+MASK = 4
+
+
+@pytest.mark.parametrize("real_only", [False, True])
+def test_counts_by_hand(real_only: bool) -> None:
+    """Of a vocabulary of 10: probabilities chosen, and what stood in the places."""
+    batch = {
+        # Places 1 to 3: [MASK], another token, the token itself; then the token, [MASK], padding.
+        "input_word_ids": tf.constant([[2, MASK, 9, 7, 3], [2, 6, MASK, 3, 0]]),
+        "masked_lm_positions": tf.constant([[1, 2, 3], [1, 2, 0]]),
+        "masked_lm_ids": tf.constant([[5, 6, 7], [6, 8, 0]]),
+        "masked_lm_weights": tf.constant([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0]]),
+    }
+    probabilities = np.array([[0.97, 0.02, 0.52], [0.999, 0.07, 0.5]])
+    rest = (1 - probabilities)[..., None] / 9
+    is_right = np.eye(10)[batch["masked_lm_ids"].numpy()] > 0
+    logits = np.log(np.where(is_right, probabilities[..., None], rest)).astype(np.float32)
+    if real_only:
+        logits = logits[batch["masked_lm_weights"].numpy() > 0]
+    expected = np.zeros((3, 20))
+    expected[0, 19] = expected[0, 1] = 1
+    expected[1, 0] = 1
+    expected[2, 10] = expected[2, 19] = 1
+    found = probability_histograms(batch, {"mlm_logits": tf.constant(logits)}, MASK)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_loss_that_is_no_number_counts_as_improbable() -> None:
+    batch = {
+        "input_word_ids": tf.constant([[2, MASK, 3]]),
+        "masked_lm_positions": tf.constant([[1]]),
+        "masked_lm_ids": tf.constant([[5]]),
+        "masked_lm_weights": tf.constant([[1.0]]),
+    }
+    found = probability_histograms(batch, {"mlm_logits": tf.fill([1, 1, 10], np.nan)}, MASK)
+    assert found[0, 0] == 1
