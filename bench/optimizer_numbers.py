@@ -1,7 +1,7 @@
 """Records what tensorflow/models' optimisers and schedules compute: `make optimizer-numbers`.
 
-Runs in the peers' environment and writes tests/training/optimization/tensorflow_models_optimizers.json, which the tests compare
-this project's with.
+Runs in the peers' environment and writes tests/training/optimization/tensorflow_models_optimizers.json, which the
+tests compare this project's with.
 """
 
 from __future__ import annotations
