@@ -18,8 +18,8 @@ PAGE = Path(__file__).with_name("options.md")
 _HEAD = """# Options
 
 Every option of the Beam jobs and of pre-training, with its default and the paper or code that it follows. The names are
-those of YAML files; as flags of the jobs they have dashes (`--max-seq-length`), and pre-training takes them as
-`--params-override trainer.train_steps=1000`. Written by `make docs`.
+those of YAML files; as flags they have dashes: `--max-seq-length 128` of the jobs, `--trainer.train-steps 1000` of
+pre-training, which also takes them as `--params-override trainer.train_steps=1000`. Written by `make docs`.
 """
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import logging
 import os
 import sys
@@ -60,7 +61,10 @@ def _run(argv: Sequence[str]) -> int:
     arguments, unknown = parser.parse_known_args(argv)
     check_given_once(arguments.parser, argv[1:])
     if unknown and not arguments.takes_beam_options:
-        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        name = unknown[0].partition("=")[0]
+        near = difflib.get_close_matches(name, arguments.parser._option_string_actions, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
     arguments.beam_args = unknown
     try:
         run: Callable[[argparse.Namespace], int] = arguments.run

@@ -26,6 +26,11 @@ class UserError(Exception):
         super().__init__(" ".join(parts))
         self._arguments = (needed, received, do)
 
+    def within(self, where: str) -> UserError:
+        """This error, with the place in which it came before its message."""
+        needed, received, do = self._arguments
+        return type(self)(f"{where}: {needed}", received=received, do=do)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Workers raise these in other processes: they must survive pickling with their message intact.
         needed, received, do = self._arguments

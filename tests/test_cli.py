@@ -170,6 +170,10 @@ def test_failed_blocks_end_with_code_2(setting: Setting, capsys: pytest.CaptureF
         ([], "the following arguments are required: COMMAND"),
         (["korpus"], "invalid choice: 'korpus'"),
         (["sample-corpus", "--output", "x", "--zzz"], "unrecognized arguments: --zzz"),
+        (
+            ["pretrain", "--corpus", "x", "--run", "y", "--trainer.train-stepz=4"],
+            "unrecognized arguments: --trainer.train-stepz=4 (did you mean --trainer.train-steps?)",
+        ),
         (["corpus", "--max-seq-length", "many"], "argument --max-seq-length: invalid int value: 'many'"),
         (["corpus", "--format", "csv"], "argument --format: invalid choice: 'csv'"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from pipeline.errors import ConfigError
@@ -65,6 +67,27 @@ def add_job_flags(parser: argparse.ArgumentParser) -> None:
         "--workers", type=int, metavar="N", help="processes on this machine (default: one for each core)"
     )
     add_progress_flag(parser)
+
+
+class _Printer(logging.Handler):
+    """Prints messages on standard output, as it is when they come."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record))
+
+
+@contextlib.contextmanager
+def printed_messages() -> Iterator[None]:
+    """Prints what training logs, while the body runs: as a library, this project does not print."""
+    training, printer = logging.getLogger("pipeline.training"), _Printer()
+    level = training.level
+    training.addHandler(printer)
+    training.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        training.removeHandler(printer)
+        training.setLevel(level)
 
 
 def workers(arguments: argparse.Namespace) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag
+from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag, printed_messages
+from pipeline.config.flags import add_override_flags
 from pipeline.quiet import start_tensorflow
+from pipeline.training.configs import ExperimentConfig
 from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options
-
-if TYPE_CHECKING:
-    from pipeline.training.configs import ExperimentConfig
 
 
 def add(commands: Commands) -> None:
@@ -39,8 +37,10 @@ def add(commands: Commands) -> None:
         action="extend",
         default=[],
         metavar="A.B=C",
-        help="single options that stand before the file's, such as trainer.train_steps=1000",
+        help="single options, such as trainer.train_steps=1000, which override the files'; each option of"
+        " docs/options.md is a flag as well: --trainer.train-steps 1000",
     )
+    add_override_flags(parser, ExperimentConfig, dest="params_override")
     parser.add_argument(
         "--init-from",
         metavar="PATH",
@@ -54,8 +54,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from pipeline.training.run import pretrain
 
     start_tensorflow()
-    config = read_config(arguments)
-    pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
+    with printed_messages():
+        config = read_config(arguments)
+        pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
     return EXIT_OK
 
 
@@ -68,7 +69,6 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
     """
     from pipeline.config.tree import apply_overrides, from_dict, read_all_yaml, replace_values
     from pipeline.manifest import read_manifest
-    from pipeline.training.configs import ExperimentConfig
 
     values = read_all_yaml(arguments.config)
     if arguments.init_from:

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from pipeline.config.tree import from_dict, read_all_yaml
@@ -41,6 +41,33 @@ def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "opti
         else:
             arguments |= {"type": value_type, "choices": field.metadata["choices"]}
         section.add_argument(f"--{field.name.replace('_', '-')}", **arguments)
+
+
+def add_override_flags(parser: argparse.ArgumentParser, kind: type, *, dest: str) -> None:
+    """Adds a flag for every option of a config and of those within it, such as `--trainer.train-steps`.
+
+    Each adds an override, as `pipeline.config.tree.apply_overrides` takes them, to the list `dest`, in their order.
+    `--help` does not list them: they are many.
+    """
+    for path in _paths(kind):
+        parser.add_argument(
+            f"--{path.replace('_', '-')}",
+            dest=dest,
+            action="append",
+            type=f"{path}={{}}".format,
+            default=argparse.SUPPRESS,
+            help=argparse.SUPPRESS,
+        )
+
+
+def _paths(kind: type, above: str = "") -> Iterator[str]:
+    """The paths of a config's options, those of configs within it included."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from _paths(hints[field.name], f"{above}{field.name}.")
+        else:
+            yield f"{above}{field.name}"
 
 
 def config_from(arguments: argparse.Namespace, kind: type[ConfigT]) -> ConfigT:

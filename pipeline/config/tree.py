@@ -123,7 +123,12 @@ def from_dict(kind: type[ConfigT], values: Mapping[str, Any], *, where: str = ""
             )
         arguments[name] = _coerce(hints[name], value, path)
         _check_range(fields[name], arguments[name], path)  # Here the message has the whole path.
-    return kind(**arguments)
+    try:
+        return kind(**arguments)
+    except ConfigError as error:  # Of options that do not go together.
+        if not where:
+            raise
+        raise error.within(where) from None
 
 
 def _coerce(hint: Any, value: Any, path: str) -> Any:

@@ -7,13 +7,10 @@ import unicodedata
 
 import numpy as np
 
+from pipeline.scripts import UNSPACED_RANGES
+
 WORD, LONE = 1, 2  # In `word_classes`: part of a word; a word by itself.
 _CODE_POINTS = 0x110000
-# Scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, Han.
-_WITHOUT_SPACES = (
-    *((0x0E00, 0x1000), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3005, 0x3008), (0x3040, 0x3130), (0x31F0, 0x3200)),
-    *((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x32400)),
-)
 # Unicode assigns nothing between these but code points for private use.
 _FIRST_UNASSIGNED, _ASSIGNED_AGAIN = 0x40000, 0xE0000
 
@@ -34,8 +31,8 @@ def letters() -> np.ndarray:
 def word_classes() -> np.ndarray:
     """Uint8 `[code points]`: 0 outside of words, `WORD` for letters, marks and digits, `LONE` where spaces are not."""
     table = np.isin(_categories(), [ord("L"), ord("M"), ord("N")]).astype(np.uint8)
-    for start, end in _WITHOUT_SPACES:
-        table[start:end] *= LONE
+    for first, last in UNSPACED_RANGES:
+        table[first : last + 1] *= LONE
     return table
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
+from pipeline.scripts import is_unspaced
 from pipeline.tokenizers import sentencepiece_model
 from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
 from pipeline.tokenizers.casing import AS_ASKED, Casing, casing_of_entries
-from pipeline.tokenizers.normalizer import is_cjk, is_punctuation
+from pipeline.tokenizers.normalizer import is_punctuation
 from pipeline.tokenizers.vocabulary import special_token
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
@@ -24,18 +25,6 @@ _SPACE = "▁"  # What SentencePiece writes for white space, U+2581.
 _BATCH = 16_384  # Sentences a call of the library: bounds its temporary memory, lists of integers.
 # Pieces that have the part of BERT's special tokens: those of BERT and ALBERT, and those of RoBERTa and its heirs.
 _OTHER_NAMES = {"pad": "<pad>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
-# Scripts without spaces between words, besides the ideographs of `is_cjk`: Thai and Lao, Tibetan and Burmese, Khmer,
-# ideographic iteration marks, kana and bopomofo. A piece is the best guess at a word of theirs.
-_UNSPACED_RANGES = (
-    (0x0E00, 0x0EFF),
-    (0x0F00, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3005, 0x3007),
-    (0x3040, 0x312F),
-    (0x31A0, 0x31BF),
-    (0x31F0, 0x31FF),
-    (0xFF66, 0xFF9F),
-)
 
 
 class SentencePieceTokenizer:
@@ -198,8 +187,8 @@ def _word_boundaries(tokens: Sequence[str], types: Sequence[int], ordinary: Sequ
 
 def _stands_alone(char: str) -> bool:
     """Whether `char` is no part of a word that white space or punctuation would end."""
-    code = ord(char)
-    return is_punctuation(char) or is_cjk(char) or any(low <= code <= high for low, high in _UNSPACED_RANGES)
+    # In a script without spaces, a piece is the best guess at a word.
+    return is_punctuation(char) or is_unspaced(char)
 
 
 def _byte_begins_word(byte: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from pipeline.training.configs import MaskedLMConfig
 from pipeline.training.data import loader
 from pipeline.training.data.faults import RecordLimits
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["MaskedLMConfig", "MaskedLMTask", "cfg"]
 
@@ -62,7 +65,7 @@ class MaskedLMTask:
         return model
 
     def initialize(self, model: BertPretrainerV2) -> None:
-        """Sets the weights to those of `init_checkpoint`, if there is one, and prints which.
+        """Sets the weights to those of `init_checkpoint`, if there is one, and logs which.
 
         That may be whatever `--init-from` takes, or what Keras or TensorFlow saved of a model of the same configuration
         or of its encoder: a `.keras` or `.weights.h5` file, a checkpoint of `tf.train.Checkpoint` or of a run, or the
@@ -76,7 +79,7 @@ class MaskedLMTask:
             from pipeline.training.exchange import start
             from pipeline.training.exchange.own_checkpoint import start_from_own
 
-            print(start_from_own(model, path) or start.start_from(model, start.read_source(path)))
+            logger.info(start_from_own(model, path) or start.start_from(model, start.read_source(path)))
 
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0

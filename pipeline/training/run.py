@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from pipeline.training.exchange.start import check_start, read_source
 from pipeline.training.report import format_results
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.start_checks import check_example, check_inputs, check_space, export_notes
+
+logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 _BASELINE_BATCH = 1024  # Examples parsed at a time to count what is predicted.
@@ -64,13 +67,13 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
         if writes:
             folder.open(config, manifest, corpus_dir)
         if results is not None:
-            print(f"{run_dir}: finished already; another directory starts another run")
+            logger.info(f"{run_dir}: finished already; another directory starts another run")
         else:
             results = _run(config, manifest, tokenizer, folder, strategy, show_progress=show_progress, writes=writes)
             if not results:
                 return {}
             folder.write_results(results)
-    print(format_results(results))
+    logger.info(format_results(results))
     return results
 
 
@@ -152,7 +155,7 @@ def _run(
         if writes:
             vocabulary = files.read(files.join(folder.path, manifest.tokenizer.vocab_file))
             for note in export_notes(config.task.model, tokenizer, vocabulary):
-                print(f"note: {note}")
+                logger.warning(f"note: {note}")
             check_space(folder, config.trainer, model)
             # Before the training: it reads every validation example, and what it meets can still be put right.
             baseline = _baseline(config, tokenizer) if has_validation else None
@@ -171,7 +174,9 @@ def _run(
     state, model = outcome.state, outcome.model
     if outcome.stopped:
         if writes:
-            print(f"{folder.path}: stopped and saved at step {int(state.step):,}; the same command goes on from there")
+            logger.info(
+                f"{folder.path}: stopped and saved at step {int(state.step):,}; the same command goes on from there"
+            )
         if outcome.stopped.signal == signal.SIGINT:
             raise KeyboardInterrupt
     if outcome.stopped or not writes:
@@ -220,13 +225,13 @@ def _or_note(compute: Callable[[], ValueT], otherwise: ValueT) -> ValueT:
     try:
         return compute()
     except UserError as error:
-        print(f"note: {error}")
+        logger.warning(f"note: {error}")
         return otherwise
 
 
 def _save_model(model: Any, path: str) -> None:
     """Saves a model so that it is there complete or not at all."""
-    temporary = path.replace(".keras", ".tmp.keras")  # Keras insists on the ending.
+    temporary = path.removesuffix(".keras") + ".tmp.keras"  # Keras insists on the ending.
     try:
         model.save(temporary)
         os.replace(temporary, path)

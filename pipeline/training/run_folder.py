@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -19,6 +20,8 @@ from pipeline.training.config_differences import differing_options, flatten
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.report import format_results
 from pipeline.version import __version__
+
+logger = logging.getLogger(__name__)
 
 ORIGIN = "run.json"  # Tells a run's folder from others.
 _LOCK = ".lock"
@@ -189,7 +192,7 @@ class RunFolder:
             format_results(results)
             return dict(results) if results["steps"] == steps else None
         except (ValueError, KeyError, TypeError, AttributeError):
-            print(f"note: {self._results} is damaged; it is made again")
+            logger.warning(f"note: {self._results} is damaged; it is made again")
             return None
 
     def write_results(self, results: Mapping[str, Any]) -> None:
@@ -241,7 +244,7 @@ class RunFolder:
         # The last line may have been cut short by a kill: its step is done again.
         damaged = sum(row is None for _, row in lines[:-1])
         if damaged:
-            print(f"note: {self._log}: {damaged:,} damaged lines left out")
+            logger.warning(f"note: {self._log}: {damaged:,} damaged lines left out")
         kept = [line for line, row in lines if row is not None and row["step"] <= step]
         files.write_atomically(self._log, b"".join(kept))
 

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.vocab.config import VocabConfig
-from pipeline.config.flags import add_flags, check_given_once, config_from
-from pipeline.config.tree import option
+from pipeline.config.flags import add_flags, add_override_flags, check_given_once, config_from
+from pipeline.config.tree import apply_overrides, option
 from pipeline.errors import ConfigError
 
 
@@ -24,6 +24,12 @@ class Config:
     kind: str = option("plain", "a kind", choices=("plain", "fancy"))
     long_paths: tuple[str, ...] = option((), "paths")
     numbers: tuple[int, ...] = option((1,), "numbers")
+
+
+@dataclass(frozen=True)
+class Whole:
+    inner: Config = option(Config(), "options within options")
+    name: str = option("", "a name")
 
 
 def parser(kind: type = Config) -> argparse.ArgumentParser:
@@ -116,3 +122,23 @@ def test_what_says_the_same_twice_is_none() -> None:
         parser(), ["--steps", "1", "--steps=1", "--flag", "--flag", "--long-paths", "a", "--long-paths", "b"]
     )
     check_given_once(parser(), ["--experiments=a", "--experiments=b"])  # Beam's own.
+
+
+def parse_overrides(*flags: str) -> list[str]:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--params-override", nargs="+", action="extend", default=[])
+    add_override_flags(parser, Whole, dest="params_override")
+    return list(parser.parse_args(flags).params_override)
+
+
+def test_options_within_options_are_flags() -> None:
+    flags = ("--inner.steps", "4", "--params-override", "inner.steps=5", "name=x", "--inner.long-paths=[a, b]")
+    overrides = parse_overrides(*flags)
+    assert overrides == ["inner.steps=4", "inner.steps=5", "name=x", "inner.long_paths=[a, b]"]
+    whole = apply_overrides(Whole(), overrides)
+    assert (whole.inner.steps, whole.inner.long_paths, whole.name) == (5, ("a", "b"), "x")
+    assert apply_overrides(Whole(), parse_overrides("--inner.flag", "true")).inner.flag is True
+    with pytest.raises(ConfigError, match=r"inner\.steps must be of type int"):
+        apply_overrides(Whole(), parse_overrides("--inner.steps", "many"))
+    with pytest.raises(SystemExit):
+        parse_overrides("--inner", "4")

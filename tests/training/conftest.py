@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.commands.common import printed_messages
 from pipeline.config.tree import from_dict
 from pipeline.manifest import Manifest, Shard, write_manifest
 from pipeline.records.spec import RecordSpec, encode_tfrecords
@@ -29,6 +30,13 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 VOCABULARY_FILE = "\n".join(VOCABULARY).encode() + b"\n"
 PAD, UNK, CLS, SEP, MASK = range(5)
 FIRST = len(VOCABULARY) - len(WORDS)
+
+
+@pytest.fixture(autouse=True)
+def _printed_messages() -> Iterator[None]:
+    """As the command line has it."""
+    with printed_messages():
+        yield
 
 
 @dataclass

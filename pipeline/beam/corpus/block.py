@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,24 @@ def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_in
     )
 
 
+class _Place(NamedTuple):
+    """What is drawn on its own: the documents of one split in a part of a block.
+
+    Attributes:
+        block: the block's index in the plan.
+        split: a name of `SPLITS`.
+        part: the part's number in the block.
+    """
+
+    block: int
+    split: str
+    part: int
+
+    def numbers(self) -> tuple[int, int, int]:
+        """As `pipeline.seeding.generator` takes it."""
+        return self.block, SPLITS.index(self.split), self.part
+
+
 def build_block(
     block: Block,
     *,
@@ -107,7 +125,7 @@ def build_block(
             for split in splits:
                 documents = _tokenize(texts[split], tokenizer, counts[split])
                 texts[split].clear()  # Its memory is needed for what follows.
-                place = (block.index, SPLITS.index(split), part)
+                place = _Place(block.index, split, part)
                 _write_part(documents, writers[split], place, config, tokenizer, counts[split])
         _check_unmodified(block)
     shards = []
@@ -175,7 +193,7 @@ def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[
 def _write_part(
     documents: TokenizedDocuments,
     writers: Sequence[ShardWriter],
-    place: tuple[int, ...],
+    place: _Place,
     config: CorpusConfig,
     tokenizer: Tokenizer,
     counts: Counter[str],
@@ -187,18 +205,18 @@ def _write_part(
         max_seq_length=config.max_seq_length,
         short_seq_prob=config.short_seq_prob,
         # One copy of what is only evaluated on: more would count the same text again.
-        copies=config.copies() if place[1] == SPLITS.index("train") else 1,
+        copies=config.copies() if place.split == "train" else 1,
         sep_id=tokenizer.special_ids["sep"],
-        generator=lambda copy: generator(config.seed, "pairs", *place, copy),
+        generator=lambda copy: generator(config.seed, "pairs", *place.numbers(), copy),
         counts=counts,
     )
-    instances = instances.take(generator(config.seed, "shuffle", *place).permutation(len(instances)))
+    instances = instances.take(generator(config.seed, "shuffle", *place.numbers()).permutation(len(instances)))
     lengths = instances.a_length + instances.b_length + special_tokens(config.pairing)
     bin_of = np.searchsorted([writer.spec.max_seq_length for writer in writers], lengths)
     for bin_index, writer in enumerate(writers):
         binned = instances.take(bin_of == bin_index)
         for records in _encoded_batches(
-            token_ids, binned, writer.spec, (*place, bin_index), config, tokenizer, writer.counts
+            token_ids, binned, writer.spec, (*place.numbers(), bin_index), config, tokenizer, writer.counts
         ):
             writer.write(records)
 

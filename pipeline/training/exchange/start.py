@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +22,8 @@ from pipeline.training.exchange.trained_model import load_run
 from pipeline.training.exchange.weights import assign_weights, read_weights
 from pipeline.training.finite import check_weights
 from pipeline.training.run_folder import ORIGIN
+
+logger = logging.getLogger(__name__)
 
 _OTHER_VOCABULARY = "Make the corpus with the vocabulary of the model"
 # What a model that goes on may have otherwise.
@@ -113,7 +116,9 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
         theirs = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case)
         check_vocabulary(tokenizer, vocab_dir, theirs, owner=source.path)
     else:
-        print(f"note: {source.path} holds no vocabulary that can be read: only its size was compared with the corpus's")
+        logger.warning(
+            f"note: {source.path} holds no vocabulary that can be read: only its size was compared with the corpus's"
+        )
     stated, wanted = to_dict(_comparable(config)), to_dict(_comparable(source.config))
     differing = [
         f"{name} {stated['encoder'][name]!r} instead of {value!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ import tensorflow as tf
 from pipeline import files
 from pipeline.errors import OutputError
 from pipeline.training.finite import not_finite, short_list
+
+logger = logging.getLogger(__name__)
 
 _FILE = re.compile(r"step-(\d+)(\.index|\.data-\d+-of-\d+|_temp)")
 _UNFINISHED = "_temp"  # The folder that TensorFlow writes in, and removes when the checkpoint is whole.
@@ -130,7 +133,7 @@ class Checkpoints:
 
 
 def _report_damage(path: str, error: Exception) -> Exception:
-    print(f"{path}: damaged ({_first_line(error)}); taking the one before")
+    logger.warning(f"{path}: damaged ({_first_line(error)}); taking the one before")
     return error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from pipeline.training.loop.validation import build_evaluator
 from pipeline.training.optimization.build import build_optimizer
 from pipeline.training.optimization.loss_scaling import LossScale
 from pipeline.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -96,7 +99,7 @@ def train_experiment(
     if writes:
         folder.rewind_log(step, checkpoint_interval=trainer.checkpoint_interval)
         if step:
-            print(f"{folder.path}: going on from step {step:,}")
+            logger.info(f"{folder.path}: going on from step {step:,}")
 
     start_example = step * data.global_batch_size
     batches = distribute(strategy, lambda context: task.build_inputs(data, context, start_example=start_example))
@@ -134,7 +137,7 @@ def train_experiment(
         try:
             state.restore_best()
         except OutputError as error:
-            print(f"note: {error} The model has the weights of the last step")
+            logger.warning(f"note: {error} The model has the weights of the last step")
             state.restore()
             state.best_step.assign(state.step)
         if tf.distribute.get_strategy() is not strategy or runtime.mixed_precision_dtype != "float32":
