@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.seeding import generator
+from pipeline.seeding import LARGEST_SEED, generator
 
 
 def draws(*arguments: object) -> list[int]:
@@ -38,3 +38,7 @@ def test_streams_never_change() -> None:
 def test_place_must_be_integers() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         generator(1, "mask", "first")  # type: ignore[arg-type]
+
+
+def test_the_largest_seed_is_a_signed_number_of_64_bits() -> None:
+    assert np.iinfo(np.int64).max == LARGEST_SEED

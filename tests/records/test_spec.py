@@ -76,6 +76,20 @@ def test_bytes_are_those_of_tensorflow(
         assert data[row_splits[row] + 12 : row_splits[row + 1] - 4] == reference_bytes(spec, columns, row)
 
 
+def test_numbers_on_both_sides_of_every_length() -> None:
+    """A varint takes a byte more from 2**7, 2**14, 2**21 and 2**28 on."""
+    values = sorted({2**bits + beside for bits in range(31) for beside in (-1, 0, 1)} | {2**31 - 1})
+    spec = RecordSpec(len(values), 1)
+    columns = random_columns(spec, 3, 1, np.random.default_rng(0))
+    columns["input_word_ids"][:] = values
+    records, row_splits = encode_tfrecords(spec, columns)
+    in_numpy, splits_in_numpy = encode_tfrecords_in_numpy(spec, columns)
+    np.testing.assert_array_equal(records, in_numpy)
+    np.testing.assert_array_equal(row_splits, splits_in_numpy)
+    data = records.tobytes()
+    assert data[row_splits[0] + 12 : row_splits[1] - 4] == reference_bytes(spec, columns, 0)
+
+
 def test_more_examples_than_are_encoded_at_once() -> None:
     spec = RecordSpec(16, 3)
     columns = random_columns(spec, 700, 30521, np.random.default_rng(6))

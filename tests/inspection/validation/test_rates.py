@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.inspection.validation.rates import largest_deviation
+from pipeline.inspection.validation.rates import check_pairs, check_rates, largest_deviation
+from pipeline.inspection.validation.tally import Tally
 
 
 def probability_beyond(draws: int, prob: float, deviation: float) -> float:
@@ -37,3 +40,55 @@ def test_draws_of_larger_steps_may_stray_further() -> None:
 
 def test_without_variance_nothing_strays() -> None:
     assert largest_deviation(0.0) == 0.0
+
+
+# === Checks, on counts by hand ===
+
+
+def corpus(**options: Any) -> Any:
+    return SimpleNamespace(
+        config=SimpleNamespace(mask_prob=0.7, random_prob=0.2, masking_unit="token", **options),
+        manifest=SimpleNamespace(statistics={"train": {"pairs_forced_random": 100}}),
+    )
+
+
+def tally(by_mask: int, at_random: int, predictions: int = 100_000) -> Tally:
+    made = Tally(max_seq_length=4)
+    made.counts.update(predictions=predictions, replaced_by_mask=by_mask, replaced_at_random=at_random)
+    made.coincidence = predictions / 1000
+    return made
+
+
+def test_replacements_in_their_shares() -> None:
+    assert list(check_rates(corpus(), "train", tally(70_000, 19_980))) == []
+
+
+def test_replacements_in_other_shares() -> None:
+    found = [problem.message for problem in check_rates(corpus(), "train", tally(75_000, 19_980))]
+    assert len(found) == 2
+    assert found[0].startswith("train: 75,000 of 100,000 predictions became [MASK], 75.00%; to be expected are 70.00%,")
+    assert found[1].startswith("train: 5,020 of 100,000 predictions stayed, 5.02%; to be expected are 10.02%, give or")
+    problem, _ = check_rates(corpus(), "train", tally(70_000, 20_900))
+    assert "became a random token, 20.90%; to be expected are 19.98%, give or take" in problem.message
+
+
+def test_positions_that_are_predicted_too_often() -> None:
+    made = tally(70_000, 19_980)
+    made.predicted_at = np.array([0, 25_000, 26_500, 25_100])
+    made.expected_at = np.array([0.0, 25_000.0, 25_000.0, 25_000.0])
+    made.variance_at = np.array([0.0, 20_000.0, 20_000.0, 20_000.0])
+    (problem,) = check_rates(corpus(), "train", made)
+    assert problem.message.startswith(
+        "train: 1 positions are predicted too often or too seldom; position 2 26,500 times, to be expected are 25,000,"
+    )
+
+
+def test_labels_out_of_balance_beside_those_that_had_no_choice() -> None:
+    made = Tally(max_seq_length=4)
+    made.counts.update(examples=10_100, label_1=5_100)
+    assert list(check_pairs(corpus(), "train", made)) == []
+    made.counts["label_1"] = 5_500
+    (problem,) = check_pairs(corpus(), "train", made)
+    assert problem.message.startswith(
+        "train: of 10,000 pairs with a choice 5,400 have label 1; to be expected are 5,000, give or take"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,17 @@ def test_reading_once(binned: Any) -> None:
     assert [len(batch) for batch in found] == [50, 50, 50, 10] * 3
     assert [record for batch in found for record in batch] == [record for group in stored(source) for record in group]
     assert [len(batch["serialized"]) for batch in read_once(source, 50, drop_remainder=True)] == [50] * 9
+
+
+@pytest.mark.parametrize("pipelines", [1, 2, 3])
+def test_reading_once_by_several_pipelines(binned: Any, pipelines: int) -> None:
+    source = open_source(config_of(binned))
+    shares = [
+        [record for batch in read_once(source, 7, pipelines, index) for record in batch["serialized"].numpy()]
+        for index in range(pipelines)
+    ]
+    assert sorted(itertools.chain(*shares)) == sorted(itertools.chain(*stored(source)))
+    assert max(map(len, shares)) - min(map(len, shares)) <= len(BINS)
 
 
 def test_plain_files_are_counted(tiny_corpus: Any) -> None:
