@@ -148,8 +148,9 @@ loss-curves: $(STAMP) peers sample-corpus ## train on the same records as tensor
 optimizer-numbers: $(STAMP) peers ## record tensorflow/models' schedules and optimisers for the tests
 	out/peers/bin/python bench/optimizer_numbers.py
 
-docs: $(STAMP) ## write docs/options.md
+docs: $(STAMP) ## write docs/options.md and docs/rooms.svg
 	$(BIN)/python docs/make_options.py
+	$(BIN)/python docs/make_rooms.py
 
 clean: ## remove everything that was made, the environment too
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

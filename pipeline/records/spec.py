@@ -73,7 +73,7 @@ class RecordSpec:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The features under the names that are written, in the order of records.md."""
+        """The features under the names that are written, in the order of docs/records.md."""
         seq, predictions = self.max_seq_length, self.max_predictions_per_seq
         if self.masked:
             features = [
