@@ -113,7 +113,7 @@ class _Chunks(NamedTuple):
     Attributes:
         begin: int64, the chunk's first sentence.
         end: int64, the sentence behind its last.
-        a_end: int64, the sentence behind the last of segment A; `end` where there is only one sentence.
+        a_end: int64, the sentence after the last of segment A; `end` where there is only one sentence.
         document: int64, its document.
         target: int64, how many tokens it was to reach.
     """

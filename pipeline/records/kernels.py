@@ -127,7 +127,7 @@ def encode_rows(
         row_splits: int64 `[rows + 1]`, where records begin, to be written to.
 
     Returns:
-        The place behind the last.
+        The place after the last.
     """
     features = len(is_wide)
     payloads, lists = np.empty(features, np.int64), np.empty(features, np.int64)

@@ -50,8 +50,8 @@ class CleaningRules:
 PRESETS = {
     "none": CleaningRules("text as it is", False, 1, 0, 1.0, 0.0),
     "default": CleaningRules(
-        "no control characters, Unicode's NFC; drops what has hardly a letter (under a tenth) or hardly a line that is"
-        " not a repetition (under a tenth)",
+        "no control characters, Unicode's NFC; drops documents with less than 10 % letters, or in which less than 10 %"
+        " of the lines are not a repetition",
         True,
         1,
         0,

@@ -19,7 +19,7 @@ from pipeline.tokenizers.normalizer import strip_accents
 # does a share of capitals (of the entries in scripts that have them) below this show none.
 _HARDLY_ANY = 0.01
 _CONJOINING_JAMO = ("\u1100", "\u11ff")  # What Hangul's syllables become without accents.
-# Hugging Face's files. The first tells of the vocabulary beside it, whatever that is; so it must bear one of its names.
+# Hugging Face's files. The first describes the vocabulary beside it, which must therefore bear one of these names.
 _TOKENIZER_CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 _HUGGING_FACE_NAMES = ("vocab.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class WordBoundaries(NamedTuple):
-    """What the entries of a vocabulary tell of the words that they are part of.
+    """What the entries of a vocabulary say about the words that they are part of.
 
     Attributes:
         begins: bool `[vocab_size]`: whether a token begins a word rather than going on with one.

@@ -45,7 +45,7 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
         ConfigError: if the configuration contradicts itself, or asks for devices that are not there.
         CorpusError: if the corpus is unfinished or damaged, or does not fit the configuration.
         OutputError: if the run's folder cannot be written, holds another run, or another process is at work there.
-        TrainingError: if the loss is no finite number, or a machine of a cluster is lost.
+        TrainingError: if the loss is NaN or infinite, or a machine of a cluster is lost.
         KeyboardInterrupt: if SIGINT stopped it, the run being saved.
     """
     manifest = read_manifest(corpus_dir)

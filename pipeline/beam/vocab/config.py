@@ -29,7 +29,9 @@ class VocabConfig(TextConfig):
         True, "wordpiece: lower-case and strip accents; unigram, bpe: fold case (nmt_nfkc_cf)", source=_BERT
     )
     special_tokens: tuple[str, ...] = option(
-        (), "tokens such as [URL] that no text gives, behind [PAD], [UNK], [CLS], [SEP] and [MASK]"
+        (),
+        "extra special tokens, such as [URL], that never result from text; they follow [PAD], [UNK], [CLS], [SEP] and"
+        " [MASK]",
     )
     unused_tokens: int = option(
         0,
@@ -83,7 +85,9 @@ class VocabConfig(TextConfig):
             raise ConfigError("min_count needs kind wordpiece", received=f"kind {self.kind}")
         wrong = [token for token in self.special_tokens if not is_reserved(token)]
         if wrong:
-            raise ConfigError("special_tokens must look like [URL], so that no text gives them", received=wrong[0])
+            raise ConfigError(
+                "special_tokens must look like [URL], so that they never result from text", received=wrong[0]
+            )
         twice = [t for t, n in Counter((*SPECIAL_TOKENS, *self.special_tokens)).items() if n > 1]
         if twice:
             raise ConfigError("Every special token must be there once", received=f"{twice[0]} twice")

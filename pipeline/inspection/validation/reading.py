@@ -72,7 +72,7 @@ class ShardReader:
             plain = uncompressed(cast(IO[bytes], hashed), self._path)
             for numbers, records in self._whole_records(plain):
                 yield self._decode(numbers, records)
-            while hashed.read(1 << 20):  # What stands behind a damage.
+            while hashed.read(1 << 20):  # What follows a damaged record.
                 pass
         self.bytes, self.sha256 = hashed.bytes, hashed.hash.hexdigest()
 

@@ -63,7 +63,7 @@ def check_structure(
     if "input_mask" in columns:
         yield "input_mask must be ones, then zeros", any_in_row((columns["input_mask"] == 1) != real)
     padding = ids == special["pad"]
-    yield "[PAD] must stand behind the last token and nowhere else", any_in_row(padding == real)
+    yield "[PAD] must stand after the last token and nowhere else", any_in_row(padding == real)
     yield "[CLS] must stand first and nowhere else", any_in_row((ids == special["cls"]) != (place == 0))
     yield "[MASK] must stand at predictions only", any_in_row(ids == special["mask"])
     yield f"an example of up to {longer_than} tokens belongs to a shorter bin", examples.lengths <= longer_than

@@ -1,4 +1,4 @@
-"""The formats that raw text comes in, and what a file's name tells of it."""
+"""The formats of raw text, and what a file's name says about its format."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> 
             batch_size=_ROWS, row_groups=range(segment.start, segment.end), columns=[text_field], use_threads=False
         )
         for batch in batches:
-            # A column of this very name stands before one within another.
+            # A column of this very name takes precedence over one within another.
             column = batch.column(text_field if text_field in batch.schema.names else 0)
             while pa.types.is_struct(column.type):  # Nothing but the field is read of it.
                 column = pc.struct_field(column, [0])

@@ -52,7 +52,7 @@ class Segment:
     Attributes:
         path: the file.
         start: its first byte, before it is moved to a boundary; of Parquet, the first row group.
-        end: likewise, the one behind the last.
+        end: likewise, the one after the last.
         file_bytes: size of the whole file.
         text_bytes: bytes of text, as far as they are known without reading it.
         format: a key of `pipeline.text.reading.formats.FORMATS`.

@@ -76,7 +76,7 @@ def train(
 
     Raises:
         CorpusError: if a record cannot be read.
-        TrainingError: if the loss or its gradient is no finite number, if an update makes the weights so,
+        TrainingError: if the loss or its gradient is NaN or infinite, if an update makes the weights so,
             or if a machine is lost. The last checkpoint stays as it is.
     """
     step = int(state.step)
@@ -118,7 +118,7 @@ def train(
 
 
 def _check(result: StepResult, state: TrainingState, step: int, describe_batch: Callable[[int], str]) -> None:
-    """Refuses to go on with what is no finite number."""
+    """Refuses to go on with a loss or gradient that is NaN or infinite."""
     saved = state.saved_step
     kept = f"the checkpoint of step {saved:,} is kept" if saved else "there is no checkpoint yet"
     finite_loss = math.isfinite(result.loss)

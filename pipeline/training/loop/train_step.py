@@ -24,7 +24,7 @@ class StepResult:
     Attributes:
         loss: the batch's loss.
         gradient_norm: global norm of its gradient, before clipping.
-        applied: whether the weights were updated: not if either is no finite number.
+        applied: whether the weights were updated: not if either is NaN or infinite.
         finite: whether the weights and the optimiser's variables are finite numbers after the update.
         stop: whether any process asked to stop.
         tokens: real tokens of the batch.

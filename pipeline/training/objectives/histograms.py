@@ -33,7 +33,7 @@ def probability_histograms(batch: Mapping[str, Any], outputs: Mapping[str, Any],
     if logits.shape.rank == 3:
         logits = tf.boolean_mask(logits, is_real)
     probabilities = tf.exp(-tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
-    # Of what is no number, nothing is known: it counts as 0.
+    # NaN says nothing: it counts as 0.
     bins = tf.cast(tf.where(tf.math.is_finite(probabilities), probabilities, 0.0) * BINS, tf.int32)
     places = kinds * BINS + tf.clip_by_value(bins, 0, BINS - 1)
     counts = tf.math.unsorted_segment_sum(tf.ones_like(probabilities), places, len(KINDS) * BINS)
