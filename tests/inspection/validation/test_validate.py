@@ -326,7 +326,7 @@ def word_last(columns: Columns) -> None:
         (mask_first_separator, "masks", "a special token must not be predicted"),
         (replace_separator, "structure", "there must be two [SEP]"),
         (with_cell("input_word_ids", 5, 0, 60), "structure", "[CLS] must stand first"),
-        (with_cell("input_word_ids", 5, 2, PAD), "structure", "[PAD] must stand behind the last token"),
+        (with_cell("input_word_ids", 5, 2, PAD), "structure", "[PAD] must stand after the last token"),
         (with_cell("input_word_ids", 5, 3, 4000), "format", "input_word_ids must be in [0, "),
         (with_cell("next_sentence_labels", 5, 0, 2), "format", "next_sentence_labels must be in [0, 2)"),
         (with_cell("masked_lm_weights", 5, 0, 0.5), "format", "masked_lm_weights must be 0.0 or 1.0"),
