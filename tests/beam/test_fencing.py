@@ -436,3 +436,30 @@ def test_a_signal_outside_the_pipeline_is_an_interrupt(
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     assert not (Path(config.output) / ".lock").exists()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_an_edited_vocabulary_in_the_output_is_the_users(
+    make: Make, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    make()
+    output = Path(options().output)
+    vocabulary, shard = output / read_manifest(str(output)).tokenizer.vocab_file, next(output.glob("train-*"))
+    written = vocabulary.read_bytes()
+    vocabulary.write_bytes(written + b"edited\n")
+    shard.unlink()
+    for _ in range(2):  # Not before the shards are made again, nor once that was begun.
+        with pytest.raises(OutputError, match=rf"Received: {re.escape(vocabulary.name)}\. .*--overwrite"):
+            make()
+    assert vocabulary.read_bytes() == written + b"edited\n"
+    vocabulary.write_bytes(written)
+    make()
+    with monkeypatch.context() as patch:  # Overwritten by a corpus of other options, and that stopped.
+        vocabulary.write_bytes(written + b"edited\n")
+        patch.setattr(corpus_module, "run_units", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(overwrite=True, seed=3)
+    make(seed=3)
+    assert vocabulary.read_bytes() == written

@@ -131,23 +131,29 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
         shards = [shard.name for shard in manifest.shards]
         job.work.begin({"key": "" if edited else manifest.key, "run": "", "shards": shards})
         files.remove(manifest_path)
+        vocabulary = files.join(output, manifest.tokenizer.vocab_file)
+        if overwrite and files.exists(vocabulary) and files.read(vocabulary) != job.vocabulary:
+            files.remove(vocabulary)
     begun = job.work.begun()
     if begun is not None and begun.get("key") != job.key:
         if begun:
             _say(f"{output} holds a corpus of other options or inputs: starting over.")
         _remove_shards(output, begun.get("shards", job.shard_names()))
         job.work.clear()
-    elif begun is None and not overwrite:
-        _check_nothing_is_lost(job)
+    if not overwrite:
+        _check_nothing_is_lost(job, begun=begun is not None)
     job.begin()
     return None
 
 
-def _check_nothing_is_lost(job: CorpusJob) -> None:
-    """Makes sure that no file in the way is one that this program did not make."""
+def _check_nothing_is_lost(job: CorpusJob, *, begun: bool) -> None:
+    """Makes sure that no file in the way is one that this program did not make.
+
+    Of a corpus that was begun, the shards are its own; the vocabulary comes with the manifest.
+    """
     there = files.infos(job.config.output)
     vocabulary = job.tokenizer().describe().vocab_file
-    in_the_way = sorted(there.keys() & {*job.shard_names()})
+    in_the_way = [] if begun else sorted(there.keys() & {*job.shard_names()})
     if vocabulary in there and files.read(there[vocabulary].path) != job.vocabulary:
         in_the_way.append(vocabulary)
     if in_the_way:
