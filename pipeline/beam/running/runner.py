@@ -186,7 +186,8 @@ _CAUSE = re.compile(
     r"(?:Caused by: |: )?(?:[\w$]+\.)*[\w$]*(?:Error|Exception|Failure|Interrupt)(?:\b[^:]*: \S.*|$)"
     r"|Workflow failed\. Causes: .*"
 )
-_GRPC_DETAILS = re.compile(r'details = "(.+)"')
+# Of gRPC's errors, and of Google's REST interfaces, whose errors hold JSON.
+_DETAILS = re.compile(r'(?:details = |"message": )"(.+)"')
 
 
 def reason_of(error: BaseException) -> str:
@@ -194,7 +195,7 @@ def reason_of(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if re.search(r"\w", line)]
     if not lines:
         return type(error).__name__
-    details = [match[1] for line in lines if (match := _GRPC_DETAILS.match(line))]
+    details = [match[1] for line in lines if (match := _DETAILS.match(line))]
     causes = [line for line in lines if _CAUSE.match(line)]
     reason = (details or causes or lines[:1])[-1][:500].removeprefix(": ")
     return reason if causes and not details else f"{type(error).__name__}: {reason}"

@@ -174,6 +174,14 @@ ValueError: Bad block [while running 'Corpus/Step']
         ("A single line", "RuntimeError: A single line"),
         ("First of two\n)", "RuntimeError: First of two"),
         ("", "RuntimeError"),
+        (
+            "HttpError accessing <https://dataflow.googleapis.com/v1b3/projects/p/jobs?alt=json>:"
+            " response: <{'status': '403'}>, content <{\n"
+            '  "error": {\n    "code": 403,\n'
+            '    "message": "(a1): Current user cannot act as service account x.",\n'
+            '    "status": "PERMISSION_DENIED"\n  }\n}\n>',
+            "RuntimeError: (a1): Current user cannot act as service account x.",
+        ),
     ],
 )
 def test_the_reason_of_a_failure_names_its_cause(message: str, reason: str) -> None:
