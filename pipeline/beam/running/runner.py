@@ -157,6 +157,11 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
             except KeyboardInterrupt:
                 if getattr(pipeline, "result", None) is not None:  # It was begun, on a cluster.
                     _cancel(pipeline.result)
+                elif runner not in (_LOCAL_RUNNER, DASK_RUNNER):
+                    _say(
+                        "Interrupted while the job was being submitted: it may have begun. Look for it with the runner's"
+                        " own tools, and cancel it there. What it still writes does no harm."
+                    )
                 raise
         except Exception as error:  # Runners raise all kinds of errors, many of them plain RuntimeErrors.
             if interrupted.is_set():
@@ -173,12 +178,14 @@ def _cancel(result: Any) -> None:
         result.cancel()
     except Exception as error:  # A runner that knows no such thing, or whose cluster does not answer.
         job = getattr(result, "_job_id", None) or getattr(getattr(result, "_job", None), "id", None)
-        print(
+        _say(
             f"The job{f' {job}' if job else ''} could not be cancelled ({reason_of(error)}). It"
-            " may run on: cancel it with the runner's own tools. What it still writes does no harm.",
-            file=sys.stderr,
-            flush=True,
+            " may run on: cancel it with the runner's own tools. What it still writes does no harm."
         )
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 # "Caused by: java.lang.IllegalStateException: ...", "apache_beam.x.SomeError: ...", "MemoryError"; Dataflow's words.

@@ -228,3 +228,17 @@ def test_an_interrupt_that_beam_takes_for_a_failure_is_one() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(lambda root: root | beam.Create([1]) | beam.Map(interrupt), beam_args=[], units=1, workers=1)
+
+
+@pytest.mark.parametrize(("runner", "told"), [("FlinkRunner", True), ("FnApiRunner", False)])
+def test_an_interrupt_while_a_job_is_submitted_is_told(
+    runner: str, told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def submit(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+
+    monkeypatch.setattr(beam.Pipeline, "run", submit)
+    with pytest.raises(KeyboardInterrupt):
+        run(lambda root: root | beam.Create([1]), beam_args=[f"--runner={runner}"], units=1, workers=1)
+    assert ("it may have begun" in capsys.readouterr().err) is told
