@@ -159,8 +159,8 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
                     _cancel(pipeline.result)
                 elif runner not in (_LOCAL_RUNNER, DASK_RUNNER):
                     _say(
-                        "Interrupted while the job was being submitted: it may have begun. Look for it with the runner's"
-                        " own tools, and cancel it there. What it still writes does no harm."
+                        "Interrupted while the job was being submitted: it may have begun. Look for it with the"
+                        " runner's own tools, and cancel it there. What it still writes does no harm."
                     )
                 raise
         except Exception as error:  # Runners raise all kinds of errors, many of them plain RuntimeErrors.
