@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.seeding import generator
+from pipeline.text.reading.formats import FORMATS
 from pipeline.text.reading.plan import Block, Segment
 
 # Pieces are large beside most documents, to which their ends are moved, and many, so that they tell how they differ.
@@ -83,7 +84,7 @@ def draw_sample(blocks: Sequence[Block], sample_bytes: int, seed: int) -> Sample
 
 def _piece(segment: Segment, from_end: int, size: int) -> Segment:
     """The piece of `size` bytes around a position (negative: counted from the segment's end), if it can be cut."""
-    can_be_cut = segment.format != "parquet" and not segment.compression and segment.file_bytes >= _LEAST_CUT
+    can_be_cut = FORMATS[segment.format].pieces is None and not segment.compression and segment.file_bytes >= _LEAST_CUT
     if not can_be_cut or segment.text_bytes <= 2 * size:
         return segment
     start = min(max(segment.end + from_end - size // 2, segment.start), segment.end - size)

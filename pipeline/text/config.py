@@ -19,7 +19,7 @@ class TextConfig:
     format: str = option(
         "auto",
         "format of the text; auto goes by the names .jsonl, .ndjson, .json and .parquet, and looks into a few files of"
-        f" other names. {'; '.join(f'{k}: {v}' for k, v in FORMATS.items())}",
+        f" other names. {'; '.join(f'{name}: {kind.description}' for name, kind in FORMATS.items())}",
         choices=("auto", *FORMATS),
     )
     text_field: str = option("text", "field of JSON, or column of Parquet, that holds the text; a.b.c for nested ones")

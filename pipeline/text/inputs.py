@@ -13,8 +13,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.files import FileInfo
 from pipeline.text.config import TextConfig
 from pipeline.text.reading.content import check_is_text, read_head
-from pipeline.text.reading.formats import format_and_compression
-from pipeline.text.reading.parquet_reader import text_bytes_of_row_groups
+from pipeline.text.reading.formats import FORMATS, format_and_compression
 from pipeline.text.reading.plan import Block, InputFile, default_block_bytes, plan_blocks
 from pipeline.text.reading.sniffing import sniff_formats
 
@@ -94,7 +93,7 @@ def plan_inputs(config: TextConfig) -> InputPlan:
         raise InputError("The input must hold text", received=f"{_count(len(found), 'empty file')} ({found[0].path})")
     detected = config.format == "auto"
     formats = sniff_formats([info.path for info in inputs]) if detected else [config.format] * len(inputs)
-    described = _describe_all(inputs, formats, config.text_field)
+    described = _describe_all(inputs, formats, config)
     total = sum(file.text_bytes for file in described)
     if not total:
         raise InputError("The input must hold text", received="Parquet files without rows")
@@ -102,15 +101,15 @@ def plan_inputs(config: TextConfig) -> InputPlan:
     return InputPlan(described, detected, block_bytes, tuple(plan_blocks(described, block_bytes)))
 
 
-def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], text_field: str) -> tuple[InputFile, ...]:
-    """What the plan is to know of each file; of Parquet, its footer tells."""
+def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], config: TextConfig) -> tuple[InputFile, ...]:
+    """What the plan is to know of each file; of a format that comes in pieces, how large they are."""
     described = [_describe(info, text_format) for info, text_format in zip(inputs, formats, strict=True)]
-    parquet = [place for place, file in enumerate(described) if file.format == "parquet"]
-    text = [file for file in described if file.format != "parquet"]
+    in_pieces = {place: pieces for place, file in enumerate(described) if (pieces := FORMATS[file.format].pieces)}
+    text = [file for place, file in enumerate(described) if place not in in_pieces]
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         list(pool.map(_check_begins_as_text, text[:: -(-len(text) // _MOST_LOOKED_AT) or 1]))
-        footers = pool.map(lambda place: text_bytes_of_row_groups(described[place].path, text_field), parquet)
-        for place, row_groups in zip(parquet, footers, strict=True):
+        sizes = pool.map(lambda place: in_pieces[place](described[place].path, config), in_pieces)
+        for place, row_groups in zip(in_pieces, sizes, strict=True):
             described[place] = described[place]._replace(row_groups=row_groups)
     return tuple(described)
 
@@ -125,11 +124,13 @@ def _check_begins_as_text(file: InputFile) -> None:
 
 def _describe(info: FileInfo, text_format: str) -> InputFile:
     named, compression = format_and_compression(info.path)
-    if text_format == "parquet" and compression:
-        raise ConfigError(f"{info.path}: Parquet compresses within, and cannot be read compressed as a whole")
-    if named == "parquet" and text_format != "parquet":
+    if FORMATS[text_format].pieces and compression:
         raise ConfigError(
-            f"{info.path} must be read as Parquet, as its name says",
+            f"{info.path}: {text_format.capitalize()} compresses within, and cannot be read compressed as a whole"
+        )
+    if named and FORMATS[named].pieces and text_format != named:
+        raise ConfigError(
+            f"{info.path} must be read as {named.capitalize()}, as its name says",
             received=f"--format {text_format}",
             do="Leave --format out: each file then has its own format, by its name",
         )

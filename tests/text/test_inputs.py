@@ -1,19 +1,26 @@
 from __future__ import annotations
 
 import bz2
+import dataclasses
 import gzip
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.make import make_corpus
 from pipeline.errors import ConfigError, InputError
 from pipeline.text import inputs
 from pipeline.text.config import TextConfig
 from pipeline.text.inputs import plan_inputs
+from pipeline.text.reading.formats import FORMATS, Format, ReadingOptions
+from pipeline.text.reading.segment import Segment
 
 SENTENCES = "It was a dark night.\nNobody was to be seen!\n"
 
@@ -108,3 +115,36 @@ def test_what_is_no_text_is_refused_before_anything_starts(folder: Path) -> None
 def test_a_damaged_file_is_left_to_its_worker(folder: Path) -> None:
     (folder / "e.jsonl.gz").write_bytes(gzip.compress(SENTENCES.encode())[:-9])
     assert len(plan_inputs(TextConfig(input=(str(folder),))).files) == 5
+
+
+# === A format of one's own ===
+
+
+def read_toy(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+    """Documents between bars."""
+    with open(segment.path, encoding="utf-8") as stream:
+        documents = stream.read().split("|")
+    yield from documents[segment.start : segment.end]
+
+
+def toy_pieces(path: str, options: ReadingOptions) -> tuple[int, ...]:
+    with open(path, encoding="utf-8") as stream:
+        return tuple(map(len, stream.read().split("|")))
+
+
+def test_a_format_is_one_reader_and_one_entry(
+    tmp_path: Path, vocabulary_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = Format("documents between bars", read_toy, endings=(".toy",), pieces=toy_pieces)
+    monkeypatch.setitem(FORMATS, "toy", toy)
+    documents = [f"It is the year {year}.\nThe next one follows." for year in range(400)]
+    (tmp_path / "in.toy").write_text("|".join(documents))
+    config = CorpusConfig(
+        input=(str(tmp_path / "in.toy"),), output=str(tmp_path / "out"), vocab=vocabulary_path, block_bytes=4096
+    )
+    manifest = make_corpus(config, show_progress=False)
+    assert manifest.inputs[0]["format"] == "toy"
+    assert manifest.statistics["text"]["documents_read"] == len(documents)
+    assert len({shard.name for shard in manifest.split("train")}) > 2  # Blocks are cut between documents.
+    with pytest.raises(ConfigError, match=r"in\.toy must be read as Toy, as its name says"):
+        plan_inputs(dataclasses.replace(config, format="lines"))

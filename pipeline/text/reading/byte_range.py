@@ -9,7 +9,7 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.text.reading.compression import read_decompressed
 from pipeline.text.reading.content import check_is_text, read_head
-from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.segment import Segment
 
 CHUNK_BYTES = 1 << 22
 # Moves a cut to the next boundary, as a function of the file's bytes from there on alone: so the two segments that meet

@@ -1,19 +1,97 @@
-"""The formats of raw text, and what a file's name says about its format."""
+"""The formats of raw text: what each is, which names its files have, and how they are read.
+
+A further format is a module with its reader, and an entry of `FORMATS`.
+"""
 
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.text.reading.jsonl_reader import read_jsonl
+from pipeline.text.reading.parquet_reader import read_parquet, text_bytes_of_row_groups
+from pipeline.text.reading.segment import Segment
+from pipeline.text.reading.separators import separators
+from pipeline.text.reading.text_reader import read_text, stripped_lines
+
+
+class ReadingOptions(Protocol):
+    """The options that readers look at; see `pipeline.text.config.TextConfig`."""
+
+    @property
+    def text_field(self) -> str:
+        """Where a record holds its text."""
+
+    @property
+    def document_separator(self) -> str:
+        """What stands between documents of text."""
+
+    @property
+    def on_bad_text(self) -> str:
+        """ "replace" or "drop"."""
+
+
+Reader = Callable[[Segment, ReadingOptions, "Counter[str]"], Iterator[str]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of files.
+
+    Attributes:
+        description: what it is, in a few words.
+        read: reads the documents that begin in a segment; see `pipeline.text.readers.read_documents`.
+        endings: of the files' names, which tell the format; none where it is told by what the text looks like.
+        pieces: of a format whose files can be cut between pieces only, as Parquet's between row groups: the bytes of
+            text in each piece of a file, by its path. Such files compress within. None where a file is text in UTF-8,
+            which can be cut anywhere: the reader looks for the next boundary.
+    """
+
+    description: str
+    read: Reader
+    endings: tuple[str, ...] = ()
+    pieces: Callable[[str, ReadingOptions], tuple[int, ...]] | None = None
+
+
+def _read_text(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+    return read_text(segment, separators(segment.format, options.document_separator), counts)
+
+
+def _read_jsonl(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+    drop_bad = options.on_bad_text == "drop"
+    return map(_lines, read_jsonl(segment, text_field=options.text_field, drop_bad=drop_bad, counts=counts))
+
+
+def _read_parquet(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+    return map(_lines, read_parquet(segment, text_field=options.text_field, counts=counts))
+
+
+def _lines(text: str) -> str:
+    return stripped_lines(text.replace("\r\n", "\n").replace("\r", "\n"))
+
 
 TEXT_FORMATS = {
-    "bert": "a sentence a line, a blank line between documents (google-research/bert)",
-    "lines": "a paragraph a line, a blank line between documents",
-    "wrapped": "prose in lines of limited width, a blank line between paragraphs, three between documents or chapters",
+    "bert": Format("a sentence a line, a blank line between documents (google-research/bert)", _read_text),
+    "lines": Format("a paragraph a line, a blank line between documents", _read_text),
+    "wrapped": Format(
+        "prose in lines of limited width, a blank line between paragraphs, three between documents or chapters",
+        _read_text,
+    ),
 }
 FORMATS = TEXT_FORMATS | {
-    "jsonl": "a JSON object a line, with the text in text_field",
-    "parquet": "a document a row, in the column text_field",
+    "jsonl": Format(
+        "a JSON object a line, with the text in text_field", _read_jsonl, endings=(".jsonl", ".ndjson", ".json")
+    ),
+    "parquet": Format(
+        "a document a row, in the column text_field",
+        _read_parquet,
+        endings=(".parquet",),
+        pieces=lambda path, options: text_bytes_of_row_groups(path, options.text_field),
+    ),
 }
-_BY_EXTENSION = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}
 
 
@@ -28,4 +106,5 @@ def format_and_compression(path: str) -> tuple[str, str]:
     compression = _COMPRESSIONS.get(extension, "")
     if compression:
         extension = posixpath.splitext(stem)[1]
-    return _BY_EXTENSION.get(extension, ""), compression
+    named = (name for name, kind in FORMATS.items() if extension in kind.endings)
+    return next(named, ""), compression

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.text.reading.byte_range import CHUNK_BYTES, read_bytes
-from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.text_stream import split_stream
 
 _BYTE_ORDER_MARK = "\ufeff"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.errors import InputError
-from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.segment import Segment
 
 _ROWS = 256  # Rows decoded at a time.
 

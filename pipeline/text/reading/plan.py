@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.text.reading.formats import FORMATS
+from pipeline.text.reading.segment import Segment as Segment
+
 _LEAST_BLOCK, _USUAL_BLOCK = 4 << 20, 32 << 20
 # So many files, a few for each block, an object store still lists in a minute; a manifest still is a few tens of MB.
 _MOST_BLOCKS = 50_000
@@ -26,7 +29,7 @@ class InputFile(NamedTuple):
         bytes: its size.
         format: a key of `pipeline.text.reading.formats.FORMATS`.
         compression: "gzip", "bzip2", "zstd", "xz", or "" for none.
-        row_groups: of Parquet, the bytes of text in each row group.
+        row_groups: of a format that comes in pieces, the bytes of text in each: of Parquet, in each row group.
         modified: when it was last written, as its file system tells it; no part of the plan.
     """
 
@@ -40,34 +43,9 @@ class InputFile(NamedTuple):
     @property
     def text_bytes(self) -> int:
         """Bytes of text, as far as they are known without reading it."""
-        if self.format == "parquet":
+        if FORMATS[self.format].pieces is not None:
             return sum(self.row_groups)
         return self.bytes * _EXPANSION if self.compression else self.bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of a file.
-
-    Attributes:
-        path: the file.
-        start: its first byte, before it is moved to a boundary; of Parquet, the first row group.
-        end: likewise, the one after the last.
-        file_bytes: size of the whole file.
-        text_bytes: bytes of text, as far as they are known without reading it.
-        format: a key of `pipeline.text.reading.formats.FORMATS`.
-        compression: "gzip", "bzip2", "zstd", "xz", or "" for none. A compressed file is one segment.
-        modified: when the file was last written, as its file system tells it.
-    """
-
-    path: str
-    start: int
-    end: int
-    file_bytes: int
-    text_bytes: int
-    format: str = "lines"
-    compression: str = ""
-    modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +98,7 @@ def plan_blocks(inputs: Iterable[InputFile], block_bytes: int) -> list[Block]:
 
 def _segments(file: InputFile, block_bytes: int) -> Iterator[Segment]:
     """Cuts a file into segments of at most `block_bytes`, where that can be."""
-    if file.format == "parquet":
+    if FORMATS[file.format].pieces is not None:
         cuts = _pack(file.row_groups, block_bytes)
         sizes = [sum(file.row_groups[start:end]) for start, end in itertools.pairwise(cuts)]
     else:

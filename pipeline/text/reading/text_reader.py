@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from pipeline.text.reading.byte_range import read_bytes
-from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import Separators
 from pipeline.text.reading.text_stream import split_stream
 
