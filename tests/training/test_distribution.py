@@ -30,8 +30,9 @@ EXACT = [
     "task.validation_data.global_batch_size=8",
 ]
 RUN = """
-import sys
+import logging, sys
 from pathlib import Path
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 import tensorflow as tf
 config, corpus, run, devices = sys.argv[1:]
 cpu = tf.config.list_physical_devices("CPU")[0]

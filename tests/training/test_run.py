@@ -208,6 +208,7 @@ def test_a_process_that_is_killed_again_and_again(
     config = tmp_path / "config.yaml"
     config.write_text(dump_yaml(tiny_config()))
     code = (
+        "import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stdout);"
         "from pipeline.config.tree import load_yaml; from pipeline.training.run import pretrain;"
         "from pipeline.training.configs import ExperimentConfig;"
         f"pretrain(load_yaml(ExperimentConfig, {str(config)!r}), {corpus!r}, {str(run)!r})"
