@@ -209,6 +209,19 @@ def info(path: str) -> FileInfo:
     return FileInfo(path, found[0].size_in_bytes, _modified(found[0]))
 
 
+def checksum(path: str) -> str:
+    """The checksum that a store keeps of a file's bytes; "" where it keeps none, and for local files.
+
+    Raises:
+        InputError: if its store does not answer.
+    """
+    if not is_remote(path):
+        return ""
+    with _asking_about(path), contextlib.suppress(NotImplementedError):
+        return str(_beam_file_systems(path).checksum(path))
+    return ""
+
+
 def infos(directory: str) -> dict[str, FileInfo]:
     """What there is to know of the files directly in `directory`, by name; empty where there is none."""
     if is_remote(directory):

@@ -360,3 +360,18 @@ def test_a_store_that_does_not_answer_is_no_no(ask: Callable[[str], Any], monkey
     monkeypatch.setattr(files, "_beam_file_systems", lambda path: Silent())
     with pytest.raises(InputError, match=r"Cannot tell what is at gs://b/x.*ConnectionError: no route.*credentials"):
         ask("gs://b/x")
+
+
+def test_checksums_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Store:
+        def checksum(self, path: str) -> str:
+            if path.endswith("none"):
+                raise NotImplementedError
+            if path.endswith("silent"):
+                raise ConnectionError("no route")
+            return "etag"
+
+    monkeypatch.setattr(files, "_beam_file_systems", lambda path: Store())
+    assert [files.checksum(path) for path in ("gs://b/x", "hdfs://b/none", "local.txt")] == ["etag", "", ""]
+    with pytest.raises(InputError, match="ConnectionError: no route"):
+        files.checksum("gs://b/silent")

@@ -111,6 +111,11 @@ def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], config: Te
         sizes = pool.map(lambda place: in_pieces[place](described[place].path, config), in_pieces)
         for place, row_groups in zip(in_pieces, sizes, strict=True):
             described[place] = described[place]._replace(row_groups=row_groups)
+        if len(described) <= _MOST_LISTED:  # A question to the store for each.
+            checksums = pool.map(lambda file: files.checksum(file.path), described)
+            for place, checksum in enumerate(checksums):
+                modified = f"{described[place].modified} {checksum}".strip()
+                described[place] = described[place]._replace(modified=modified)
     return tuple(described)
 
 

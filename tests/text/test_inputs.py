@@ -117,6 +117,14 @@ def test_a_damaged_file_is_left_to_its_worker(folder: Path) -> None:
     assert len(plan_inputs(TextConfig(input=(str(folder),))).files) == 5
 
 
+def test_a_stores_checksums_tell_inputs_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the time, which may stay the same when a text is edited."""
+    config = TextConfig(input=(str(folder / "a.txt"), str(folder / "b.txt.gz")))
+    before = [file.modified for file in plan_inputs(config).files]
+    monkeypatch.setattr(inputs.files, "checksum", {str(folder / "a.txt"): "etag", str(folder / "b.txt.gz"): ""}.get)
+    assert [file.modified for file in plan_inputs(config).files] == [f"{before[0]} etag", before[1]]
+
+
 # === A format of one's own ===
 
 

@@ -30,7 +30,8 @@ class InputFile(NamedTuple):
         format: a key of `pipeline.text.reading.formats.FORMATS`.
         compression: "gzip", "bzip2", "zstd", "xz", or "" for none.
         row_groups: of a format that comes in pieces, the bytes of text in each: of Parquet, in each row group.
-        modified: when it was last written, as its file system tells it; no part of the plan.
+        modified: when it was last written, as its file system tells it, and a checksum where it has one; no part of
+            the plan.
     """
 
     path: str
