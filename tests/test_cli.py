@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 
 from pipeline import cli
 from pipeline.commands import corpus as corpus_command
+from pipeline.commands.common import printed_messages
 from pipeline.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -226,3 +229,19 @@ def test_default_workers_are_the_cores_of_this_process(setting: Setting, monkeyp
     assert seen["beam_args"] == ["--direct_num_workers=2"]
     assert seen["show_progress"] is False
     assert seen["overwrite"] is False
+
+
+def test_what_training_logs_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    others = io.StringIO()
+    handler, logger = logging.StreamHandler(others), logging.getLogger("pipeline.training.run")
+    logging.getLogger().addHandler(handler)
+    try:
+        with printed_messages():
+            logger.info("going on from step 3")
+            logger.warning("note: damaged")
+        logger.info("nobody asked for this")
+        logger.warning("as a library")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().out == "going on from step 3\nnote: damaged\n"
+    assert others.getvalue() == "as a library\n"

@@ -80,14 +80,16 @@ class _Printer(logging.Handler):
 def printed_messages() -> Iterator[None]:
     """Prints what training logs, while the body runs: as a library, this project does not print."""
     training, printer = logging.getLogger("pipeline.training"), _Printer()
-    level = training.level
+    level, propagate = training.level, training.propagate
     training.addHandler(printer)
     training.setLevel(logging.INFO)
+    training.propagate = False  # Others' handlers would print them again, on standard error.
     try:
         yield
     finally:
         training.removeHandler(printer)
         training.setLevel(level)
+        training.propagate = propagate
 
 
 def workers(arguments: argparse.Namespace) -> int:
