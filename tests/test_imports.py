@@ -29,12 +29,13 @@ RANKS = [
         beam.corpus beam.vocab
         inspection
         inspection.validation
-        training.dataset_errors training.finite training.report
+        training.dataset_errors training.finite training.objectives
+        training.report
         training.modeling
         training.encoders
         training.bert
         training.configs
-        training.config_differences training.distribution training.optimization training.objectives
+        training.config_differences training.distribution training.optimization
         training.run_folder training.data
         training.loop training.exchange
         training.task_factory

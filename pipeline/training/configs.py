@@ -18,6 +18,8 @@ _MOST_STEPS = 10**12
 _LARGEST_SEED = 2**32 - 1  # Numpy takes no larger one.
 _LARGEST = 1e30  # Of a float32, with room for sums.
 
+DECAYS = ("linear", "polynomial", "cosine", "constant")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -160,7 +162,7 @@ class OptimizerConfig:
     decay: str = option(
         "linear",
         "how the learning rate falls, from step 0 to the last",
-        choices=("linear", "polynomial", "cosine", "constant"),
+        choices=DECAYS,
         source="tensorflow/models",
     )
     decay_power: float = option(1.0, "power of the polynomial decay", minimum=0, maximum=1000)

@@ -17,6 +17,8 @@ from pipeline.training.configs import MaskedLMConfig
 from pipeline.training.data import loader
 from pipeline.training.data.faults import RecordLimits
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
+from pipeline.training.objectives.base import Objective, Scored, score_all
+from pipeline.training.objectives.registry import MASKED_LM, NEXT_SENTENCE, OBJECTIVES
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,11 @@ class MaskedLMTask:
         limits = RecordLimits.of(self.task_config.model.encoder)
         return loader.build_dataset(params, input_context, start_example=start_example, limits=limits)
 
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """What the model is trained by; those that it has no head for, or a batch no labels, take no part."""
+        return OBJECTIVES
+
     def build_losses(
         self,
         labels: Mapping[str, Any],
@@ -96,6 +103,7 @@ class MaskedLMTask:
         aux_losses: Sequence[Any] | None = None,
         *,
         totals: Mapping[str, Any] | None = None,
+        scored: Mapping[str, Scored] | None = None,
     ) -> Any:
         """The total loss of a batch.
 
@@ -110,33 +118,23 @@ class MaskedLMTask:
             metrics: what `build_metrics` gave; their means of the losses, over predictions and over
                 examples, are updated.
             aux_losses: further losses, scalars.
-            totals: if this is a part of a larger batch, that one's `predictions` and `examples`,
-                float32 scalars: the losses of all parts then add up to the larger batch's.
+            totals: if this is a part of a larger batch, that one's `total_weight` of each objective, by its name: the
+                losses of all parts then add up to the larger batch's.
+            scored: what `score_all` returned for the batch; computed here by default.
 
         Returns:
             A float32 scalar.
         """
+        scored = score_all(self.objectives, labels, model_outputs) if scored is None else scored
         by_name = _by_name(metrics)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=labels["masked_lm_ids"],
-            logits=tf.cast(model_outputs["mlm_logits"], tf.float32),
-        )
-        weights = labels["masked_lm_weights"]
-        predictions = totals["predictions"] if totals else tf.reduce_sum(weights)
-        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), predictions)
-        if "lm_example_loss" in by_name:
-            by_name["lm_example_loss"].update_state(losses, sample_weight=weights)
-        if _predicts_next_sentence(labels, model_outputs):
-            sentence_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels=tf.reshape(labels["next_sentence_labels"], [-1]),
-                logits=tf.cast(model_outputs["next_sentence"], tf.float32),
-            )
-            examples = totals["examples"] if totals else tf.cast(tf.size(sentence_losses), tf.float32)
-            # A device may get no example of a small last batch.
-            sentence_loss = tf.math.divide_no_nan(tf.reduce_sum(sentence_losses), examples)
-            if "next_sentence_loss" in by_name:
-                by_name["next_sentence_loss"].update_state(sentence_losses)
-            loss += sentence_loss
+        loss: Any = tf.constant(0.0)
+        for objective in self.objectives:
+            if objective.name not in scored:
+                continue
+            found = scored[objective.name]
+            loss += objective.loss(found, totals[objective.name] if totals else None)
+            if objective.loss_name in by_name:
+                by_name[objective.loss_name].update_state(found.losses, sample_weight=found.predictions.weights)
         if aux_losses:
             loss += tf.add_n(aux_losses)
         return loss
@@ -155,29 +153,30 @@ class MaskedLMTask:
         return self._traced_metrics[training]
 
     def _new_metrics(self) -> list[keras.metrics.Metric]:
-        metrics = [
-            keras.metrics.SparseCategoricalAccuracy(name="masked_lm_accuracy"),
-            keras.metrics.Mean(name="lm_example_loss"),
-        ]
-        wanted = self.task_config.train_data.use_next_sentence_label is not False
-        if wanted and self.task_config.model.has_head("next_sentence"):
-            metrics += [
-                keras.metrics.SparseCategoricalAccuracy(name="next_sentence_accuracy"),
-                keras.metrics.Mean(name="next_sentence_loss"),
-            ]
-        return metrics
+        task = self.task_config
+        heads = {head.name for head in task.model.cls_heads}
+        if task.train_data.use_next_sentence_label is False:
+            heads.discard(NEXT_SENTENCE.name)
+        wanted = [objective for objective in self.objectives if objective is MASKED_LM or objective.name in heads]
+        return [metric for objective in wanted for metric in objective.build_metrics()]
+
+    def metrics_without_labels(self, inputs: Mapping[str, Any]) -> set[str]:
+        """Names of the metrics that a batch has no labels for."""
+        return {
+            name
+            for objective in self.objectives
+            if not inputs.keys() >= set(objective.labels)
+            for name in (objective.loss_name, objective.accuracy_name)
+        }
 
     def process_metrics(self, metrics: Metrics, labels: Mapping[str, Any], model_outputs: Mapping[str, Any]) -> None:
         """Updates the accuracies from a batch."""
         by_name = _by_name(metrics)
-        if "masked_lm_accuracy" in by_name:
-            by_name["masked_lm_accuracy"].update_state(
-                labels["masked_lm_ids"], model_outputs["mlm_logits"], labels["masked_lm_weights"]
-            )
-        if "next_sentence_accuracy" in by_name and _predicts_next_sentence(labels, model_outputs):
-            by_name["next_sentence_accuracy"].update_state(
-                labels["next_sentence_labels"], model_outputs["next_sentence"]
-            )
+        for objective in self.objectives:
+            if objective.accuracy_name in by_name:
+                found = objective.predictions(labels, model_outputs)
+                if found is not None:
+                    by_name[objective.accuracy_name].update_state(found.labels, found.logits, found.weights)
 
     @_after_its_batch
     def train_step(self, inputs: Mapping[str, Any], model: Any, optimizer: Any, metrics: Metrics) -> dict[str, Any]:
@@ -252,7 +251,3 @@ class MaskedLMTask:
 
 def _by_name(metrics: Metrics) -> dict[str, keras.metrics.Metric]:
     return {metric.name: metric for metric in metrics or ()}
-
-
-def _predicts_next_sentence(labels: Mapping[str, Any], model_outputs: Mapping[str, Any]) -> bool:
-    return "next_sentence_labels" in labels and "next_sentence" in model_outputs

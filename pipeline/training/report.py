@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.training.objectives.registry import OBJECTIVES
+
 
 def format_results(results: Mapping[str, Any]) -> str:
     """A run's results as a table in plain text.
@@ -14,13 +16,11 @@ def format_results(results: Mapping[str, Any]) -> str:
     """
     train, validation = results["train"] or {}, results["validation"] or {}
     rows = [("", "training", "validation")]
-    for title, name in (
-        ("loss", "loss"),
-        ("masked-LM loss", "lm_example_loss"),
-        ("masked-LM accuracy", "masked_lm_accuracy"),
-        ("next-sentence loss", "next_sentence_loss"),
-        ("next-sentence accuracy", "next_sentence_accuracy"),
-    ):
+    named = [("loss", "loss")]
+    for objective in OBJECTIVES:
+        named.append((f"{objective.title} loss", objective.loss_name))
+        named.append((f"{objective.title} accuracy", objective.accuracy_name))
+    for title, name in named:
         left, right = (f"{part[name]:.4f}" if name in part else "-" for part in (train, validation))
         if name in train or name in validation:
             rows.append((title, left, right))

@@ -143,9 +143,10 @@ def _run(
     writes: bool,
 ) -> dict[str, Any]:
     """Trains and evaluates; returns the results, or nothing if it was stopped, or if another process has them."""
+    import pipeline.training.masked_lm  # noqa: F401 It registers its task.
+    from pipeline.training import task_factory
     from pipeline.training.evaluation.predict import Guess, fill_masks
     from pipeline.training.loop.trainer import train_experiment
-    from pipeline.training.masked_lm import MaskedLMTask
 
     has_validation = bool(sum(shard.examples for shard in manifest.split("validation")))
     baseline: float | None = None
@@ -162,7 +163,7 @@ def _run(
 
     outcome = train_experiment(
         config,
-        MaskedLMTask(config.task),
+        task_factory.get_task(config.task),
         folder,
         strategy,
         validates=has_validation,

@@ -29,6 +29,8 @@ from pipeline.training.configs import RuntimeConfig
 from pipeline.training.evaluation.predict import predict
 from pipeline.training.loop import train_loop
 from pipeline.training.loop.training_state import TrainingState
+from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 from pipeline.training.run import pretrain, resolve
 from pipeline.training.run_folder import RunFolder
@@ -341,7 +343,9 @@ def test_an_evaluation_that_is_no_number_chooses_no_model(tmp_path: Path, loss: 
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
-    state = TrainingState(str(tmp_path), model, optimizer, LossScale(RuntimeConfig()), max_to_keep=1)
+    state = TrainingState(
+        str(tmp_path), model, optimizer, LossScale(RuntimeConfig()), OBJECTIVES, Clock.create(), max_to_keep=1
+    )
     for step, value in enumerate([loss, 2.0, loss], start=1):
         state.step.assign(step)
         state.note_validation(value)

@@ -22,8 +22,9 @@ from pipeline.training.evaluation.pseudo_perplexity import PseudoLikelihood, sco
 from pipeline.training.evaluation.scores import build_scorer
 from pipeline.training.exchange.start import check_vocabulary
 from pipeline.training.exchange.trained_model import TrainedModel
-
-KINDS = ("masked", "random", "kept")  # What stands in the place of a token to predict.
+from pipeline.training.objectives.base import Objective
+from pipeline.training.objectives.masked_lm import KINDS
+from pipeline.training.objectives.registry import MASKED_LM, OBJECTIVES
 
 
 def evaluate_corpus(
@@ -49,8 +50,9 @@ def evaluate_corpus(
     Returns:
         `examples`; `loss`, as in training; `masked_lm`: `predictions`, `loss` (nats), `perplexity` (its exponential),
         `accuracy` and `accuracy_at_5` of "all" predictions and by what stood in the token's place: "masked" ([MASK]),
-        "random" (another token), "kept" (the token itself, by the plan or by chance); `next_sentence`: `loss` and
-        `accuracy`, or None; `pseudo_perplexity`: `value`, `tokens` and `texts`, or None.
+        "random" (another token), "kept" (the token itself, by the plan or by chance); `next_sentence` and each other
+        objective of a classification head: `loss` and `accuracy`, or None; `pseudo_perplexity`: `value`, `tokens` and
+        `texts`, or None.
 
     Raises:
         CorpusError: if the corpus has no validation examples, another vocabulary, or too long examples, or if a record
@@ -84,8 +86,7 @@ def evaluate_corpus(
             found = batch["input_word_ids"][rows, positions]
             kinds = np.where(found == trained.tokenizer.special_ids["mask"], 0, np.where(found == labels, 2, 1))
             counts.add_tokens(kinds, scores.losses, scores.ranks)
-            if scores.next_sentence.shape[1] and "next_sentence_labels" in batch:
-                counts.add_sentences(batch["next_sentence_labels"][:, 0], scores.next_sentence)
+            counts.add_heads(batch, scores.heads)
             bar.update(len(batch["input_word_ids"]))
     likelihood = None
     if pseudo_tokens:
@@ -126,27 +127,37 @@ def evaluate_text(trained: TrainedModel, path: str) -> dict[str, Any]:
 
 @dataclasses.dataclass
 class _Counts:
-    """Sums over predictions, by kind: losses, predictions, right ones, right ones among five; and over sentences."""
+    """Sums over predictions, by kind: losses, predictions, right ones, right ones among five; and of other heads."""
 
     tokens: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((len(KINDS), 4)))
-    sentences: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
+    heads: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def add_tokens(self, kinds: np.ndarray, losses: np.ndarray, ranks: np.ndarray) -> None:
         values = np.stack([losses, np.ones_like(losses), ranks < 1, ranks < 5], axis=1).astype(np.float64)
         np.add.at(self.tokens, kinds, values)
 
-    def add_sentences(self, labels: np.ndarray, logits: np.ndarray) -> None:
-        logits = logits.astype(np.float64)
-        losses = np.logaddexp.reduce(logits, axis=1) - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-        self.sentences += [losses.sum(), len(labels), (logits.argmax(1) == labels).sum()]
+    def add_heads(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+        for objective in _of_heads():
+            scored = objective.score(batch, outputs)
+            for name, value in (objective.sums(scored) if scored is not None else {}).items():
+                self.heads[name] = self.heads.get(name, 0.0) + float(value)
 
     def results(self) -> dict[str, Any]:
         masked_lm = {"all": _means(self.tokens.sum(0))}
         masked_lm |= {kind: _means(row) for kind, row in zip(KINDS, self.tokens, strict=True)}
-        loss, number, right = self.sentences
-        next_sentence = {"loss": loss / number, "accuracy": right / number} if number else None
-        total = masked_lm["all"]["loss"] + (next_sentence["loss"] if next_sentence else 0.0)
-        return {"loss": total, "masked_lm": masked_lm, "next_sentence": next_sentence}
+        heads: dict[str, dict[str, float] | None] = {}
+        for objective in _of_heads():
+            means = objective.means(self.heads)
+            heads[objective.name] = (
+                {"loss": means[objective.loss_name], "accuracy": means[objective.accuracy_name]} if means else None
+            )
+        total = masked_lm["all"]["loss"] + sum(head["loss"] for head in heads.values() if head)
+        return {"loss": total, "masked_lm": masked_lm, **heads}
+
+
+def _of_heads() -> list[Objective]:
+    """The objectives of classification heads."""
+    return [objective for objective in OBJECTIVES if objective is not MASKED_LM]
 
 
 def _means(sums: np.ndarray) -> dict[str, Any]:

@@ -15,12 +15,12 @@ class TokenScores(NamedTuple):
     Attributes:
         losses: float32 `[n]`: negative log-likelihood of the right token, in nats.
         ranks: int32 `[n]`: how many tokens were thought likelier than the right one.
-        next_sentence: float32 `[batch, 2]`: next-sentence logits; of no width without that head.
+        heads: float32 `[batch, num_classes]`: logits of each classification head, by its name.
     """
 
     losses: np.ndarray
     ranks: np.ndarray
-    next_sentence: np.ndarray
+    heads: dict[str, np.ndarray]
 
 
 def build_scorer(model: Any) -> Callable[..., TokenScores]:
@@ -44,7 +44,7 @@ def build_scorer(model: Any) -> Callable[..., TokenScores]:
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         right = tf.gather(logits, labels, batch_dims=1)
         ranks = tf.reduce_sum(tf.cast(logits > right[:, None], tf.int32), axis=1)
-        sentence = outputs.get("next_sentence", tf.zeros([tf.shape(word_ids)[0], 0]))
-        return losses, ranks, tf.cast(sentence, tf.float32)
+        heads = {head.name: tf.cast(outputs[head.name], tf.float32) for head in model.classification_heads}
+        return losses, ranks, heads
 
-    return lambda *arrays: TokenScores(*(part.numpy() for part in score(*arrays)))
+    return lambda *arrays: TokenScores(*tf.nest.map_structure(lambda part: part.numpy(), score(*arrays)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.training.objectives.registry import MASKED_LM, OBJECTIVES
+
 
 def format_evaluation(results: Mapping[str, Any]) -> str:
     """An evaluation as plain text.
@@ -29,9 +31,10 @@ def format_evaluation(results: Mapping[str, Any]) -> str:
                     *(_number(values[name], ".1%") for name in ("accuracy", "accuracy_at_5")),
                 )
             )
-        if corpus["next_sentence"] is not None:
-            sentence = corpus["next_sentence"]
-            lines.append(_row("next sentences", "", f"{sentence['loss']:.4f}", "", f"{sentence['accuracy']:.1%}", ""))
+        for objective in OBJECTIVES:
+            head = corpus.get(objective.name) if objective is not MASKED_LM else None
+            if head is not None:
+                lines.append(_row(objective.title, "", f"{head['loss']:.4f}", "", f"{head['accuracy']:.1%}", ""))
         if corpus["pseudo_perplexity"] is not None:
             lines += ["", _pseudo_perplexity(corpus["pseudo_perplexity"], "the first examples")]
     if "text" in results:

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,6 +19,10 @@ from pipeline.training.finite import not_finite, short_list
 logger = logging.getLogger(__name__)
 
 _FILE = re.compile(r"step-(\d+)(\.index|\.data-\d+-of-\d+|_temp)")
+# Raised when what a checkpoint holds is to be read in another way. A new group of variables needs no new version: it
+# is optional. Checkpoints that name no version count as 1.
+FORMAT = 1
+_FORMAT_GROUP = "format"
 _UNFINISHED = "_temp"  # The folder that TensorFlow writes in, and removes when the checkpoint is whole.
 
 
@@ -30,13 +34,25 @@ class Checkpoints:
 
     Args:
         directory: where they lie.
-        checkpoint: what they hold.
-        numbers: the variables among that which must be finite; a checkpoint in which they are not counts as damaged.
+        groups: the variables that they hold: by the group's name, then by their own.
+        numbers: the variables among them which must be finite; a checkpoint in which they are not counts as damaged.
+        optional: names of groups whose variables may be missing in a checkpoint, and then stay as they are. A group
+            that came later is made optional, so that older checkpoints stay readable.
     """
 
-    def __init__(self, directory: str, checkpoint: tf.train.Checkpoint, numbers: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        directory: str,
+        groups: Mapping[str, Mapping[str, tf.Variable]],
+        numbers: Sequence[Any] = (),
+        *,
+        optional: Collection[str] = (),
+    ) -> None:
         self.directory = directory
-        self._checkpoint = checkpoint
+        self._groups = groups
+        self._optional = optional
+        version = tf.Variable(FORMAT, dtype=tf.int64, trainable=False)
+        self._checkpoint = tf.train.Checkpoint(**groups, **{_FORMAT_GROUP: version})
         self._numbers = numbers
         self._held: int | None = None  # The step of the checkpoint that was written or restored last.
 
@@ -94,12 +110,22 @@ class Checkpoints:
         for step in steps:
             path = self._prefix(step)
             try:
-                tf.train.load_checkpoint(path)
-            except tf.errors.OpError as error:  # Of one kind or another, as the index is damaged.
+                reader = tf.train.load_checkpoint(path)
+                version = _version(reader)
+            except (
+                tf.errors.OpError,
+                IndexError,
+            ) as error:  # Of one kind or another, as the files are damaged.
                 damage = _report_damage(path, error)
                 continue
+            if version > FORMAT:
+                raise OutputError(
+                    f"The checkpoint {path} must be of format {FORMAT} at most",
+                    received=version,
+                    do="Go on with the version of this program that wrote it, or a later one",
+                )
             try:
-                self._checkpoint.read(path).assert_existing_objects_matched()
+                tf.train.Checkpoint(**self._held_groups(reader)).read(path).assert_existing_objects_matched()
                 if names := not_finite(self._numbers):
                     raise tf.errors.DataLossError(None, None, f"NaN or infinite numbers in {short_list(names)}")
                 self._held = step
@@ -120,6 +146,16 @@ class Checkpoints:
             ) from damage
         return False
 
+    def _held_groups(self, reader: Any) -> dict[str, Mapping[str, tf.Variable]]:
+        """The groups, of the optional ones only what a checkpoint holds."""
+        held = set(reader.get_variable_to_shape_map())
+        return {
+            group: {name: variable for name, variable in variables.items() if _key(group, name) in held}
+            if group in self._optional
+            else variables
+            for group, variables in self._groups.items()
+        }
+
     def _prefix(self, step: int) -> str:
         return files.join(self.directory, f"step-{step}")
 
@@ -130,6 +166,16 @@ class Checkpoints:
                 with contextlib.suppress(OSError):  # What cannot be removed does no harm.
                     path = files.join(self.directory, name)
                     shutil.rmtree(path) if match[2] == _UNFINISHED else files.remove(path)
+
+
+def _key(*names: str) -> str:
+    """A variable's key in TensorFlow's checkpoints."""
+    return "/".join([*(name.replace(".", "..").replace("/", ".S") for name in names), ".ATTRIBUTES/VARIABLE_VALUE"])
+
+
+def _version(reader: Any) -> int:
+    key = _key(_FORMAT_GROUP)
+    return int(reader.get_tensor(key)) if reader.has_tensor(key) else 1
 
 
 def _report_damage(path: str, error: Exception) -> Exception:

@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from pipeline.training.loop.summaries import SummaryWriter
 from pipeline.training.loop.validation import Evaluation
-from pipeline.training.objectives.histograms import KINDS
 from pipeline.training.run_folder import RunFolder
 
 
@@ -56,8 +55,8 @@ class Progress:
         """Shows and writes an evaluation."""
         results = evaluation.means
         if self._writes:
-            for kind, counts in zip(KINDS, evaluation.histograms, strict=True):
-                self._writers["validation"].write_histogram(f"right_token_probability/{kind}", counts, step)
+            for name, counts in evaluation.histograms.items():
+                self._writers["validation"].write_histogram(name, counts, step)
             words = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results.items())
             self._bar.write(f"step {step:,}: validation {words}")
         self._note("validation", step, results, results)

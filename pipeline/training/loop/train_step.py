@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipeline.training.data.loader import extents, trim
 from pipeline.training.finite import all_finite
 from pipeline.training.modeling.dropout import dropout_seed
-from pipeline.training.objectives.sums import batch_sums
+from pipeline.training.objectives.base import batch_sums, score_all
 
 Batch = Mapping[str, Any]
 _SUM = tf.distribute.ReduceOp.SUM
@@ -130,12 +130,13 @@ class TrainStep:
         examples = tf.cast(tf.shape(batch["input_word_ids"])[0], tf.float32)
         tokens = tf.cast(tf.reduce_sum(batch["input_mask"]), tf.float32)
         stop = tf.identity(stop)  # An argument has no device, and what is added up must have one.
-        predictions, examples, tokens, stop = context.all_reduce(
-            _SUM, [tf.reduce_sum(batch["masked_lm_weights"]), examples, tokens, stop]
-        )
+        objectives = self._task.objectives
+        weights = [objective.total_weight(batch) for objective in objectives]
+        *weights, examples, tokens, stop = context.all_reduce(_SUM, [*weights, examples, tokens, stop])
+        totals = {objective.name: weight for objective, weight in zip(objectives, weights, strict=True)}
         replicas = context.num_replicas_in_sync
         first_pass = (step * replicas + tf.cast(context.replica_id_in_sync_group, tf.int64)) * self._parts
-        gradients, numbers = self._local(batch, predictions, examples, first_pass, loss_scale)
+        gradients, numbers = self._local(batch, totals, examples, first_pass, loss_scale)
         names = list(numbers)
         reduced = context.all_reduce(_SUM, [*gradients, *numbers.values()])
         gradients = [gradient / loss_scale for gradient in reduced[: -len(names)]]
@@ -149,18 +150,17 @@ class TrainStep:
         return gradients, {**numbers, "gradient_norm": norm, "applied": applied, "tokens": tokens, "stop": stop}
 
     def _local_gradients(
-        self, batch: Batch, predictions: Any, examples: Any, first_pass: Any, loss_scale: Any
+        self, batch: Batch, totals: Mapping[str, Any], examples: Any, first_pass: Any, loss_scale: Any
     ) -> tuple[list[Any], dict[str, Any]]:
         """This replica's part of the gradients, of the loss and of the sums, a part of the batch at a time."""
-        totals = {"predictions": predictions, "examples": examples}
         if self._parts == 1:
-            return self._gradients(batch, totals, first_pass, loss_scale)
+            return self._gradients(batch, totals, examples, first_pass, loss_scale)
         parts = self._split(batch)
-        result = self._pass(self._part(parts, 0), totals, first_pass, loss_scale)
+        result = self._pass(self._part(parts, 0), totals, examples, first_pass, loss_scale)
 
         def add(index: Any, result: Any) -> tuple[Any, Any]:
             number = first_pass + tf.cast(index, tf.int64)
-            more = self._pass(self._part(parts, index), totals, number, loss_scale)
+            more = self._pass(self._part(parts, index), totals, examples, number, loss_scale)
             return index + 1, tf.nest.map_structure(tf.add, result, more)
 
         _, result = tf.while_loop(lambda i, _: i < self._parts, add, (tf.constant(1), result), parallel_iterations=1)
@@ -180,22 +180,23 @@ class TrainStep:
         return part if self._static_shapes else trim(part)
 
     def _gradients(
-        self, batch: Batch, totals: Mapping[str, Any], number: Any, loss_scale: Any
+        self, batch: Batch, totals: Mapping[str, Any], examples: Any, number: Any, loss_scale: Any
     ) -> tuple[list[Any], dict[str, Any]]:
         """One pass forward and back."""
         task, model = self._task, self._model
         with tf.GradientTape() as tape, dropout_seed(self._seed, number):
             labels, outputs = task.forward(batch, model, training=True, static_shapes=self._static_shapes)
-            share = tf.cast(tf.shape(batch["input_mask"])[0], tf.float32) / totals["examples"]
+            share = tf.cast(tf.shape(batch["input_mask"])[0], tf.float32) / examples
             aux_losses = [share * loss for loss in model.losses]
-            loss = task.build_losses(labels, outputs, None, aux_losses=aux_losses, totals=totals)
+            scored = score_all(task.objectives, labels, outputs)
+            loss = task.build_losses(labels, outputs, None, aux_losses=aux_losses, totals=totals, scored=scored)
             scaled_loss = loss * loss_scale
         gradients = tape.gradient(scaled_loss, [variable.value for variable in model.trainable_variables])
         # The encoder's own pooler takes no part in pre-training: heads pool for themselves.
         self._trained = [v for v, g in zip(model.trainable_variables, gradients, strict=True) if g is not None]
         return [tf.convert_to_tensor(g) for g in gradients if g is not None], {
             "loss": loss,
-            **batch_sums(labels, outputs),
+            **batch_sums(task.objectives, scored),
         }
 
     def _apply(self, gradients: list[Any]) -> Any:

@@ -24,6 +24,7 @@ from pipeline.training.loop.train_step import TrainStep
 from pipeline.training.loop.training_state import TrainingState
 from pipeline.training.loop.validation import build_evaluator
 from pipeline.training.optimization.build import build_optimizer
+from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 from pipeline.training.run_folder import RunFolder
 
@@ -80,17 +81,20 @@ def train_experiment(
     trainer, runtime, data = config.trainer, config.runtime, config.task.train_data
     # Keras draws the seeds of initialisers from its process-wide generators.
     keras.utils.set_random_seed(trainer.seed)
+    clock = Clock.create()
     with strategy.scope(), _computing_in(runtime.mixed_precision_dtype):
         model = task.build_model()
         task.initialize(model)
         # The step clips by itself: by the norm over all devices.
         optimizer_config = dataclasses.replace(trainer.optimizer, gradient_clip_norm=0.0)
-        optimizer = build_optimizer(optimizer_config, trainer.train_steps, model.trainable_variables)
+        optimizer = build_optimizer(optimizer_config, trainer.train_steps, model.trainable_variables, clock)
     state = TrainingState(
         folder.checkpoints,
         model,
         optimizer,
         LossScale(runtime),
+        task.objectives,
+        clock,
         max_to_keep=trainer.max_to_keep,
         writes=writes,
     )

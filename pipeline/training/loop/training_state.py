@@ -12,8 +12,12 @@ from pipeline import files
 from pipeline.errors import OutputError
 from pipeline.training.finite import largest_size, not_finite
 from pipeline.training.loop.checkpoints import Checkpoints
-from pipeline.training.objectives.sums import SUM_NAMES, means
+from pipeline.training.objectives.base import Objective, means
+from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
+
+# What a run can go on without: the sums since the last summary. Objectives that came after a checkpoint start at zero.
+_OPTIONAL = ("sums",)
 
 
 class TrainingState:
@@ -28,6 +32,8 @@ class TrainingState:
         model: the model.
         optimizer: its optimiser, built.
         loss_scale: the loss's scale.
+        objectives: what the model is trained by.
+        clock: how far the training has come.
         max_to_keep: checkpoints to keep, beside the best.
         writes: whether this process writes them; of a cluster, one does.
     """
@@ -38,30 +44,35 @@ class TrainingState:
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         loss_scale: LossScale,
+        objectives: Sequence[Objective],
+        clock: Clock,
         *,
         max_to_keep: int,
         writes: bool = True,
     ) -> None:
         self.loss_scale = loss_scale
         self._writes = writes
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
-        # Wall time of training steps and the tokens in it; steps that compile are left out of both.
-        self.timed_seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.step, self.tokens, self.timed_seconds = clock
+        # The tokens in that time: steps that compile are left out of both.
         self.timed_tokens = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._sums = {name: tf.Variable(0.0, dtype=tf.float64, trainable=False) for name in SUM_NAMES}
+        self._objectives = objectives
+        self._sums = {
+            name: tf.Variable(0.0, dtype=tf.float64, trainable=False)
+            for objective in objectives
+            for name in objective.sum_names
+        }
 
         self._saved_step: int | None = None
         self._weights, self._optimizer_variables = model.weights, optimizer.variables
         weights = _by_path(model.weights)
-        checkpoint = tf.train.Checkpoint(
-            model=weights,
-            optimizer=_by_path(optimizer.variables),
-            sums=self._sums,
-            loss_scale=loss_scale.variables,
-            counters={
+        groups = {
+            "model": weights,
+            "optimizer": _by_path(optimizer.variables),
+            "sums": self._sums,
+            "loss_scale": loss_scale.variables,
+            "counters": {
                 "step": self.step,
                 "tokens": self.tokens,
                 "timed_seconds": self.timed_seconds,
@@ -69,10 +80,12 @@ class TrainingState:
                 "best_loss": self.best_loss,
                 "best_step": self.best_step,
             },
-        )
+        }
         self._max_to_keep = max_to_keep
-        self._checkpoints = Checkpoints(directory, checkpoint, [*self._weights, *self._optimizer_variables])
-        self._best = Checkpoints(files.join(directory, "best"), tf.train.Checkpoint(model=weights), self._weights)
+        self._checkpoints = Checkpoints(
+            directory, groups, [*self._weights, *self._optimizer_variables], optional=_OPTIONAL
+        )
+        self._best = Checkpoints(files.join(directory, "best"), {"model": weights}, self._weights)
 
     def restore(self) -> int:
         """Restores the newest checkpoint, if there is one.
@@ -149,7 +162,7 @@ class TrainingState:
         sums = {name: float(variable) for name, variable in self._sums.items()}
         for variable in self._sums.values():
             variable.assign(0.0)
-        return means(sums)
+        return means(self._objectives, sums)
 
     def tokens_per_second(self) -> float:
         """Real tokens trained on in a second, over the whole run; 0 before anything was timed."""

@@ -10,20 +10,20 @@ import tensorflow as tf
 
 from pipeline.errors import CorpusError
 from pipeline.training.data.loader import readable
-from pipeline.training.objectives.histograms import BINS, KINDS, probability_histograms
-from pipeline.training.objectives.sums import SUM_NAMES, batch_sums, means
+from pipeline.training.objectives.base import batch_sums, means, score_all
+from pipeline.training.objectives.masked_lm import BINS
 
 
 class Evaluation(NamedTuple):
     """What an evaluation comes to.
 
     Attributes:
-        means: what `batch_sums.means` gives.
-        histograms: what `probability_histograms` gives, over all batches.
+        means: `loss`, and the means of each objective.
+        histograms: counts over all batches, float64 `[bins]`, by the objectives' names of them.
     """
 
     means: dict[str, float]
-    histograms: np.ndarray
+    histograms: dict[str, np.ndarray]
 
 
 def build_evaluator(
@@ -45,15 +45,22 @@ def build_evaluator(
         The function.
     """
     strategy = strategy or tf.distribute.get_strategy()
+    objectives = task.objectives
+    histograms = {objective.name: objective.histogram_names for objective in objectives if objective.histogram_names}
 
     def replica_sums(batch: Mapping[str, Any]) -> dict[str, Any]:
-        nothing: dict[str, Any] = {name: tf.constant(0.0) for name in SUM_NAMES}
-        nothing["histograms"] = tf.zeros([len(KINDS), BINS])
+        nothing: dict[str, Any] = {name: tf.constant(0.0) for objective in objectives for name in objective.sum_names}
+        nothing |= {name: tf.zeros([len(rows), BINS]) for name, rows in histograms.items()}
 
         def sums() -> dict[str, Any]:
             labels, outputs = task.forward(batch, model, training=False)
-            histograms = probability_histograms(batch, outputs, mask_id)
-            return {**nothing, **batch_sums(labels, outputs), "histograms": histograms}
+            scored = score_all(objectives, labels, outputs)
+            counts = {
+                objective.name: objective.histograms(batch, scored[objective.name], mask_id)
+                for objective in objectives
+                if objective.name in histograms and objective.name in scored
+            }
+            return {**nothing, **batch_sums(objectives, scored), **counts}
 
         # Once the data are at an end, a device may be given a batch of no examples and of no length.
         return tf.cond(tf.size(batch["masked_lm_ids"]) > 0, sums, lambda: nothing)
@@ -75,7 +82,9 @@ def build_evaluator(
                 totals[name] = totals.get(name, 0.0) + value.numpy().astype(np.float64)
         if not totals:
             raise CorpusError("There must be examples to evaluate on", received="no batch")
-        histograms = totals.pop("histograms")
-        return Evaluation(means({name: float(value) for name, value in totals.items()}), histograms)
+        counted = {
+            name: row for key, names in histograms.items() for name, row in zip(names, totals.pop(key), strict=True)
+        }
+        return Evaluation(means(objectives, {name: float(value) for name, value in totals.items()}), counted)
 
     return evaluate

@@ -127,7 +127,8 @@ class BertPretrainerV2(BuiltModel):
         task.
 
         Args:
-            task: a `MaskedLMTask`, or what has its `build_metrics`, `train_step` and `validation_step`.
+            task: a `MaskedLMTask`, or what has its `build_metrics`,
+                `metrics_without_labels`, `train_step` and `validation_step`.
         """
         # How many predictions are real is known at run time only, which XLA does not take.
         self.supports_jit = False
@@ -172,10 +173,9 @@ class BertPretrainerV2(BuiltModel):
         """The means since the epoch's beginning, the loss's weighted by examples as Keras does it."""
         self._loss_tracker.update_state(logs["loss"], sample_weight=tf.shape(inputs["input_word_ids"])[0])
         results = self.get_metrics_result()
-        if "next_sentence_labels" in inputs:
-            return results
-        # Nothing was counted: a mean of nothing would be shown as 0.
-        return {name: value for name, value in results.items() if not name.startswith("next_sentence_")}
+        # Where nothing was counted, the mean would be shown as 0.
+        uncounted = self._task().metrics_without_labels(inputs)
+        return {name: value for name, value in results.items() if name not in uncounted}
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:

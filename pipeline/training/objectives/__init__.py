@@ -1,1 +1,1 @@
-"""What heads are trained by: losses, sums and shares over batches."""
+"""Objectives: the loss of a head, with its sums, metrics, table rows and histograms."""

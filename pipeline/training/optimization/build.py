@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
-from pipeline.training.configs import OptimizerConfig
+from pipeline.training.configs import DECAYS, OptimizerConfig
+from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.optimizers import LAMB, AdamW
 from pipeline.training.optimization.schedules import WarmupDecay
 
 _TYPES = {"adamw": AdamW, "lamb": LAMB}
 
 
+def _warmup_decay(config: OptimizerConfig, train_steps: int, clock: Clock) -> WarmupDecay:
+    """A schedule over the steps, which the optimiser counts by itself."""
+    return WarmupDecay(
+        config.learning_rate,
+        train_steps,
+        config.warmup_steps,
+        config.end_learning_rate,
+        config.decay,
+        config.decay_power,
+    )
+
+
+# By `OptimizerConfig.decay`. A schedule is called with the optimiser's steps, and may read the clock as well.
+BuildSchedule = Callable[[OptimizerConfig, int, Clock], keras.optimizers.schedules.LearningRateSchedule]
+SCHEDULES: dict[str, BuildSchedule] = dict.fromkeys(DECAYS, _warmup_decay)
+
+
 def build_optimizer(
-    config: OptimizerConfig, train_steps: int, variables: Sequence[keras.Variable]
+    config: OptimizerConfig, train_steps: int, variables: Sequence[keras.Variable], clock: Clock | None = None
 ) -> keras.optimizers.Optimizer:
     """Builds the optimiser with its slots for `variables`.
 
@@ -22,16 +40,10 @@ def build_optimizer(
         config: what to build.
         train_steps: step at which the learning rate has come to its end.
         variables: what will be trained.
+        clock: how far the training has come, for schedules by tokens or by time; by default one that stands still.
     """
     optimizer = _TYPES[config.type](
-        learning_rate=WarmupDecay(
-            config.learning_rate,
-            train_steps,
-            config.warmup_steps,
-            config.end_learning_rate,
-            config.decay,
-            config.decay_power,
-        ),
+        learning_rate=SCHEDULES[config.decay](config, train_steps, clock or Clock.create()),
         weight_decay_rate=config.weight_decay_rate,
         beta_1=config.beta_1,
         beta_2=config.beta_2,

@@ -171,7 +171,7 @@ def test_three_classes_of_next_sentences() -> None:
     counts = _Counts()
     counts.add_tokens(np.array([0]), np.array([1.0]), np.array([0]))
     logits = np.array([[1.0, 2.0, 3.0], [0.5, -1.0, 4.0]])
-    counts.add_sentences(np.array([1, 0]), logits)
+    counts.add_heads({"next_sentence_labels": np.array([[1], [0]])}, {"next_sentence": logits})
     expected = np.mean(np.log(np.exp(logits).sum(1)) - logits[[0, 1], [1, 0]])
     assert counts.results()["next_sentence"] == {"loss": pytest.approx(expected), "accuracy": 0.0}
 

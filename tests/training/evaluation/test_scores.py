@@ -18,12 +18,12 @@ def test_scores_are_those_of_the_models_logits(trained: Any, batch: Any) -> None
     expected = np.log(np.exp(logits).sum(-1)) - right[..., 0]
     np.testing.assert_allclose(scores.losses, expected.ravel(), atol=1e-4)
     np.testing.assert_array_equal(scores.ranks, (logits > right).sum(-1).ravel())
-    np.testing.assert_allclose(scores.next_sentence, outputs["next_sentence"], atol=1e-5)
+    np.testing.assert_allclose(scores.heads["next_sentence"], outputs["next_sentence"], atol=1e-5)
 
 
 def test_without_a_next_sentence_head(make_trained: Any, batch: Any) -> None:
     score = build_scorer(make_trained(next_sentence=False).model)
     inputs = [batch[name] for name in ("input_word_ids", "input_mask", "input_type_ids")]
     scores = score(*inputs, np.array([[0, 3]], np.int32), np.array([7], np.int32))
-    assert scores.next_sentence.shape == (4, 0)
+    assert scores.heads == {}
     assert scores.losses.shape == (1,)

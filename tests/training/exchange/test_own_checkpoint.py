@@ -16,6 +16,8 @@ from pipeline.training.configs import MaskedLMConfig, RuntimeConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.loop.training_state import TrainingState
 from pipeline.training.masked_lm import MaskedLMTask
+from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 
 pytestmark = pytest.mark.slow  # Dozens of models are built.
@@ -39,7 +41,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, str]
     optimizer.build(model.trainable_variables)
     model.save(folder / "model.keras")
     model.save_weights(folder / "model.weights.h5")
-    state = TrainingState(str(folder / "run"), model, optimizer, LossScale(RuntimeConfig()), max_to_keep=1)
+    state = TrainingState(
+        str(folder / "run"), model, optimizer, LossScale(RuntimeConfig()), OBJECTIVES, Clock.create(), max_to_keep=1
+    )
     state.save()
     checkpoints = {
         "model": tf.train.Checkpoint(model=model),

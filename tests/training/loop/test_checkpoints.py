@@ -15,7 +15,7 @@ class Setting:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.value = tf.Variable(0.0)
-        self.checkpoints = Checkpoints(str(folder), tf.train.Checkpoint(value=self.value))
+        self.checkpoints = Checkpoints(str(folder), {"values": {"value": self.value}})
         for step in (2, 4, 6):
             self.value.assign(float(step))
             self.checkpoints.save(step)
@@ -24,7 +24,7 @@ class Setting:
     def restored(self) -> float:
         """What a process that comes later finds."""
         value = tf.Variable(0.0)
-        Checkpoints(str(self.folder), tf.train.Checkpoint(value=value)).restore_newest()
+        Checkpoints(str(self.folder), {"values": {"value": value}}).restore_newest()
         return float(value)
 
 
@@ -38,7 +38,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_nothing_is_restored_where_there_is_nothing(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(str(tmp_path / "none"), tf.train.Checkpoint(value=tf.Variable(1.0)))
+    checkpoints = Checkpoints(str(tmp_path / "none"), {"values": {"value": tf.Variable(1.0)}})
     assert checkpoints.steps() == []
     assert not checkpoints.restore_newest()
 
@@ -82,7 +82,7 @@ def test_a_damaged_one_gives_way_to_the_one_before(
 def test_a_damaged_one_is_written_again(setting: Setting) -> None:
     (setting.folder / "step-6.index").write_bytes(b"")
     value = tf.Variable(0.0)
-    checkpoints = Checkpoints(str(setting.folder), tf.train.Checkpoint(value=value))
+    checkpoints = Checkpoints(str(setting.folder), {"values": {"value": value}})
     assert checkpoints.restore_newest()
     value.assign(6.0)
     checkpoints.save(6)
@@ -107,7 +107,7 @@ def test_one_that_a_kill_cut_short_is_none(setting: Setting, capsys: pytest.Capt
 
 
 def test_one_of_another_model_is_refused(setting: Setting) -> None:
-    other = Checkpoints(str(setting.folder), tf.train.Checkpoint(value=tf.Variable([1.0, 2.0])))
+    other = Checkpoints(str(setting.folder), {"values": {"value": tf.Variable([1.0, 2.0])}})
     with pytest.raises(OutputError, match="must hold this configuration's model and optimiser"):
         other.restore_newest()
 
@@ -117,3 +117,31 @@ def test_one_that_cannot_be_written(setting: Setting) -> None:
     with pytest.raises(OutputError, match=r"The checkpoint of step 8 cannot be written\..*are kept"):
         setting.checkpoints.save(8)
     assert setting.restored() == 6
+
+
+def test_a_checkpoint_before_a_new_group_is_read(setting: Setting) -> None:
+    """Optional variables that it lacks stay as they are; others are missed."""
+    value, average = tf.Variable(0.0), tf.Variable(7.0)
+    groups = {"values": {"value": value}, "averages": {"layer/a.b": average}}
+    Checkpoints(str(setting.folder), groups, optional=["averages"]).restore_newest()
+    assert (float(value), float(average)) == (6.0, 7.0)
+    with pytest.raises(OutputError, match="must hold this configuration's"):
+        Checkpoints(str(setting.folder), groups).restore_newest()
+
+    average.assign(3.0)
+    Checkpoints(str(setting.folder), groups, optional=["averages"]).save(8)
+    average.assign(0.0)
+    Checkpoints(str(setting.folder), groups, optional=["averages"]).restore_newest()
+    assert float(average) == 3.0
+
+
+def test_versions_of_the_format(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of before there were versions is read; one of a later version is refused, and not overwritten."""
+    old = tf.train.Checkpoint(values={"value": tf.Variable(5.0)})
+    old.write(str(setting.folder / "step-8"))
+    assert setting.restored() == 5.0
+    monkeypatch.setattr("pipeline.training.loop.checkpoints.FORMAT", 2)
+    Checkpoints(str(setting.folder), {"values": {"value": tf.Variable(9.0)}}).save(10)
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match=r"step-10 must be of format 1 at most. Received: 2"):
+        setting.restored()

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.training.objectives.histograms import probability_histograms
+from pipeline.training.objectives.registry import MASKED_LM
 
 MASK = 4
+
+
+def _histograms(batch: Any, labels: Any, logits: np.ndarray) -> Any:
+    scored = MASKED_LM.score(labels, {"mlm_logits": tf.constant(logits)})
+    assert scored is not None
+    return MASKED_LM.histograms(batch, scored, MASK)
 
 
 @pytest.mark.parametrize("real_only", [False, True])
@@ -29,7 +37,11 @@ def test_counts_by_hand(real_only: bool) -> None:
     expected[0, 19] = expected[0, 1] = 1
     expected[1, 0] = 1
     expected[2, 10] = expected[2, 19] = 1
-    found = probability_histograms(batch, {"mlm_logits": tf.constant(logits)}, MASK)
+    labels = dict(batch)
+    if real_only:
+        is_real = batch["masked_lm_weights"] > 0
+        labels |= {name: batch[name][is_real] for name in ("masked_lm_ids", "masked_lm_weights")}
+    found = _histograms(batch, labels, logits)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -40,5 +52,5 @@ def test_a_loss_that_is_no_number_counts_as_improbable() -> None:
         "masked_lm_ids": tf.constant([[5]]),
         "masked_lm_weights": tf.constant([[1.0]]),
     }
-    found = probability_histograms(batch, {"mlm_logits": tf.fill([1, 1, 10], np.nan)}, MASK)
+    found = _histograms(batch, batch, np.full([1, 1, 10], np.nan, np.float32))
     assert found[0, 0] == 1
