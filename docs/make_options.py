@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.vocab.config import VocabConfig
+from pipeline.config.choices import alternatives, is_choice
 from pipeline.text.config import TextConfig
 from pipeline.training.configs import ExperimentConfig
 
@@ -39,19 +40,19 @@ def _sections(kind: type, path: str = "") -> dict[type, list[str]]:
     """The paths of every config within a config, the outer before the inner."""
     sections: dict[type, list[str]] = {}
     for field in dataclasses.fields(kind):
-        inner = _nested(kind, field)
-        if inner is not None:
+        for inner in _nested(kind, field):
             inner_path = f"{path}.{field.name}".lstrip(".")
             sections.setdefault(inner, []).append(inner_path)
             sections |= _sections(inner, inner_path)
     return sections
 
 
-def _nested(kind: type, field: dataclasses.Field[Any]) -> type | None:
-    """The class of the config that a field holds, or holds a list of."""
+def _nested(kind: type, field: dataclasses.Field[Any]) -> list[type]:
+    """The classes of the configs that a field holds, or holds a list of; several for a choice."""
     hint = typing.get_type_hints(kind)[field.name]
     parts = (hint, *typing.get_args(hint))
-    return next((part for part in parts if isinstance(part, type) and dataclasses.is_dataclass(part)), None)
+    configs = [part for part in parts if dataclasses.is_dataclass(part) or is_choice(part)]
+    return [inner for config in configs if isinstance(config, type) for inner in alternatives(config)]
 
 
 def _table(title: str, fields: Iterable[dataclasses.Field[Any]]) -> list[str]:

@@ -74,7 +74,7 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
     if arguments.init_from:
         from pipeline.training.exchange.start import fill_in_model
 
-        values = fill_in_model(values, arguments.init_from)
+        values = fill_in_model(values, arguments.init_from, arguments.run_dir)
     if arguments.experiment:
         manifest = read_manifest(arguments.corpus)
         for difference in differing_corpus_options(arguments.experiment, manifest):

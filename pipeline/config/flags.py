@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from pipeline.config.choices import alternatives, is_choice
 from pipeline.config.tree import from_dict, read_all_yaml
 
 ConfigT = TypeVar("ConfigT")
@@ -64,8 +65,10 @@ def _paths(kind: type, above: str = "") -> Iterator[str]:
     """The paths of a config's options, those of configs within it included."""
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(hints[field.name]):
-            yield from _paths(hints[field.name], f"{above}{field.name}.")
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint) or is_choice(hint):
+            within = (path for kind in alternatives(hint) for path in _paths(kind, f"{above}{field.name}."))
+            yield from dict.fromkeys(within)
         else:
             yield f"{above}{field.name}"
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipeline import files
+from pipeline.config.choices import Choice, is_choice
 from pipeline.errors import ConfigError, InputError
 
 ConfigT = TypeVar("ConfigT")
@@ -110,6 +111,7 @@ def from_dict(kind: type[ConfigT], values: Mapping[str, Any], *, where: str = ""
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where or kind.__name__} must be a mapping", received=repr(values))
+    kind = _chosen(kind, values, where)
     hints = typing.get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     arguments = {}
@@ -146,10 +148,10 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
             except ConfigError:
                 if index == len(members) - 1:
                     raise
-    if dataclasses.is_dataclass(hint):
-        if isinstance(value, hint):  # type: ignore[arg-type]
+    if dataclasses.is_dataclass(hint) or is_choice(hint):
+        if isinstance(value, hint):
             return value
-        return from_dict(hint, value, where=path)  # type: ignore[arg-type]
+        return from_dict(hint, value, where=path)
     if origin in (tuple, list):
         if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             raise ConfigError(f"{path} must be a list", received=repr(value))
@@ -284,6 +286,10 @@ def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "
         ConfigError: for an unknown name or a value of the wrong type.
     """
     kind = type(config)
+    if isinstance(config, Choice) and "type" in values:
+        base = next(base for base in kind.__mro__ if is_choice(base))
+        if not issubclass(_chosen(base, values, where), kind):
+            return typing.cast(ConfigT, from_dict(base, values, where=where))  # Another kind begins with its defaults.
     changed: dict[str, Any] = {}
     for name, value in _canonical(kind, values, whole=False).items():
         path, current = _join(where, name), getattr(config, str(name), None)
@@ -299,6 +305,19 @@ def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "
         changed[name] = value
     fields = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
     return from_dict(kind, {**{name: getattr(config, name) for name in fields}, **changed}, where=where)
+
+
+def _chosen(kind: Any, values: Mapping[str, Any], where: str) -> Any:
+    """The kind of config that values are of, if there are several."""
+    if not is_choice(kind):
+        return kind
+    try:
+        return kind.kind_of(values)
+    except KeyError:
+        raise ConfigError(
+            f"{_join(where, 'type')} must be one of {', '.join(kind.kinds)}",
+            received=repr(values.get("type")),
+        ) from None
 
 
 def _canonical(kind: type, values: Mapping[str, Any], *, whole: bool) -> Mapping[str, Any]:

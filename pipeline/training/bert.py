@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
-from pipeline.training.encoders import ACTIVATIONS, EncoderConfig, build_encoder
+from pipeline.training.encoders import ACTIVATIONS, BaseEncoderConfig, EncoderConfig, build_encoder
 
 if TYPE_CHECKING:
     from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
@@ -68,7 +68,7 @@ class PretrainerConfig:
         ConfigError: if two heads share a name.
     """
 
-    encoder: EncoderConfig = option(EncoderConfig(), "the encoder")
+    encoder: BaseEncoderConfig = option(EncoderConfig(), "the encoder")
     cls_heads: tuple[ClsHeadConfig, ...] = option((), "classification heads")
     mlm_activation: str = option("gelu", "activation of the masked-LM head's dense layer", choices=ACTIVATIONS)
     mlm_initializer_range: float = option(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.config.aliases import accept_aliases
+from pipeline.config.choices import Choice
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 
@@ -25,13 +28,50 @@ _WIDEST = 2**16
 _ALBERT = {"vocab_size": 30000, "embedding_size": 128, "dropout_rate": 0.0, "attention_dropout_rate": 0.0}
 
 
+class BaseEncoderConfig(Choice):
+    """What every encoder's configuration has; each kind adds its own options and their defaults.
+
+    A kind is a frozen dataclass, registered with `@BaseEncoderConfig.register(type)`.
+
+    Attributes:
+        type: the kind.
+        vocab_size: entries of the vocabulary; None takes the corpus's.
+        hidden_size: width of the sequence output.
+        max_position_embeddings: longest sequence in tokens; None for any length.
+        type_vocab_size: kinds of segments; None if the encoder does not tell segments apart.
+    """
+
+    kinds: ClassVar[dict[str, type]] = {}
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    type: str
+    vocab_size: int | None
+    hidden_size: int
+    max_position_embeddings: int | None
+    type_vocab_size: int | None
+
+    @abc.abstractmethod
+    def build(self, vocab_size: int) -> Any:
+        """Builds the encoder, with random weights and a dictionary of outputs.
+
+        Args:
+            vocab_size: entries of the vocabulary.
+
+        Returns:
+            A `BuiltModel` with `sequence_output` `[batch, seq_length, hidden_size]` among its outputs, int32 `inputs`
+            by name (some of `input_word_ids`, `input_mask`, `input_type_ids`), `get_embedding_table()`, and the
+            attributes `vocab_size`, `type_vocab_size`, `max_sequence_length` and `pooler_layer`, which may be None.
+        """
+
+
+@BaseEncoderConfig.register("bert", "albert")
 @accept_aliases(
     defaults_by_type={"bert": {}, "albert": _ALBERT},
     num_hidden_layers="num_layers",
     embedding_width="embedding_size",
 )
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(BaseEncoderConfig):
     """The shape of an encoder; the defaults are BERT-Base's, or with `type` "albert" ALBERT-Base's.
 
     Fields and defaults are those of tensorflow/models' `BertEncoderConfig` and `AlbertEncoderConfig`. Its
@@ -85,43 +125,47 @@ class EncoderConfig:
         """The options of the chosen type: the config itself, as it holds no others."""
         return self
 
+    def build(self, vocab_size: int) -> BertEncoder:
+        """Builds a `BertEncoder` or an `AlbertEncoder`."""
+        import keras
+
+        from pipeline.training.modeling.activations import get_activation
+        from pipeline.training.modeling.albert_encoder import AlbertEncoder
+        from pipeline.training.modeling.bert_encoder import BertEncoder
+
+        kind = {"bert": BertEncoder, "albert": AlbertEncoder}[self.type]
+        return kind(
+            vocab_size=vocab_size,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            num_attention_heads=self.num_attention_heads,
+            max_sequence_length=self.max_position_embeddings,
+            type_vocab_size=self.type_vocab_size,
+            inner_dim=self.intermediate_size,
+            inner_activation=get_activation(self.hidden_activation),
+            output_dropout=self.dropout_rate,
+            attention_dropout=self.attention_dropout_rate,
+            initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
+            embedding_width=self.embedding_size or self.hidden_size,
+            norm_first=self.norm_first,
+            return_all_encoder_outputs=self.return_all_encoder_outputs,
+            dict_outputs=True,
+            name=f"{self.type}_encoder",
+        )
+
 
 BertEncoderConfig = functools.partial(EncoderConfig, type="bert")
 AlbertEncoderConfig = functools.partial(EncoderConfig, type="albert")
 
 
-def build_encoder(config: EncoderConfig) -> BertEncoder:
-    """Builds the encoder that `config` describes, a `BertEncoder` or `AlbertEncoder` with a dictionary of outputs.
+def build_encoder(config: BaseEncoderConfig) -> Any:
+    """Builds the encoder that `config` describes, with random weights and a dictionary of outputs.
 
     Raises:
         ConfigError: if the configuration leaves the vocabulary's size open.
     """
-    import keras
-
-    from pipeline.training.modeling.activations import get_activation
-    from pipeline.training.modeling.albert_encoder import AlbertEncoder
-    from pipeline.training.modeling.bert_encoder import BertEncoder
-
     if config.vocab_size is None:
         raise ConfigError(
             "An encoder needs a vocab_size", do="Set encoder.vocab_size, or train on a corpus's directory"
         )
-    kind = {"bert": BertEncoder, "albert": AlbertEncoder}[config.type]
-    return kind(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_layers,
-        num_attention_heads=config.num_attention_heads,
-        max_sequence_length=config.max_position_embeddings,
-        type_vocab_size=config.type_vocab_size,
-        inner_dim=config.intermediate_size,
-        inner_activation=get_activation(config.hidden_activation),
-        output_dropout=config.dropout_rate,
-        attention_dropout=config.attention_dropout_rate,
-        initializer=keras.initializers.TruncatedNormal(stddev=config.initializer_range),
-        embedding_width=config.embedding_size or config.hidden_size,
-        norm_first=config.norm_first,
-        return_all_encoder_outputs=config.return_all_encoder_outputs,
-        dict_outputs=True,
-        name=f"{config.type}_encoder",
-    )
+    return config.build(config.vocab_size)

@@ -123,10 +123,13 @@ def build_experiment(name: str, manifest: Manifest) -> ExperimentConfig:
         raise ConfigError(f"There is no experiment {name}", do=f"Known are: {', '.join(EXPERIMENTS)}")
     config = from_dict(ExperimentConfig, EXPERIMENTS[name].values)
     model = config.task.model
-    positions = max(model.encoder.max_position_embeddings, manifest.spec.max_seq_length)
+    encoder, positions = model.encoder, model.encoder.max_position_embeddings
+    if positions is not None:
+        positions = max(positions, manifest.spec.max_seq_length)
+        encoder = dataclasses.replace(encoder, max_position_embeddings=positions)
     model = dataclasses.replace(
         model,
-        encoder=dataclasses.replace(model.encoder, max_position_embeddings=positions),
+        encoder=encoder,
         cls_heads=model.cls_heads if manifest.spec.next_sentence else (),
     )
     return dataclasses.replace(config, task=dataclasses.replace(config.task, model=model))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import signal
@@ -15,7 +16,8 @@ from pipeline.errors import ConfigError, CorpusError, OutputError, UserError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.configs import ExperimentConfig
-from pipeline.training.exchange.start import check_start, read_source
+from pipeline.training.exchange.source_model import SourceModel
+from pipeline.training.exchange.start import check_start, read_source, start_from
 from pipeline.training.report import format_results
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.start_checks import check_example, check_inputs, check_space, export_notes
@@ -49,15 +51,18 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
         KeyboardInterrupt: if SIGINT stopped it, the run being saved.
     """
     manifest = read_manifest(corpus_dir)
-    if config.task.init_checkpoint:
-        check_start(config.task.model, manifest.tokenizer, read_source(config.task.init_checkpoint), corpus_dir)
+    folder = RunFolder(run_dir)
+    source: SourceModel | None = None
+    # With a checkpoint, a run no longer needs what it started from: that may have moved.
+    if config.task.init_checkpoint and not folder.has_checkpoint():
+        source = read_source(config.task.init_checkpoint)
+        check_start(config.task.model, manifest.tokenizer, source, corpus_dir)
     config = resolve(config, manifest, corpus_dir)
     from pipeline.training.distribution import build_strategy, is_chief
 
     strategy = build_strategy(config.runtime)
     tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
     writes = config.runtime.distribution_strategy != "multi_worker_mirrored" or is_chief()
-    folder = RunFolder(run_dir)
     results = folder.results(config.trainer.train_steps)
     if results is None:
         check_inputs(config, manifest, strategy.num_replicas_in_sync)
@@ -69,7 +74,9 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
         if results is not None:
             logger.info(f"{run_dir}: finished already; another directory starts another run")
         else:
-            results = _run(config, manifest, tokenizer, folder, strategy, show_progress=show_progress, writes=writes)
+            results = _run(
+                config, manifest, tokenizer, folder, strategy, source, show_progress=show_progress, writes=writes
+            )
             if not results:
                 return {}
             folder.write_results(results)
@@ -92,13 +99,13 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
             received=encoder.vocab_size,
             do="Set model.encoder.vocab_size to null: it is then taken from the corpus",
         )
-    if spec.max_seq_length > encoder.max_position_embeddings:
+    if encoder.max_position_embeddings is not None and spec.max_seq_length > encoder.max_position_embeddings:
         raise CorpusError(
             f"The model's max_position_embeddings must be at least the corpus's {spec.max_seq_length} tokens",
             received=encoder.max_position_embeddings,
             do="Raise model.encoder.max_position_embeddings, or make a corpus of shorter examples",
         )
-    if spec.next_sentence and encoder.type_vocab_size < 2:
+    if spec.next_sentence and encoder.type_vocab_size is not None and encoder.type_vocab_size < 2:
         raise CorpusError(
             "A corpus of sentence pairs needs a model's type_vocab_size of at least 2",
             received=encoder.type_vocab_size,
@@ -138,6 +145,7 @@ def _run(
     tokenizer: Tokenizer,
     folder: RunFolder,
     strategy: Any,
+    source: SourceModel | None,
     *,
     show_progress: bool,
     writes: bool,
@@ -168,6 +176,7 @@ def _run(
         strategy,
         validates=has_validation,
         mask_id=tokenizer.special_ids["mask"],
+        initialize=functools.partial(_start, source=source),
         before_first_step=prepare,
         show_progress=show_progress,
         writes=writes,
@@ -207,6 +216,13 @@ def _run(
             "guesses": [[[guess.token, guess.probability] for guess in mask] for mask in guesses],
         },
     }
+
+
+def _start(model: Any, *, source: SourceModel | None) -> None:
+    """Sets the weights that a run starts with, where they are not random."""
+    if source is not None:
+        logger.info(start_from(model, source))
+        source.forget()
 
 
 def _baseline(config: ExperimentConfig, tokenizer: Tokenizer) -> float:

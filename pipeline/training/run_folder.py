@@ -16,6 +16,7 @@ from pipeline.config.tree import dump_yaml, from_dict, read_yaml, to_dict
 from pipeline.errors import ConfigError, InputError, OutputError
 from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, Manifest, TokenizerDescription
+from pipeline.training.bert import PretrainerConfig
 from pipeline.training.config_differences import differing_options, flatten
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.report import format_results
@@ -147,6 +148,19 @@ class RunFolder:
                 do="Put a whole copy of the file back, or start another run in another directory",
             ) from error
         return config
+
+    def has_checkpoint(self) -> bool:
+        """Whether the run in the folder has come to a checkpoint."""
+        return any(name.endswith(".index") for name in files.list_names(self.checkpoints))
+
+    def begun_from(self, path: str) -> PretrainerConfig | None:
+        """The model of the run in the folder, if it started from `path`; None if not, or if there is no run yet.
+
+        Raises:
+            InputError: if its configuration is damaged.
+        """
+        task = self.held_config().task if files.exists(self.config) else None
+        return task.model if task is not None and task.init_checkpoint == path else None
 
     def _read_origin(self) -> dict[str, Any]:
         if not files.exists(self._origin):

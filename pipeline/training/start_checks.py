@@ -67,7 +67,7 @@ def check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
         ids, _ = encode_with_masks(tokenizer, text)
     except InputError as error:
         raise ConfigError("trainer.example must hold at least one [MASK]", received=repr(text), do=advice) from error
-    if len(ids) > limit:
+    if limit is not None and len(ids) > limit:
         raise ConfigError(
             f"trainer.example may have the model's {limit} tokens, specials included",
             received=f"{len(ids)} tokens",
@@ -78,8 +78,8 @@ def check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
 def export_notes(model: PretrainerConfig, tokenizer: Tokenizer, vocabulary: bytes) -> list[str]:
     """Into which formats a model cannot be exported, and why: a sentence for each."""
     try:
-        to_hf_config(model, pad_id=tokenizer.special_ids["pad"])
-        tokenizer_files(tokenizer, vocabulary, max_length=model.encoder.max_position_embeddings)
+        config = to_hf_config(model, pad_id=tokenizer.special_ids["pad"])
+        tokenizer_files(tokenizer, vocabulary, max_length=config["max_position_embeddings"])
     except ConfigError as error:
         return [f"export --format huggingface will refuse this model. {error}"]
     return []

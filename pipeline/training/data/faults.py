@@ -18,7 +18,7 @@ from pipeline.errors import CorpusError, UserError
 from pipeline.records.decoding import Range, check_examples, read_serialized, value_ranges
 from pipeline.records.spec import RecordSpec
 from pipeline.training.data.source import RecordSource
-from pipeline.training.encoders import EncoderConfig
+from pipeline.training.encoders import BaseEncoderConfig
 
 _AT_ONCE = 256  # Records that are parsed together.
 
@@ -38,7 +38,7 @@ class RecordLimits:
     max_position_embeddings: int | None = None
 
     @staticmethod
-    def of(encoder: EncoderConfig) -> RecordLimits:
+    def of(encoder: BaseEncoderConfig) -> RecordLimits:
         """Those of an encoder."""
         names = (field.name for field in dataclasses.fields(RecordLimits))
         return RecordLimits(**{name: getattr(encoder, name) for name in names})

@@ -26,6 +26,8 @@ from pipeline.training.objectives.base import Objective
 from pipeline.training.objectives.masked_lm import KINDS
 from pipeline.training.objectives.registry import MASKED_LM, OBJECTIVES
 
+_LONGEST_PART = 512  # Tokens of a text that are scored together, where the encoder has no limit.
+
 
 def evaluate_corpus(
     trained: TrainedModel,
@@ -115,7 +117,7 @@ def evaluate_text(trained: TrainedModel, path: str) -> dict[str, Any]:
         lines = [line for line in files.read(path).decode("utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(f"{path} must be UTF-8 text, a text a line", received=str(error)) from error
-    limit = trained.config.encoder.max_position_embeddings - 2
+    limit = (trained.config.encoder.max_position_embeddings or _LONGEST_PART) - 2
     sequences = _sequences(trained.tokenizer, lines, limit)
     likelihood = score_sequences(build_scorer(trained.model), sequences, trained.tokenizer.special_ids)
     if not likelihood.tokens:
@@ -226,13 +228,13 @@ def _sequences(tokenizer: Tokenizer, lines: list[str], limit: int) -> Iterator[t
 def _check_corpus(trained: TrainedModel, manifest: Manifest, corpus_dir: str) -> None:
     check_vocabulary(manifest.tokenizer, corpus_dir, trained.tokenizer, owner="the model")
     encoder = trained.config.encoder
-    if manifest.spec.max_seq_length > encoder.max_position_embeddings:
+    if encoder.max_position_embeddings is not None and manifest.spec.max_seq_length > encoder.max_position_embeddings:
         raise CorpusError(
             f"The corpus's examples must have at most the model's {encoder.max_position_embeddings} tokens",
             received=manifest.spec.max_seq_length,
             do="Make a corpus of shorter examples",
         )
-    if manifest.spec.next_sentence and encoder.type_vocab_size < 2:
+    if manifest.spec.next_sentence and encoder.type_vocab_size is not None and encoder.type_vocab_size < 2:
         raise CorpusError(
             "A corpus of sentence pairs needs a model's type_vocab_size of at least 2", received=encoder.type_vocab_size
         )

@@ -50,7 +50,7 @@ def fill_masks(model: Any, tokenizer: Tokenizer, texts: Sequence[str], top_k: in
 def _fill_one(model: Any, tokenizer: Tokenizer, text: str, top_k: int) -> list[list[Guess]]:
     ids, positions = encode_with_masks(tokenizer, text)
     limit = model.encoder_network.max_sequence_length
-    if len(ids) > limit:
+    if limit is not None and len(ids) > limit:
         raise InputError(f"A text may have {limit} tokens, specials included", received=f"{len(ids)} tokens")
     word_ids = np.array([ids], np.int32)
     outputs = model(

@@ -46,8 +46,7 @@ def to_hf_config(config: PretrainerConfig, *, pad_id: int) -> dict[str, Any]:
     Raises:
         ConfigError: if Hugging Face's BERT has no such model.
     """
-    encoder = config.encoder
-    _check_expressible(config)
+    encoder = _check_expressible(config)
     has_next_sentence = config.has_head("next_sentence")
     return {
         "architectures": ["BertForPreTraining" if has_next_sentence else "BertForMaskedLM"],
@@ -127,9 +126,15 @@ def make_config(
         raise InputError(f"{source} describes no model that can be built", received=str(error)) from error
 
 
-def _check_expressible(config: PretrainerConfig) -> None:
-    """Refuses what Hugging Face's BERT cannot compute."""
+def _check_expressible(config: PretrainerConfig) -> EncoderConfig:
+    """Refuses what Hugging Face's BERT cannot compute; returns the encoder's configuration."""
     encoder = config.encoder
+    if not isinstance(encoder, EncoderConfig):
+        raise ConfigError(
+            "Hugging Face's BERT computes only models with encoder.type 'bert'",
+            received=repr(encoder.type),
+            do="Export this model as a SavedModel instead",
+        )
     head = next((head for head in config.cls_heads if head.name == "next_sentence"), None)
     wanted: list[tuple[str, Any, Any]] = [
         ("encoder.type", encoder.type, "bert"),
@@ -151,6 +156,7 @@ def _check_expressible(config: PretrainerConfig) -> None:
                 received=repr(value),
                 do="Export this model as a SavedModel instead",
             )
+    return encoder
 
 
 def _their_activation(name: str) -> str:

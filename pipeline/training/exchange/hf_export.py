@@ -48,9 +48,9 @@ def export_huggingface(trained: TrainedModel, output: str, *, python: str | None
         ConfigError: if Hugging Face's BERT cannot be such a model, or has no such tokenizer.
         OutputError: if the folder cannot be written, or the logits differ.
     """
-    max_length = trained.config.encoder.max_position_embeddings
-    tokenizer = tokenizer_files(trained.tokenizer, trained.vocabulary, max_length=max_length)
     config = to_hf_config(trained.config, pad_id=trained.tokenizer.special_ids["pad"])
+    max_length = config["max_position_embeddings"]
+    tokenizer = tokenizer_files(trained.tokenizer, trained.vocabulary, max_length=max_length)
     with new_folder(output) as folder:
         text = json.dumps(config, indent=2) + "\n"
         files.write_atomically(files.join(folder, CONFIG), text.encode())

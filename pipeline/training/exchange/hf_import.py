@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tokenizers.casing import stated_casing
 from pipeline.training.exchange.hf_config import from_hf_config
-from pipeline.training.exchange.safetensors_file import read_safetensors
+from pipeline.training.exchange.safetensors_file import read_safetensors, tensor_names
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.weights import MLM_HEAD, SEQ_RELATIONSHIP
 
@@ -31,14 +32,14 @@ def read_huggingface(folder: str) -> SourceModel:
     """
     path = files.join(folder, CONFIG)
     values = read_json(path)
-    weights = _read_weights(folder)
-    has_next_sentence = f"{SEQ_RELATIONSHIP}.weight" in weights
+    paths = _weight_files(folder)
+    has_next_sentence = any(f"{SEQ_RELATIONSHIP}.weight" in tensor_names(each) for each in paths)
     vocabulary_file = next((name for name in _VOCABULARIES if files.exists(files.join(folder, name))), _VOCABULARIES[0])
     vocabulary = read_if_there(folder, vocabulary_file) or _vocabulary_of_tokenizer(folder)
     return SourceModel(
         path=folder,
         config=from_hf_config(values, source=path, has_next_sentence=has_next_sentence),
-        weights=weights,
+        read_weights=lambda: _read_weights(folder, paths),
         vocabulary=vocabulary,
         lower_case=lower_case_beside(folder, vocabulary_file, vocabulary),
     )
@@ -89,7 +90,7 @@ def lower_case_beside(folder: str, name: str, vocabulary: bytes | None) -> bool 
     return stated.lower_case if stated else None
 
 
-def _read_weights(folder: str) -> dict[str, np.ndarray]:
+def _weight_files(folder: str) -> list[str]:
     names = [WEIGHTS]
     if files.exists(files.join(folder, INDEX)):
         names = sorted(set(read_json(files.join(folder, INDEX)).get("weight_map", {}).values()))
@@ -100,9 +101,13 @@ def _read_weights(folder: str) -> dict[str, np.ndarray]:
             do="A pickle (.bin) can run any code when it is read, and is not. Load it with transformers where you trust"
             " it, and write it again: model.save_pretrained(folder, safe_serialization=True)",
         )
+    return [files.join(folder, name) for name in names]
+
+
+def _read_weights(folder: str, paths: Sequence[str]) -> dict[str, np.ndarray]:
     stored: dict[str, np.ndarray] = {}
-    for name in names:
-        stored |= read_safetensors(files.join(folder, name))
+    for path in paths:
+        stored |= read_safetensors(path)
     prefix = "" if any(name.startswith("bert.") for name in stored) else "bert."
     weights = {_modern_name(prefix + name): value for name, value in stored.items()}
     weights.pop("bert.embeddings.position_ids", None)  # 0, 1, 2... in files of old.

@@ -10,6 +10,7 @@ from pipeline.seeding import generator
 
 _ROWS = 3  # Sequences.
 _SCORED = 16  # Positions of each to predict.
+_LENGTH = 512  # Of the longest, where the encoder has no limit.
 
 
 def random_inputs(model: Any) -> dict[str, np.ndarray]:
@@ -23,12 +24,13 @@ def random_inputs(model: Any) -> dict[str, np.ndarray]:
         `masked_lm_positions` `[batch, num_predictions]`.
     """
     encoder = model.encoder_network
-    length, draw = encoder.max_sequence_length, generator(0, "export-check")
+    length, draw = encoder.max_sequence_length or _LENGTH, generator(0, "export-check")
     ids = draw.integers(encoder.vocab_size, size=(_ROWS, length), dtype=np.int32)
     lengths = np.array([length, *draw.integers(1, length + 1, size=_ROWS - 1)])
-    return {
+    inputs = {
         "input_word_ids": ids,
         "input_mask": (np.arange(length) < lengths[:, None]).astype(np.int32),
-        "input_type_ids": draw.integers(encoder.type_vocab_size, size=ids.shape, dtype=np.int32),
+        "input_type_ids": draw.integers(encoder.type_vocab_size or 1, size=ids.shape, dtype=np.int32),
         "masked_lm_positions": (draw.random((_ROWS, _SCORED)) * lengths[:, None]).astype(np.int32),
     }
+    return {name: inputs[name] for name in model.inputs}

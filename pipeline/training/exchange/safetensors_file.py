@@ -42,6 +42,21 @@ def read_safetensors(path: str) -> dict[str, np.ndarray]:
         ) from error
 
 
+def tensor_names(path: str) -> list[str]:
+    """Names of a local file's tensors, from its header alone.
+
+    Raises:
+        InputError: if the file cannot be read or is not in the format.
+    """
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return list(file.keys())
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} must be a safetensors file", received=f"{type(error).__name__}: {error}", do="Copy it again"
+        ) from error
+
+
 def _array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
     if dtype == "BF16":  # The upper half of a float32.
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)

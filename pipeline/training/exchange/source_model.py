@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.training.bert import PretrainerConfig
+from pipeline.training.finite import check_weights
 
 
 @dataclass(frozen=True)
 class SourceModel:
-    """What was read of another project's model.
+    """A model to start from: what it is, and its weights, which are read once, when they are asked for.
 
     Attributes:
         path: where it came from.
         config: the model's configuration.
-        weights: by the names of Hugging Face's `BertForPreTraining`.
+        read_weights: reads the weights, by the names of Hugging Face's `BertForPreTraining`.
         vocabulary: the bytes of its vocabulary or SentencePiece model; None where there is none.
         lower_case: whether its tokenizer lower-cases; None where nothing tells.
+        load_model: of a run of this project, loads its model. Weights are then copied by their paths, whatever its
+            encoder is.
     """
 
     path: str
     config: PretrainerConfig
-    weights: Mapping[str, np.ndarray]
+    read_weights: Callable[[], Mapping[str, np.ndarray]]
     vocabulary: bytes | None = None
     lower_case: bool | None = None
+    load_model: Callable[[], Any] | None = None
+
+    @functools.cached_property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """The weights, by Hugging Face's names.
+
+        Raises:
+            InputError: if they cannot be read, or are NaN or infinite.
+        """
+        weights = self.read_weights()
+        check_weights(weights, self.path)
+        return weights
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The model of a run of this project; None for any other.
+
+        Raises:
+            InputError: if it cannot be read, or its weights are NaN or infinite.
+        """
+        return self.load_model() if self.load_model is not None else None
+
+    def forget(self) -> None:
+        """Frees the memory of what was read."""
+        for name in ("weights", "model"):
+            self.__dict__.pop(name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import files
@@ -18,10 +18,9 @@ from pipeline.training.encoders import EncoderConfig
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
-from pipeline.training.exchange.trained_model import load_run
-from pipeline.training.exchange.weights import assign_weights, read_weights
-from pipeline.training.finite import check_weights
-from pipeline.training.run_folder import ORIGIN
+from pipeline.training.exchange.trained_model import describe_run, load_run
+from pipeline.training.exchange.weights import SHAPE_ADVICE, assign_weights, read_weights, use_trained_pooler
+from pipeline.training.run_folder import ORIGIN, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -37,29 +36,24 @@ _FREE: dict[str, Any] = {
 
 
 def read_source(path: str) -> SourceModel:
-    """Reads the model at a path, whatever its format, and makes sure that its weights are finite numbers.
+    """Reads what the model at a path is, whatever its format; its weights are read when they are asked for.
 
     Args:
         path: a run's directory, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or
             tensorflow/models (its prefix, or the directory that it lies in).
 
     Raises:
-        InputError: if there is none of these, it cannot be read, or its weights are NaN or infinite.
+        InputError: if there is none of these, or it cannot be read.
     """
-    source = _read(path)
-    check_weights(source.weights, path)
-    return source
-
-
-def _read(path: str) -> SourceModel:
     if files.exists(files.join(path, ORIGIN)):
-        trained = load_run(path)
+        run = describe_run(path)
         return SourceModel(
             path=path,
-            config=trained.config,
-            weights=read_weights(trained.model),
-            vocabulary=trained.vocabulary,
-            lower_case=trained.tokenizer.lower_case,
+            config=run.config.model,
+            read_weights=lambda: read_weights(load_run(path).model),
+            vocabulary=run.vocabulary,
+            lower_case=run.tokenizer.lower_case,
+            load_model=lambda: load_run(path).model,
         )
     if files.exists(files.join(path, CONFIG)):
         return read_huggingface(path)
@@ -79,26 +73,32 @@ def _read(path: str) -> SourceModel:
     )
 
 
-def fill_in_model(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+def fill_in_model(values: Mapping[str, Any], path: str, run_dir: str | None = None) -> dict[str, Any]:
     """Options to start from a model with that model where they leave it open; what they state is checked later.
 
     Args:
         values: an `ExperimentConfig`'s options, as YAML has them.
         path: what training starts from; see `read_source`.
+        run_dir: the run's folder, if it may have begun. A run that has begun knows its model, and no longer needs what
+            it started from.
 
     Raises:
         InputError: if that cannot be read.
     """
     task = dict(values.get("task") or {})
     model = dict(task.get("model") or {})
-    derived = to_dict(read_source(path).config)
-    stated = EncoderConfig.canonical_values(model.get("encoder") or {}, whole=False)  # type: ignore[attr-defined]
+    begun = RunFolder(run_dir).begun_from(path) if run_dir is not None else None
+    source = begun or read_source(path).config
+    derived = to_dict(source)
+    stated = model.get("encoder") or {}
+    if isinstance(source.encoder, EncoderConfig):
+        stated = EncoderConfig.canonical_values(stated, whole=False)  # type: ignore[attr-defined]
     model["encoder"] = {**derived["encoder"], **stated}
     return {**values, "task": {**task, "model": {**derived, **model}, "init_checkpoint": path}}
 
 
 def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, source: SourceModel, vocab_dir: str) -> None:
-    """Makes sure that a model and a corpus fit what training starts from.
+    """Makes sure that a model and a corpus fit what training starts from, and that its weights can be read.
 
     Args:
         config: the model's configuration.
@@ -109,6 +109,7 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
     Raises:
         CorpusError: if the vocabulary is another one.
         ConfigError: if the model is.
+        InputError: if the weights cannot be read, or are NaN or infinite.
     """
     _check_size(tokenizer, source.config.encoder.vocab_size, source.path)
     if source.vocabulary is not None:
@@ -121,9 +122,9 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
         )
     stated, wanted = to_dict(_comparable(config)), to_dict(_comparable(source.config))
     differing = [
-        f"{name} {stated['encoder'][name]!r} instead of {value!r}"
+        f"{name} {stated['encoder'].get(name)!r} instead of {value!r}"
         for name, value in wanted["encoder"].items()
-        if stated["encoder"][name] != value
+        if stated["encoder"].get(name) != value
     ]
     if stated["mlm_activation"] != wanted["mlm_activation"]:
         differing.append(f"mlm_activation {stated['mlm_activation']!r} instead of {wanted['mlm_activation']!r}")
@@ -133,6 +134,7 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
             received="; ".join(differing),
             do="Leave these out of the configuration: they are then taken from there",
         )
+    _ = source.model or source.weights  # Read here, before anything is written.
 
 
 def start_from(model: Any, source: SourceModel) -> str:
@@ -144,23 +146,48 @@ def start_from(model: Any, source: SourceModel) -> str:
     Raises:
         InputError: if they do not fit, or the encoder's are not all there.
     """
+    if source.model is not None:
+        return _start_from_run(model, source.model, source.path)
     assigned = assign_weights(model, source.weights, source=source.path)
     lacking = [name for name in assigned.missing if name.startswith(("bert.embeddings", "bert.encoder"))]
     if lacking:
         raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
-    words = [f"starting from {source.path}"]
-    if assigned.missing:
-        words.append(f"random at first: {', '.join(assigned.missing)}")
-    if assigned.unused:
-        words.append(f"not used: {', '.join(assigned.unused)}")
+    return _describe(source.path, assigned.missing, assigned.unused)
+
+
+def _start_from_run(model: Any, trained: Any, path: str) -> str:
+    """Copies the weights of a model of ours by their paths, whatever its encoder is."""
+    use_trained_pooler(trained)
+    held, wanted = ({weight.path: weight for weight in each.weights} for each in (trained, model))
+    shared = sorted(wanted.keys() & held.keys())
+    for name in shared:
+        if wanted[name].shape != held[name].shape:
+            raise InputError(
+                f"{name} of {path} must have the model's shape, {tuple(wanted[name].shape)}",
+                received=tuple(held[name].shape),
+                do=SHAPE_ADVICE,
+            )
+    for name in shared:
+        wanted[name].assign(held[name])
+    return _describe(path, sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys()))
+
+
+def _describe(path: str, missing: Sequence[str], unused: Sequence[str]) -> str:
+    words = [f"starting from {path}"]
+    if missing:
+        words.append(f"random at first: {', '.join(missing)}")
+    if unused:
+        words.append(f"not used: {', '.join(unused)}")
     return "; ".join(words)
 
 
 def _comparable(config: PretrainerConfig) -> PretrainerConfig:
     """A configuration without what may differ."""
     encoder = config.encoder
-    width = encoder.embedding_size or encoder.hidden_size
-    return dataclasses.replace(config, encoder=dataclasses.replace(encoder, embedding_size=width, **_FREE))
+    same = {name: value for name, value in _FREE.items() if hasattr(encoder, name)}
+    if isinstance(encoder, EncoderConfig):
+        same["embedding_size"] = encoder.embedding_size or encoder.hidden_size
+    return dataclasses.replace(config, encoder=dataclasses.replace(encoder, **same))
 
 
 def check_vocabulary(description: TokenizerDescription, vocab_dir: str, tokenizer: Tokenizer, *, owner: str) -> None:

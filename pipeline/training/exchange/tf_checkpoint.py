@@ -76,7 +76,7 @@ def read_checkpoint(prefix: str) -> SourceModel:
     return SourceModel(
         path=prefix,
         config=_config(folder, weights, query=stored[_QUERY], source=prefix),
-        weights=weights,
+        read_weights=lambda: weights,
         vocabulary=vocabulary,
         lower_case=lower_case_beside(folder, "vocab.txt", vocabulary),
     )

@@ -18,8 +18,6 @@ from pipeline.training.exchange.weights import use_trained_pooler
 
 ENCODER, SAVED_MODEL = "encoder.keras", "saved_model"
 TOLERANCE = 1e-4  # Of outputs: largest difference between the model and what was exported.
-_ENCODER_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-_INPUTS = (*_ENCODER_INPUTS, "masked_lm_positions")
 _ENCODED = ("sequence_output", "pooled_output")
 
 
@@ -40,12 +38,14 @@ def export_saved_model(trained: TrainedModel, output: str) -> None:
     inputs = random_inputs(model)
     expected = model(inputs, training=False)
     names = sorted(name for name in expected if name != "encoder_outputs")
+    encoder_inputs = tuple(model.encoder_network.inputs)
+    encoded = _encoded(expected)
     with new_folder(output) as folder:
-        signatures = {"serving_default": (_INPUTS, names, model), "encode": (_ENCODER_INPUTS, _ENCODED, model)}
+        signatures = {"serving_default": (tuple(inputs), names, model), "encode": (encoder_inputs, encoded, model)}
         _write_saved_model(model, folder, signatures)
         _write_vocabulary(trained, files.join(folder, "assets.extra"))
         _check(_load_signature(folder, "serving_default")(**inputs), expected, names)
-        _check(_load_signature(folder, "encode")(**_only(inputs, _ENCODER_INPUTS)), expected, _ENCODED)
+        _check(_load_signature(folder, "encode")(**_only(inputs, encoder_inputs)), expected, encoded)
 
 
 def export_encoder(trained: TrainedModel, output: str) -> None:
@@ -62,16 +62,23 @@ def export_encoder(trained: TrainedModel, output: str) -> None:
 
     encoder = trained.model.encoder_network
     use_trained_pooler(trained.model)
-    inputs = _only(random_inputs(trained.model), _ENCODER_INPUTS)
+    names = tuple(encoder.inputs)
+    inputs = _only(random_inputs(trained.model), names)
     expected = encoder(inputs, training=False)
+    encoded = _encoded(expected)
     with new_folder(output) as folder:
         encoder.save(files.join(folder, ENCODER))
         path = files.join(folder, SAVED_MODEL)
-        _write_saved_model(encoder, path, {"serving_default": (_ENCODER_INPUTS, _ENCODED, encoder)})
+        _write_saved_model(encoder, path, {"serving_default": (names, encoded, encoder)})
         _write_vocabulary(trained, folder)
-        _check(_load_signature(path, "serving_default")(**inputs), expected, _ENCODED)
+        _check(_load_signature(path, "serving_default")(**inputs), expected, encoded)
         loaded = keras.saving.load_model(files.join(folder, ENCODER), compile=False)
-        _check(loaded(inputs, training=False), expected, _ENCODED)
+        _check(loaded(inputs, training=False), expected, encoded)
+
+
+def _encoded(outputs: Mapping[str, Any]) -> list[str]:
+    """Names of an encoder's outputs; not every encoder has a pooler."""
+    return [name for name in _ENCODED if name in outputs]
 
 
 def _write_saved_model(

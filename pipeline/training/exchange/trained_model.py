@@ -5,13 +5,13 @@ from __future__ import annotations
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.bert import PretrainerConfig, build_pretrainer
-from pipeline.training.configs import DataConfig
+from pipeline.training.configs import DataConfig, MaskedLMConfig
 from pipeline.training.finite import check_model
 from pipeline.training.run_folder import RunFolder
 
@@ -35,11 +35,25 @@ class TrainedModel:
     evaluated_on: DataConfig = DataConfig(is_training=False)
 
 
-def load_run(run_dir: str) -> TrainedModel:
-    """The model of a finished run.
+class FinishedRun(NamedTuple):
+    """A finished run, without its weights.
+
+    Attributes:
+        config: of its task.
+        tokenizer: text to its ids.
+        vocabulary: the bytes of the tokenizer's file.
+    """
+
+    config: MaskedLMConfig
+    tokenizer: Tokenizer
+    vocabulary: bytes
+
+
+def describe_run(run_dir: str) -> FinishedRun:
+    """What a finished run has trained, without loading the model.
 
     Raises:
-        InputError: if there is no run, or it is not finished, or damaged, or its weights are NaN or infinite.
+        InputError: if there is no run, or it is not finished, or damaged.
     """
     folder = RunFolder(run_dir)
     description = folder.tokenizer()
@@ -49,17 +63,27 @@ def load_run(run_dir: str) -> TrainedModel:
             f"{run_dir} must hold a trained model, {folder.model}",
             do="Run the pretrain command again: it goes on where it stopped",
         )
-    task_config = folder.held_config().task
+    vocabulary = files.read(files.join(run_dir, description.vocab_file))
+    return FinishedRun(folder.held_config().task, tokenizer, vocabulary)
+
+
+def load_run(run_dir: str) -> TrainedModel:
+    """The model of a finished run.
+
+    Raises:
+        InputError: if there is no run, or it is not finished, or damaged, or its weights are NaN or infinite.
+    """
+    run, path = describe_run(run_dir), RunFolder(run_dir).model
     # Built anew rather than loaded with its weights: it then computes in float32, however it was trained.
-    model = build_pretrainer(task_config.model)
-    _load_weights(model, folder.model)
-    check_model(model, folder.model)
+    model = build_pretrainer(run.config.model)
+    _load_weights(model, path)
+    check_model(model, path)
     return TrainedModel(
         model=model,
-        config=task_config.model,
-        tokenizer=tokenizer,
-        vocabulary=files.read(files.join(run_dir, description.vocab_file)),
-        evaluated_on=task_config.validation_data,
+        config=run.config.model,
+        tokenizer=run.tokenizer,
+        vocabulary=run.vocabulary,
+        evaluated_on=run.config.validation_data,
     )
 
 

@@ -19,6 +19,7 @@ NEXT_SENTENCE = "next_sentence"
 POOLER = "bert.pooler.dense"
 SEQ_RELATIONSHIP = "cls.seq_relationship"
 MLM_HEAD = "cls.predictions"
+SHAPE_ADVICE = "Leave the model's shape out of the configuration: it is then taken from what training starts from"
 
 
 class _Slot(NamedTuple):
@@ -75,7 +76,7 @@ def assign_weights(model: BertPretrainerV2, weights: Mapping[str, np.ndarray], *
             raise InputError(
                 f"{slot.name} of {source} must have the model's shape, {tuple(slot.variable.shape)}",
                 received=value.shape,
-                do="Leave the model's shape out of the configuration: it is then taken from what training starts from",
+                do=SHAPE_ADVICE,
             )
         slot.variable.assign(value.astype(np.float32))
     names = {slot.name for slot in _slots(model)}
@@ -91,7 +92,9 @@ def use_trained_pooler(model: BertPretrainerV2) -> None:
     Only where they compute the same: a head may have another width, activation or token.
     """
     head, pooler = next_sentence_head(model), model.encoder_network.pooler_layer
-    if head is None or head.dense is None or head.cls_token_idx or head.dense.activation is not pooler.activation:
+    if pooler is None or head is None or head.dense is None or head.cls_token_idx:
+        return
+    if head.dense.activation is not pooler.activation:
         return
     if head.dense.kernel.shape == pooler.kernel.shape:
         pooler.kernel.assign(head.dense.kernel)

@@ -56,6 +56,7 @@ def train_experiment(
     *,
     validates: bool,
     mask_id: int,
+    initialize: Callable[[Any], None],
     before_first_step: Callable[[Any], None],
     show_progress: bool,
     writes: bool,
@@ -69,6 +70,7 @@ def train_experiment(
         strategy: what it runs on.
         validates: whether there is something to evaluate on.
         mask_id: id of `[MASK]`.
+        initialize: sets the weights that the model starts with; is called where there is no checkpoint.
         before_first_step: is called with the model, unless the run has made all its steps already.
         show_progress: whether to draw a progress bar.
         writes: whether this process writes the run's files.
@@ -84,7 +86,6 @@ def train_experiment(
     clock = Clock.create()
     with strategy.scope(), _computing_in(runtime.mixed_precision_dtype):
         model = task.build_model()
-        task.initialize(model)
         # The step clips by itself: by the norm over all devices.
         optimizer_config = dataclasses.replace(trainer.optimizer, gradient_clip_norm=0.0)
         optimizer = build_optimizer(optimizer_config, trainer.train_steps, model.trainable_variables, clock)
@@ -99,6 +100,9 @@ def train_experiment(
         writes=writes,
     )
     step = state.restore()
+    if not step:
+        with strategy.scope():
+            initialize(model)
     check_agreement(strategy, step)
     if writes:
         folder.rewind_log(step, checkpoint_interval=trainer.checkpoint_interval)
