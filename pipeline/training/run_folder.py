@@ -38,10 +38,19 @@ class RunFolder:
     - `model.keras` and `results.json`: the trained model and the final table, when finished.
 
     Args:
-        path: the directory, local or on any file system that TensorFlow knows.
+        path: the directory, on a local or mounted file system.
+
+    Raises:
+        OutputError: if it is on an object store, to which the log cannot be appended.
     """
 
     def __init__(self, path: str) -> None:
+        if files.is_remote(path):
+            raise OutputError(
+                "A run's directory must be on a local or mounted file system",
+                received=path,
+                do="Choose a local directory; copy a run to the store, or from it, as a whole",
+            )
         self.path = path
         self.checkpoints = files.join(path, "checkpoints")
         self.summaries = files.join(path, "summaries")

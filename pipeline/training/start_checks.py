@@ -6,7 +6,6 @@ import os
 import shutil
 from typing import Any
 
-from pipeline import files
 from pipeline.errors import ConfigError, CorpusError, InputError, OutputError
 from pipeline.manifest import Manifest
 from pipeline.tokenizers import Tokenizer
@@ -91,8 +90,6 @@ def check_space(folder: RunFolder, config: TrainerConfig, model: Any) -> None:
     Raises:
         OutputError: if they do not.
     """
-    if files.is_remote(folder.path):
-        return
     weights = _FLOAT_BYTES * model.count_params()
     # An old checkpoint goes when the new one is there. Each holds the weights and two moments of them.
     kept = min(config.max_to_keep, config.train_steps // config.checkpoint_interval) + 1

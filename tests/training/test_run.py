@@ -253,6 +253,11 @@ def test_a_folder_of_other_files_is_refused(tiny_corpus: Any, tmp_path: Path, ti
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_folder_on_an_object_store_is_refused(tiny_corpus: Any, tiny_config: Any) -> None:
+    with pytest.raises(OutputError, match="must be on a local or mounted file system"):
+        pretrain(tiny_config(), str(tiny_corpus.directory), "s3://bucket/run", show_progress=False)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
