@@ -132,6 +132,8 @@ def _set_apart(totals: dict[str, float], config: CorpusConfig) -> None:
 
 def _measure(job: CorpusJob, pieces: Sequence[Block], block: Block, began: float) -> _Measured:
     """Does a sample of a job's work, in a process of its own."""
+    import pipeline.beam.running.transforms  # noqa: F401 A worker holds Beam as well, a third of its memory.
+
     tokenizer = job.tokenizer()
     tokenizer.encode(["Loads the kernel."])
     startup_seconds = time.time() - began
