@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.config.choices import alternatives, is_choice
 from pipeline.config.tree import apply_overrides, from_dict, to_dict
 from pipeline.errors import ConfigError
 from pipeline.training.bert import ClsHeadConfig
@@ -26,8 +27,9 @@ def options(kind: Any, path: str = "") -> Iterator[Option]:
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         place, hint = f"{path}.{field.name}".lstrip("."), hints[field.name]
-        if dataclasses.is_dataclass(hint):
-            yield from options(hint, place)
+        if dataclasses.is_dataclass(hint) or is_choice(hint):
+            for kind in alternatives(hint):
+                yield from options(kind, place)
         elif field.name != "cls_heads":  # A list; see the heads below.
             yield place, field, {hint, *typing.get_args(hint)}
 
