@@ -33,7 +33,7 @@ def add_command(
         summary: a sentence for `--help`.
         takes_beam_options: whether options that the verb does not know are Beam's.
     """
-    epilog = "Options of Apache Beam's, such as --runner, are passed on as they are." if takes_beam_options else None
+    epilog = "Apache Beam's options, such as --runner, are passed on unchanged." if takes_beam_options else None
     # Without abbreviations: a short form of ours might be an option of Beam's.
     parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog, allow_abbrev=False)
     parser.set_defaults(run=run, takes_beam_options=takes_beam_options, parser=parser)
@@ -42,7 +42,7 @@ def add_command(
 
 def add_progress_flag(parser: argparse.ArgumentParser) -> None:
     """Adds `--no-progress`."""
-    parser.add_argument("--no-progress", action="store_true", help="draw no progress bar")
+    parser.add_argument("--no-progress", action="store_true", help="do not draw a progress bar")
 
 
 def add_overwrite_flag(parser: argparse.ArgumentParser) -> None:

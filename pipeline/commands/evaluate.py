@@ -10,14 +10,16 @@ from pipeline.quiet import start_tensorflow
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    summary = "Tell how well a trained model predicts the validation examples of a corpus, or a text."
+    summary = "Measure how well a trained model predicts the validation examples of a corpus, or a text."
     parser = add_command(commands, "evaluate", _run, summary)
     add_model_flag(parser)
     parser.add_argument(
         "--corpus", metavar="DIR", help="directory of a corpus (default: the run's own; none with --text-file)"
     )
     parser.add_argument(
-        "--text-file", metavar="TXT", help="a text a line, whose pseudo-perplexity is computed whole: slow, and exact"
+        "--text-file",
+        metavar="TXT",
+        help="file with one text per line; computes their exact pseudo-perplexity, which is slow",
     )
     parser.add_argument(
         "--pseudo-tokens",

@@ -24,7 +24,9 @@ def add(commands: Commands) -> None:
         default="huggingface",
         help="; ".join(f"{name}: {what}" for name, what in _FORMATS.items()) + " (default: huggingface)",
     )
-    parser.add_argument("--output", required=True, metavar="DIR", help="directory to write, which is not there yet")
+    parser.add_argument(
+        "--output", required=True, metavar="DIR", help="directory to create; it must not exist yet, or be empty"
+    )
     parser.add_argument(
         "--verify-with",
         metavar="PYTHON",

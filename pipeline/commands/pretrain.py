@@ -13,7 +13,7 @@ from pipeline.training.experiments import EXPERIMENTS, build_experiment, differi
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    summary = "Pre-train a model on a corpus, or go on with a run that was stopped."
+    summary = "Pre-train a model on a corpus, or continue a run that was stopped."
     parser = add_command(commands, "pretrain", _run, summary)
     parser.add_argument("--corpus", required=True, metavar="DIR", help="directory of a finished corpus")
     parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of the run")
@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="YAML",
-        help="YAML file of options for model, data and training; they override the experiment's, and further files"
+        help="YAML file of options for model, data and training; it overrides the experiment, and further files"
         " override it, in their order",
     )
     parser.add_argument(
@@ -37,15 +37,15 @@ def add(commands: Commands) -> None:
         action="extend",
         default=[],
         metavar="A.B=C",
-        help="single options, such as trainer.train_steps=1000, which override the files'; each option of"
-        " docs/options.md is a flag as well: --trainer.train-steps 1000",
+        help="single options, such as trainer.train_steps=1000, which override the files; each option of"
+        " docs/options.md is also a flag: --trainer.train-steps 1000",
     )
     add_override_flags(parser, ExperimentConfig, dest="params_override")
     parser.add_argument(
         "--init-from",
         metavar="PATH",
-        help="what to start from: a run, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or"
-        " tensorflow/models; the model is then that one's, but for what the options say",
+        help="model to start from: a run, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or"
+        " tensorflow/models; it determines the shape of the model",
     )
     add_progress_flag(parser)
 

@@ -9,7 +9,7 @@ from pipeline.commands.common import EXIT_OK, Commands, add_command, add_overwri
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    summary = "Write a page about a corpus, with pictures: one HTML file that needs nothing else."
+    summary = "Write a report about a corpus, with charts, as one self-contained HTML file."
     parser = add_command(commands, "report", _run, summary)
     parser.add_argument("corpus", metavar="OUT", help="directory of a finished corpus")
     parser.add_argument("--output", default="report.html", metavar="HTML", help="file to write (default: report.html)")

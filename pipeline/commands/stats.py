@@ -9,7 +9,7 @@ from pipeline.commands.common import EXIT_OK, Commands, add_command
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    parser = add_command(commands, "stats", _run, "Print what the manifest of a corpus says.")
+    parser = add_command(commands, "stats", _run, "Print the statistics in the manifest of a corpus.")
     parser.add_argument("corpus", metavar="OUT", help="directory of a finished corpus")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

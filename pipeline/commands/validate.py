@@ -9,7 +9,7 @@ from pipeline.commands.common import EXIT_FAILED, EXIT_OK, Commands, add_command
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    summary = "Read every shard of a corpus again and check all that can be checked; exit with 1 if anything is wrong."
+    summary = "Check every record of a corpus; exit with 1 if anything is wrong."
     parser = add_command(commands, "validate", _run, summary)
     parser.add_argument("corpus", metavar="OUT", help="directory of a finished corpus")
     parser.add_argument(
@@ -17,8 +17,8 @@ def add(commands: Commands) -> None:
         type=float,
         default=0.001,
         metavar="SHARE",
-        help="share of examples whose text may be there more often than dupe_factor explains, and of the validation"
-        " split's passages that may stand in training text (default: 0.001)",
+        help="allowed share of examples whose text occurs more often than dupe_factor explains, and of validation"
+        " passages that also occur in the training text (default: 0.001)",
     )
     add_job_flags(parser)
 

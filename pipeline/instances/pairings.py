@@ -14,9 +14,9 @@ from pipeline.instances.sentence_pairs import make_next_sentence_pairs, make_sen
 PAIRINGS = {
     "next-sentence": "pairs of segments, the second random in half of them (Devlin et al., 2019, BERT)",
     "sentence-order": "pairs of consecutive segments, swapped in half of them (Lan et al., 2020, ALBERT)",
-    "full-sentences": "sentences packed across documents, [SEP] between these (Liu et al., 2019, RoBERTa)",
+    "full-sentences": "sentences packed across documents, with [SEP] between documents (Liu et al., 2019, RoBERTa)",
     "doc-sentences": "sentences packed within a document (Liu et al., 2019, RoBERTa)",
-    "single-sentences": "each sentence by itself",
+    "single-sentences": "one sentence per example",
 }
 
 

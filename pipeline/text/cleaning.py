@@ -48,10 +48,10 @@ class CleaningRules:
 
 
 PRESETS = {
-    "none": CleaningRules("text as it is", False, 1, 0, 1.0, 0.0),
+    "none": CleaningRules("keep text as it is", False, 1, 0, 1.0, 0.0),
     "default": CleaningRules(
-        "no control characters, Unicode's NFC; drops documents with less than 10 % letters, or in which less than 10 %"
-        " of the lines are not a repetition",
+        "remove control characters, compose characters (NFC), and drop documents with less than 10 % letters or with"
+        " over 90 % repeated lines",
         True,
         1,
         0,
@@ -60,7 +60,7 @@ PRESETS = {
     ),
     # Rae et al., 2021, "Scaling language models" (Gopher), table A1, sets its limits likewise, in words.
     "strict": CleaningRules(
-        "drops, too, what is under 100 characters, under 60 % letters, or over 30 % repeated lines",
+        "also drop documents with fewer than 100 characters, less than 60 % letters, or over 30 % repeated lines",
         True,
         100,
         0,

@@ -18,34 +18,34 @@ class TextConfig:
     input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
     format: str = option(
         "auto",
-        "format of the text; auto goes by the names .jsonl, .ndjson, .json and .parquet, and looks into a few files of"
-        f" other names. {'; '.join(f'{name}: {kind.description}' for name, kind in FORMATS.items())}",
+        "format of the text; auto detects it by the endings .jsonl, .ndjson, .json and .parquet, and by the content of"
+        f" a few other files. {'; '.join(f'{name}: {kind.description}' for name, kind in FORMATS.items())}",
         choices=("auto", *FORMATS),
     )
-    text_field: str = option("text", "field of JSON, or column of Parquet, that holds the text; a.b.c for nested ones")
+    text_field: str = option("text", "field of JSON, or column of Parquet, with the text; a.b.c for a nested one")
     document_separator: str = option(
         "",
-        r"what stands between documents of text: a line of its own such as <|endoftext|>, or, with \n for line ends,"
-        r" any text: '\n' makes every line a document; by default, blank lines",
+        r"separator of documents in text: a line such as <|endoftext|>, or any text with \n for line ends: '\n' makes"
+        r" every line a document; by default, blank lines",
     )
     on_bad_text: str = option(
         "replace",
-        "what is not UTF-8, replace: becomes U+FFFD, drop: drops its document; lines of JSON without text,"
-        " replace: end the job, drop: are dropped",
+        "replace: invalid UTF-8 becomes U+FFFD, and a JSON line without text is an error; drop: drops documents with"
+        " invalid UTF-8 and JSON lines without text",
         choices=("replace", "drop"),
     )
     cleaning: str = option(
         "default", "; ".join(f"{name}: {rules.summary}" for name, rules in PRESETS.items()), choices=tuple(PRESETS)
     )
     min_document_chars: int | None = option(
-        None, "documents of fewer characters are dropped; by default, as cleaning says", minimum=1, maximum=1 << 40
+        None, "drop documents with fewer characters; by default, as cleaning defines", minimum=1, maximum=1 << 40
     )
     max_document_chars: int | None = option(
-        None, "documents of more characters are dropped; by default, as cleaning says", minimum=1, maximum=1 << 40
+        None, "drop documents with more characters; by default, as cleaning defines", minimum=1, maximum=1 << 40
     )
     block_bytes: int = option(
         0,
-        "bytes of text in a block, the unit of work; 0 chooses 4 to 32 MiB by the input's size",
+        "bytes of text in a block, the unit of work; 0 chooses 4 to 32 MiB, depending on the size of the input",
         minimum=0,
         maximum=1 << 40,
     )

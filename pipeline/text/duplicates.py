@@ -14,9 +14,9 @@ from pipeline.text.fingerprint import FINGERPRINT_BYTES, fingerprint
 from pipeline.text.minhash import BANDS, band_keys
 
 DEDUPLICATIONS = {
-    "none": "all documents",
-    "exact": "the first of those that are the same but for white space and the case of ASCII letters",
-    "near": "the first of those, too, whose sets of five words in a row overlap by about three quarters or more",
+    "none": "keep all documents",
+    "exact": "drop documents that equal an earlier one, apart from white space and the case of ASCII letters",
+    "near": "also drop documents that share about three quarters of their runs of five words with an earlier one",
 }
 _BATCH_CHARS = 1 << 22
 

@@ -10,10 +10,10 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.text.sentences import split_sentences
 
 SPLITTERS = {
-    "auto": "lines for BERT's format, else rules",
-    "rules": "by stops, for many languages",
-    "lines": "a line is a sentence",
-    "none": "a document is one",
+    "auto": "lines for BERT's format, otherwise rules",
+    "rules": "split at full stops and the like, for many languages",
+    "lines": "each line is a sentence",
+    "none": "each document is one sentence",
 }
 SentenceSplitter = Callable[[str], list[str]]
 

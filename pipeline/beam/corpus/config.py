@@ -33,7 +33,7 @@ class CorpusConfig(TextConfig):
     """Every option that decides the bytes of a corpus."""
 
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
-    vocab: str = option("", "vocabulary: a WordPiece token a line, or a SentencePiece model")
+    vocab: str = option("", "vocabulary: a file with one WordPiece token per line, or a SentencePiece model")
     dedup: str = option(
         "none",
         "; ".join(f"{name}: {what}" for name, what in DEDUPLICATIONS.items()) + "; reads the input twice",
@@ -43,21 +43,21 @@ class CorpusConfig(TextConfig):
     sentence_splitter: str = option(
         "auto",
         f"{'; '.join(f'{name}: {what}' for name, what in SPLITTERS.items())}; or"
-        " package.module:function, from a document to the list of its sentences",
+        " package.module:function, which takes a document and returns the list of its sentences",
     )
     lower_case: bool | None = option(
         None,
-        "lower-case and strip accents; by default, as the files beside the vocabulary say (its .json, a manifest,"
-        " tokenizer_config.json), else if its entries show it: small letters, no capital ones, no accents",
+        "lower-case and strip accents; by default, as a file beside the vocabulary states (its .json, a manifest,"
+        " tokenizer_config.json), or else if its entries have lower-case letters, no capitals and no accents",
         source=_BERT,
     )
     max_seq_length: int = option(
-        128, "tokens of an example, specials and padding included", minimum=1, maximum=32768, source=_BERT
+        128, "tokens of an example, including special tokens and padding", minimum=1, maximum=32768, source=_BERT
     )
     max_predictions_per_seq: int | None = option(
         None,
-        "room for predictions in an example; by default, as many as masked_lm_prob of max_seq_length tokens are:"
-        " 20 of 128, 77 of 512",
+        "room for predictions in an example; by default, the share masked_lm_prob of max_seq_length: 20 of 128,"
+        " 77 of 512",
         minimum=1,
         maximum=32768,
         source=_BERT,
@@ -68,7 +68,7 @@ class CorpusConfig(TextConfig):
     pairing: str = option("next-sentence", "; ".join(f"{k}: {v}" for k, v in PAIRINGS.items()), choices=tuple(PAIRINGS))
     masking: str = option(
         "static",
-        "static: masked when written; dynamic: when read, anew in every epoch (Liu et al., 2019, RoBERTa)",
+        "static: mask when writing; dynamic: mask when reading, anew in every epoch (Liu et al., 2019, RoBERTa)",
         choices=("static", "dynamic"),
     )
     masking_unit: str = option("token", "; ".join(f"{k}: {v}" for k, v in UNITS.items()), choices=tuple(UNITS))
@@ -80,7 +80,7 @@ class CorpusConfig(TextConfig):
     )
     random_prob: float = option(
         0.1,
-        "probability that a predicted unit becomes random tokens; else it stays",
+        "probability that a predicted unit becomes random tokens; otherwise it is left",
         minimum=0,
         maximum=1,
         source="Devlin et al., 2019",
@@ -90,16 +90,16 @@ class CorpusConfig(TextConfig):
     )
     dupe_factor: int = option(
         0,
-        "copies of the training text, each paired and masked anew; 0 chooses 5, and 1 with dynamic masking",
+        "copies of the training text, each with new pairs and masks; 0 chooses 5, or 1 with dynamic masking",
         minimum=0,
         maximum=1000,
         source=_BERT,
     )
     validation_fraction: float = option(
-        0.02, "share of documents, chosen by their hash, that make the validation shards", minimum=0, maximum=0.99
+        0.02, "share of documents, chosen by their hash, for the validation shards", minimum=0, maximum=0.99
     )
     bins: tuple[int, ...] = option(
-        (), "lengths, ascending, up to max_seq_length: an example goes to the shards of the least that holds it"
+        (), "lengths, ascending, up to max_seq_length: each example goes to the shards of the shortest length that fits"
     )
     feature_names: str = option(
         "v2",
@@ -107,7 +107,7 @@ class CorpusConfig(TextConfig):
         choices=("v1", "v2"),
     )
     compression: str = option("none", "compression of the shards", choices=("none", "gzip"))
-    seed: int = option(12345, "seed of all that is drawn", minimum=-LARGEST_SEED, maximum=LARGEST_SEED, source=_BERT)
+    seed: int = option(12345, "seed of all random choices", minimum=-LARGEST_SEED, maximum=LARGEST_SEED, source=_BERT)
 
     def __post_init__(self) -> None:
         check_ranges(self)

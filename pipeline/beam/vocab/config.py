@@ -35,38 +35,36 @@ class VocabConfig(TextConfig):
     )
     unused_tokens: int = option(
         0,
-        "place holders [unused0], [unused1] ... for tokens of later use",
+        "placeholders [unused0], [unused1] ... for tokens that are added later",
         minimum=0,
         maximum=1 << 20,
         source="BERT's vocabularies",
     )
     character_coverage: float = option(
         0.99999,
-        "share of all characters that the vocabulary must spell; the rarest become [UNK], or bytes",
+        "share of all characters that the vocabulary must cover; the rarest become [UNK], or bytes",
         minimum=0.9,
         maximum=1,
         source="Kudo and Richardson, 2018, SentencePiece",
     )
     byte_fallback: bool = option(
-        False, "unigram, bpe: a piece for each byte, so that nothing becomes [UNK]", source="SentencePiece"
+        False, "unigram, bpe: add a piece for each byte, so that nothing becomes [UNK]", source="SentencePiece"
     )
-    min_count: int = option(2, "wordpiece: least occurrences of a piece", minimum=1, maximum=1 << 31)
+    min_count: int = option(2, "wordpiece: minimum number of occurrences of a piece", minimum=1, maximum=1 << 31)
     held_out_fraction: float = option(
         0.02,
-        "share of documents, chosen by their hash, that the vocabulary is judged on instead of learned from; the same"
-        " as the corpus job's validation_fraction holds out the same documents",
+        "share of documents, chosen by their hash, to evaluate the vocabulary on instead of learning from them; with"
+        " the corpus job's validation_fraction, these are its validation documents",
         minimum=0,
         maximum=0.99,
     )
     max_words: int = option(
         2_000_000,
-        "distinct words to keep, of a block and in all, the most frequent: bounds memory",
+        "number of distinct words to keep, the most frequent, per block and in total: limits memory",
         minimum=1000,
         maximum=1 << 30,
     )
-    seed: int = option(
-        12345, "seed of the choice of documents to hold out", minimum=-LARGEST_SEED, maximum=LARGEST_SEED
-    )
+    seed: int = option(12345, "seed of the choice of held-out documents", minimum=-LARGEST_SEED, maximum=LARGEST_SEED)
 
     def writes(self, path: str) -> bool:
         """Whether a path is that of a vocabulary that was learned here before, or of its description."""

@@ -74,8 +74,8 @@ def _lines(text: str) -> str:
 
 
 TEXT_FORMATS = {
-    "bert": Format("a sentence a line, a blank line between documents (google-research/bert)", _read_text),
-    "lines": Format("a paragraph a line, a blank line between documents", _read_text),
+    "bert": Format("one sentence per line, a blank line between documents (google-research/bert)", _read_text),
+    "lines": Format("one paragraph per line, a blank line between documents", _read_text),
     "wrapped": Format(
         "prose in lines of limited width, a blank line between paragraphs, three between documents or chapters",
         _read_text,
@@ -83,10 +83,10 @@ TEXT_FORMATS = {
 }
 FORMATS = TEXT_FORMATS | {
     "jsonl": Format(
-        "a JSON object a line, with the text in text_field", _read_jsonl, endings=(".jsonl", ".ndjson", ".json")
+        "one JSON object per line, with the text in text_field", _read_jsonl, endings=(".jsonl", ".ndjson", ".json")
     ),
     "parquet": Format(
-        "a document a row, in the column text_field",
+        "one document per row, in the column text_field",
         _read_parquet,
         endings=(".parquet",),
         pieces=lambda path, options: text_bytes_of_row_groups(path, options.text_field),
