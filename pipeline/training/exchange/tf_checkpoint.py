@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -55,7 +56,7 @@ def read_checkpoint(prefix: str) -> SourceModel:
     """
     import tensorflow as tf
 
-    try:
+    with _named_damage(prefix):
         reader = tf.train.load_checkpoint(prefix)
         shapes = reader.get_variable_to_shape_map()
         names = dict(_object_names(reader)) if _OBJECT_GRAPH in shapes else {name: name for name in shapes}
@@ -65,21 +66,33 @@ def read_checkpoint(prefix: str) -> SourceModel:
                 f"{prefix} must be a checkpoint of a BERT of google-research/bert or tensorflow/models",
                 received=f"variables such as {', '.join(sorted(names)[:3])}",
             )
-        stored = {name: reader.get_tensor(key) for name, key in keys.items()}
+    folder = os.path.dirname(prefix)
+    vocabulary = read_if_there(folder, "vocab.txt")
+
+    def read_weights() -> dict[str, np.ndarray]:
+        with _named_damage(prefix):
+            return {name: to_torch_layout(name, reader.get_tensor(key), key=key) for name, key in keys.items()}
+
+    return SourceModel(
+        path=prefix,
+        config=_config(folder, {name: tuple(shapes[key]) for name, key in keys.items()}, source=prefix),
+        read_weights=read_weights,
+        vocabulary=vocabulary,
+        lower_case=lower_case_beside(folder, "vocab.txt", vocabulary),
+    )
+
+
+@contextlib.contextmanager
+def _named_damage(prefix: str) -> Iterator[None]:
+    """Turns what TensorFlow raises for a damaged checkpoint into an error that names it."""
+    import tensorflow as tf
+
+    try:
+        yield
     except (tf.errors.OpError, ValueError, IndexError) as error:  # The reader translates some of its errors.
         raise InputError(
             f"{prefix} must be a whole TensorFlow checkpoint", received=str(error)[:200], do="Copy its files again"
         ) from error
-    folder = os.path.dirname(prefix)
-    vocabulary = read_if_there(folder, "vocab.txt")
-    weights = {name: to_torch_layout(name, value, key=keys[name]) for name, value in stored.items()}
-    return SourceModel(
-        path=prefix,
-        config=_config(folder, weights, query=stored[_QUERY], source=prefix),
-        read_weights=lambda: weights,
-        vocabulary=vocabulary,
-        lower_case=lower_case_beside(folder, "vocab.txt", vocabulary),
-    )
 
 
 def _object_names(reader: Any) -> Iterator[tuple[str, str]]:
@@ -94,24 +107,25 @@ def _object_names(reader: Any) -> Iterator[tuple[str, str]]:
                 yield attribute.full_name.removesuffix(":0"), key
 
 
-def _config(folder: str, weights: Mapping[str, np.ndarray], *, query: np.ndarray, source: str) -> PretrainerConfig:
-    """The model's configuration: what bert_config.json says, or what the shapes of tensorflow/models' weights tell."""
-    has_next_sentence = "cls.seq_relationship.weight" in weights
+def _config(folder: str, shapes: Mapping[str, tuple[int, ...]], *, source: str) -> PretrainerConfig:
+    """The model's configuration: that of bert_config.json, or of the shapes of tensorflow/models' variables."""
+    has_next_sentence = "cls.seq_relationship.weight" in shapes
+    query = shapes[_QUERY]
     path = files.join(folder, _CONFIG)
     if files.exists(path):
         return from_google_config(read_json(path), source=path, has_next_sentence=has_next_sentence)
-    if query.ndim != 3:
+    if len(query) != 3:
         raise InputError(
             f"Beside {source} must lie {_CONFIG}: the variables do not tell the number of attention heads",
             do="Take it from the archive that the checkpoint came in",
         )
     encoder = {
-        "vocab_size": len(weights[f"{_EMBEDDINGS}.word_embeddings.weight"]),
-        "hidden_size": query.shape[0],
-        "num_layers": 1 + max(int(match[1]) for name in weights if (match := _LAYER.fullmatch(name))),
-        "num_attention_heads": query.shape[1],
-        "intermediate_size": len(weights["bert.encoder.layer.0.intermediate.dense.weight"]),
-        "max_position_embeddings": len(weights[f"{_EMBEDDINGS}.position_embeddings.weight"]),
-        "type_vocab_size": len(weights[f"{_EMBEDDINGS}.token_type_embeddings.weight"]),
+        "vocab_size": shapes[f"{_EMBEDDINGS}.word_embeddings.weight"][0],
+        "hidden_size": query[0],
+        "num_layers": 1 + max(int(match[1]) for name in shapes if (match := _LAYER.fullmatch(name))),
+        "num_attention_heads": query[1],
+        "intermediate_size": shapes["bert.encoder.layer.0.intermediate.dense.weight"][-1],
+        "max_position_embeddings": shapes[f"{_EMBEDDINGS}.position_embeddings.weight"][0],
+        "type_vocab_size": shapes[f"{_EMBEDDINGS}.token_type_embeddings.weight"][0],
     }
     return make_config(encoder, activation="gelu", has_next_sentence=has_next_sentence, source=source)
