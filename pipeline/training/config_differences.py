@@ -8,8 +8,8 @@ from typing import Any
 from pipeline.config.tree import to_dict
 from pipeline.training.configs import ExperimentConfig
 
-# A corpus may be moved: its manifest tells whether it is the same. On other devices, and with other padding, a run goes
-# on as it would have here but for rounding.
+# A corpus may be moved: its manifest identifies it. On other devices, and with other padding, a run continues as it
+# would have here, up to rounding.
 _FREE = (
     "task.train_data.input_path",
     "task.validation_data.input_path",
@@ -19,7 +19,7 @@ _FREE = (
     "runtime.tpu",
 )
 _STEPS = "trainer.train_steps"
-# Options that are taken from others where they are left open, as `resolve` does it: a change is told once.
+# Options that `resolve` takes from others if they are left open: a change is reported once.
 _DERIVED = {
     f"task.{data}.{name}": source
     for data in ("train_data", "validation_data")

@@ -1,4 +1,4 @@
-"""Datasets that can tell which of their records is at fault: TensorFlow's own errors name none."""
+"""Datasets that can find the record that caused an error: TensorFlow's own errors name none."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def build_strategy(config: RuntimeConfig) -> tf.distribute.Strategy:
 
 
 def _check_tf_config() -> None:
-    """Refuses a cluster of which nobody says who is in it: TensorFlow would train alone in silence."""
+    """Refuses a cluster whose members are not named: TensorFlow would silently train on one machine."""
     text = os.environ.get("TF_CONFIG", "")
     try:
         described = json.loads(text or "{}")
@@ -102,7 +102,7 @@ def distribute(strategy: tf.distribute.Strategy, build: Callable[[Any], tf.data.
 
 
 def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
-    """Makes sure that all machines go on from the same step.
+    """Makes sure that all machines continue from the same step.
 
     Raises:
         TrainingError: if one does not find the checkpoint that another one found.

@@ -29,13 +29,13 @@ _BASELINE_BATCH = 1024  # Examples parsed at a time to count what is predicted.
 
 
 def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_progress: bool = True) -> dict[str, Any]:
-    """Pre-trains, goes on with a run that was stopped, or shows what a finished one reached.
+    """Pre-trains, continues a run that was stopped, or shows the results of a finished one.
 
     Prints the final table.
 
     Args:
         config: model, data and training.
-        corpus_dir: directory of a finished corpus, which tells shapes and vocabulary.
+        corpus_dir: directory of a finished corpus, which gives the shapes and the vocabulary.
         run_dir: the run's folder.
         show_progress: whether to draw a progress bar.
 

@@ -89,13 +89,13 @@ class RunFolder:
                 "tokenizer": asdict(manifest.tokenizer),
                 "versions": versions(),
             }
-            # First: it tells that what follows is ours. A start that was cut short is made again.
+            # First: it marks the files that follow as ours. An interrupted start is repeated.
             files.write_atomically(self._origin, files.json_bytes(origin))
         files.remove_temporary(self.path, self._start_files(manifest.tokenizer))
         path = files.join(self.path, manifest.tokenizer.vocab_file)
         if not files.exists(path) or files.read(path) != vocabulary:
             files.write_atomically(path, vocabulary)
-        # Last: a folder with a configuration is complete enough to go on with.
+        # Last: a run whose folder has a configuration can be continued.
         if not files.exists(self.config) or self.held_config() != config:
             files.write_atomically(self.config, dump_yaml(config).encode())
 
@@ -190,7 +190,7 @@ class RunFolder:
             ) from error
 
     def tokenizer(self) -> TokenizerDescription:
-        """The tokenizer of the corpus that the model was trained on; its vocabulary lies in the folder.
+        """The tokenizer of the corpus that the model was trained on; its vocabulary is in the folder.
 
         Raises:
             InputError: if there is no run in the folder, or it is damaged.
@@ -272,7 +272,7 @@ class RunFolder:
         files.write_atomically(self._log, b"".join(kept))
 
     def _log_lines(self) -> list[tuple[bytes, dict[str, Any] | None]]:
-        """The log's lines, and what they say; None for what is no line of a log."""
+        """The lines of the log, with their parsed rows; None for a damaged line."""
         if not files.exists(self._log):
             return []
         return [(line, _parse_row(line)) for line in files.read(self._log).splitlines(keepends=True)]

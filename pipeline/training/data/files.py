@@ -17,12 +17,12 @@ _RECORDS_AT_A_TIME = 256  # From Python to tf.data: one by one, each would cost 
 
 
 def serialized_records(paths: Any, compression: str, *, like: Sequence[str]) -> tf.data.Dataset:
-    """The records of files, one file behind the other.
+    """The records of files, one file after another.
 
     Args:
         paths: the files: their names, or one name as a tensor.
         compression: TensorFlow's name of their compression: "GZIP" or "".
-        like: file names that tell what `paths`, which may not be known yet, are like.
+        like: file names that represent `paths`, which may not be known yet.
 
     Returns:
         A dataset of scalar strings. Reading it raises `tf.errors.OpError` where a file cannot be read.

@@ -44,7 +44,7 @@ def build_dataset(
         config: what to read and how.
         input_context: of `tf.distribute`; divides the files, or where there are too few of them the
             examples, among input pipelines.
-        start_example: training only: how many examples to pass over, to go on where a run stopped; a
+        start_example: training only: how many examples to skip, to continue where a run stopped; a
             multiple of the global batch's.
         with_origin: training only: whether to add `origin_path`, string `[batch]`, and `origin_record`,
             int64 `[batch]`: the file that an example comes from, and which of its records it is, from 0.
@@ -99,7 +99,7 @@ def build_dataset(
 
 
 def read_in_order(source: RecordSource, config: DataConfig) -> tf.data.Dataset:
-    """Batches of every example of `source` once, in order; `config` tells their size, and how masks are drawn."""
+    """Batches of every example of `source` once, in order; `config` gives their size and how masks are drawn."""
     limits = RecordLimits().for_source(source)
     return _at_step_0(read_once(source, config.global_batch_size), source, config, limits)
 
@@ -177,12 +177,12 @@ def _parse(serialized: Any, spec: RecordSpec, limits: RecordLimits) -> dict[str,
 
 
 def trim(batch: dict[str, Any], pad_id: int | None = None) -> dict[str, Any]:
-    """Cuts the sequences where all that follows is padding; without an `input_mask`, `pad_id` tells padding.
+    """Cuts the sequences where all that follows is padding; without an `input_mask`, `pad_id` marks padding.
 
     Nothing moves: padding before a token, or between two, stays.
     """
     real = batch["input_mask"] if pad_id is None else batch["input_word_ids"] != pad_id
-    longest = tf.maximum(tf.reduce_max(extents(real)), 1)  # A model pools a token even where there is none.
+    longest = tf.maximum(tf.reduce_max(extents(real)), 1)  # A model always pools one token.
     if "masked_lm_positions" in batch:  # Predictions, if damaged ones, at padding.
         positions = tf.where(batch["masked_lm_weights"] > 0, batch["masked_lm_positions"], 0)
         longest = tf.maximum(longest, tf.reduce_max(positions) + 1)

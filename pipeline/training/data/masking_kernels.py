@@ -45,7 +45,7 @@ def _uniform(key: np.uint64, purpose: np.uint64, counter: int) -> float:
 def _find_words(maskable: np.ndarray, starts: np.ndarray, single: bool, begins: np.ndarray, ends: np.ndarray) -> int:
     """Lists the words of an example, or its tokens as words of one; returns how many there are.
 
-    What is maskable behind what is not begins a word too.
+    A maskable token after one that is not begins a word, too.
     """
     words = 0
     inside = False
@@ -72,7 +72,7 @@ def _order(
     """
     slots = np.zeros(_BUCKETS + 1, np.int64)
     for item in range(number):
-        # The place in the low bits tells alike numbers apart.
+        # The place in the low bits distinguishes equal numbers.
         drawn[item] = ((_bits(key, purpose, places[item]) >> np.uint64(17)) << np.uint64(16)) + np.uint64(places[item])
         slots[((drawn[item] >> np.uint64(55)) & np.uint64(_BUCKETS - 1)) + np.uint64(1)] += 1
     for bucket in range(_BUCKETS):

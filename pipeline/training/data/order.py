@@ -121,9 +121,9 @@ def read_for_training(
 ) -> tf.data.Dataset:
     """Epoch after epoch without end, shuffled, in full batches of one bin each.
 
-    In each epoch the order of the files is drawn anew, and examples are shuffled within blocks of
-    `config.shuffle_buffer_size`. A batch that an epoch's end does not fill goes on into the next epoch. The batches of
-    several bins are mixed, each bin with as many as it has examples for.
+    In each epoch, the files are read in a new order, and examples are shuffled within blocks of
+    `config.shuffle_buffer_size`. A batch that the end of an epoch leaves incomplete continues in the next epoch. The
+    batches of several bins are mixed, and each bin has as many as it has examples for.
 
     Args:
         source: the files.
@@ -133,10 +133,10 @@ def read_for_training(
         pipelines: how many input pipelines there are.
         index: which of them to read for.
         batches_per_step: batches that this pipeline gives for a step of training, all of one bin.
-        with_origin: whether to tell where each example comes from.
+        with_origin: whether to add where each example comes from.
 
     Returns:
-        As `read_once`; `epoch` tells how many times each example was read before. With origin, also `origin_path`,
+        As `read_once`; `epoch` is how many times each example was read before. With origin, also `origin_path`,
         string `[batch]`, and `origin_record`, int64 `[batch]`: the file, and the record in it, from 0.
     """
     seed = config.seed or 0

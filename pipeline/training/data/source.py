@@ -83,8 +83,8 @@ class RecordSource:
 def open_source(config: DataConfig) -> RecordSource:
     """Finds the records that `config` names and checks that they are what it expects.
 
-    A directory is a corpus and has a manifest, which tells shapes and shards: those of "train" for
-    training, else those of "validation". For files and globs the first records tell the shape.
+    A directory is a corpus, and its manifest gives shapes and shards: those of "train" for training, otherwise
+    those of "validation". For files and globs, the first records give the shape.
 
     Raises:
         InputError: if nothing is found.

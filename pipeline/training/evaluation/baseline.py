@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.training.data.loader import readable
 
-_ENOUGH = 100_000  # Examples after which frequencies hardly move; the run waits for them.
+_ENOUGH = 100_000  # Examples after which frequencies hardly change; the run waits for the count.
 
 
 def unigram_cross_entropy(

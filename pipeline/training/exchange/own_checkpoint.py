@@ -116,7 +116,7 @@ def _blocks_saved(prefix: str, items: Mapping[str, Any]) -> int:
 
 
 def _check_blocks(model: Any, saved: int) -> None:
-    """Loading takes what the model has a place for: of a deeper one, it would leave blocks out in silence."""
+    """Checks the number of blocks: loading would silently ignore the further blocks of a deeper model."""
     blocks = getattr(model.encoder_network, "transformer_layers", None)
     if blocks is not None and len(blocks) != saved:
         raise ValueError(f"{saved} transformer blocks instead of {len(blocks)}")

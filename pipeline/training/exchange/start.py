@@ -25,7 +25,7 @@ from pipeline.training.run_folder import ORIGIN, RunFolder
 logger = logging.getLogger(__name__)
 
 _OTHER_VOCABULARY = "Make the corpus with the vocabulary of the model"
-# What a model that goes on may have otherwise.
+# Options in which a model may differ from what it starts from.
 _FREE: dict[str, Any] = {
     "vocab_size": None,  # The corpus's, and checked with it.
     "dropout_rate": 0.0,
@@ -40,7 +40,7 @@ def read_source(path: str) -> SourceModel:
 
     Args:
         path: a run's directory, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or
-            tensorflow/models (its prefix, or the directory that it lies in).
+            tensorflow/models (its prefix or its directory).
 
     Raises:
         InputError: if there is none of these, or it cannot be read.

@@ -48,8 +48,8 @@ def find_checkpoint(path: str) -> str | None:
 def read_checkpoint(prefix: str) -> SourceModel:
     """The model of a checkpoint.
 
-    Beside it may lie bert_config.json and vocab.txt, as in google-research/bert's archives; that project's checkpoints
-    need the former, for their variables do not tell the number of heads.
+    bert_config.json and vocab.txt may be in the same directory, as in google-research/bert's archives. That project's
+    checkpoints need the former, because their variables do not show the number of heads.
 
     Raises:
         InputError: if it is damaged, or holds no BERT, or lacks its configuration.

@@ -27,8 +27,8 @@ def export_saved_model(trained: TrainedModel, output: str) -> None:
     Its signatures take int32 tensors by name: "serving_default" a batch's `input_word_ids`, `input_mask`,
     `input_type_ids` `[batch, seq_length]` and `masked_lm_positions` `[batch, num_predictions]`, and gives `mlm_logits`
     `[batch, num_predictions, vocab_size]`, `sequence_output`, `pooled_output` and each head's logits by its name;
-    "encode" takes the first three and gives `sequence_output` and `pooled_output`. The vocabulary lies in its
-    assets.extra. What was written is loaded again and must compute the same.
+    "encode" takes the first three and returns `sequence_output` and `pooled_output`. Its assets.extra holds the
+    vocabulary. The result is loaded again and must compute the same.
 
     Raises:
         OutputError: if it cannot be written or computes something else.

@@ -45,7 +45,7 @@ class Assigned(NamedTuple):
 def read_weights(model: BertPretrainerV2) -> dict[str, np.ndarray]:
     """The weights that take part in pre-training, float32.
 
-    The pooler is the next-sentence head's, for it is the one that was trained; without that head there is none.
+    The pooler is the next-sentence head's, which is the trained one; without that head there is none.
     """
     weights = {}
     for slot in _slots(model):

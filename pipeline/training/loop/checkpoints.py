@@ -29,7 +29,7 @@ _UNFINISHED = "_temp"  # The folder that TensorFlow writes in, and removes when 
 class Checkpoints:
     """TensorFlow's checkpoints `step-N` of a directory, one for each step N.
 
-    What lies there counts, and not TensorFlow's file `checkpoint`, which names the newest: it is written for others to
+    The files themselves count, not TensorFlow's file `checkpoint`, which names the newest: it is written for others to
     read, and may be lost or damaged. A checkpoint that a kill cut short is absent.
 
     Args:

@@ -67,9 +67,9 @@ def train(
         state: the run's state, restored.
         batches: training batches, from the state's position on.
         validate: evaluates the model; None where there is nothing to evaluate on.
-        progress: what is told of it.
+        progress: shows and writes the progress.
         stop: asked after every step whether to save and stop.
-        describe_batch: tells where the batch of a step (counted from 0) came from, for an error.
+        describe_batch: returns where the batch of a step (counted from 0) came from, for an error.
 
     Returns:
         Whether the end was reached; else the state is saved.
@@ -118,7 +118,7 @@ def train(
 
 
 def _check(result: StepResult, state: TrainingState, step: int, describe_batch: Callable[[int], str]) -> None:
-    """Refuses to go on with a loss or gradient that is NaN or infinite."""
+    """Stops at a loss or gradient that is NaN or infinite."""
     saved = state.saved_step
     kept = f"the checkpoint of step {saved:,} is kept" if saved else "there is no checkpoint yet"
     finite_loss = math.isfinite(result.loss)

@@ -61,7 +61,7 @@ def train_experiment(
     show_progress: bool,
     writes: bool,
 ) -> Outcome:
-    """Trains the model that `task` builds, or goes on from the folder's last checkpoint.
+    """Trains the model that `task` builds, or continues from the folder's last checkpoint.
 
     Args:
         config: the whole experiment, resolved.
@@ -77,7 +77,7 @@ def train_experiment(
 
     Raises:
         CorpusError: if a record cannot be read.
-        TrainingError: if the training cannot go on.
+        TrainingError: if the training cannot continue.
         OutputError: if a checkpoint cannot be written, or does not fit.
     """
     trainer, runtime, data = config.trainer, config.runtime, config.task.train_data

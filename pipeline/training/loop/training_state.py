@@ -1,4 +1,4 @@
-"""Everything that a run must remember to go on as if it had never stopped, and its checkpoints."""
+"""The state that a run needs to continue exactly, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.training.objectives.base import Objective, means
 from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 
-# What a run can go on without: the sums since the last summary. Objectives that came after a checkpoint start at zero.
+# Groups that a checkpoint may lack: the sums since the last summary. Those of new objectives start at zero.
 _OPTIONAL = ("sums",)
 
 

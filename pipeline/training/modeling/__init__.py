@@ -1,6 +1,6 @@
 """Layers and models, named and computing as tensorflow/models' `official.nlp.modeling`."""
 
-# A saved model is made of these classes: whoever imports one of them can load it.
+# Importing this package registers the classes of saved models, so that Keras can load them.
 from pipeline.training.modeling import (  # noqa: F401
     albert_encoder,
     bert_encoder,

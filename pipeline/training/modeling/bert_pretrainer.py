@@ -123,8 +123,7 @@ class BertPretrainerV2(BuiltModel):
     def set_task(self, task: Any) -> None:
         """Gives the model its loss, metrics and steps for `fit` and `evaluate`; `task.build_model()` does it.
 
-        The optimiser is then all that `compile` needs; a loss of one's own that it is given stands before the
-        task.
+        The optimiser is then all that `compile` needs. A loss that is passed to `compile` replaces the task's.
 
         Args:
             task: a `MaskedLMTask`, or what has its `build_metrics`,
@@ -219,7 +218,7 @@ def _inputs(data: Any) -> Mapping[str, Any]:
     """What `fit` and `evaluate` were given, as the batch that a task takes: labels may stand beside the features.
 
     Raises:
-        ValueError: for what is no such batch, and for weights of examples.
+        ValueError: if the data are not such a batch, or include sample weights.
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if sample_weight is not None:

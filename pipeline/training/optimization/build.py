@@ -40,7 +40,7 @@ def build_optimizer(
         config: what to build.
         train_steps: step at which the learning rate has come to its end.
         variables: what will be trained.
-        clock: how far the training has come, for schedules by tokens or by time; by default one that stands still.
+        clock: how far the training has come, for schedules by tokens or by time; by default one that stays at zero.
     """
     optimizer = _TYPES[config.type](
         learning_rate=SCHEDULES[config.decay](config, train_steps, clock or Clock.create()),

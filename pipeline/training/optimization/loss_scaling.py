@@ -43,7 +43,7 @@ class LossScale:
             finite: whether its gradients were.
 
         Returns:
-            Whether training can go on: not if they overflowed and no smaller factor would help.
+            Whether training can continue: not if they overflowed and a smaller factor would not help.
         """
         if not self.adapts:
             return finite

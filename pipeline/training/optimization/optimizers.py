@@ -46,7 +46,7 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
-        # By path: the name alone, "gamma" or "bias", does not tell whose it is.
+        # By path: a name such as "gamma" or "bias" does not identify the layer.
         self._is_excluded = [is_excluded(v.path, self.excluded_from_weight_decay) for v in variables]
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
