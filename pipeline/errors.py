@@ -66,4 +66,4 @@ class CorpusError(UserError):
 
 
 class TrainingError(UserError):
-    """A training that cannot go on: its loss is NaN or infinite, or a machine that took part in it is gone."""
+    """A training that cannot continue: its loss is NaN or infinite, or a machine that took part in it is gone."""

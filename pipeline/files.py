@@ -165,7 +165,7 @@ def _match_local(pattern: str) -> Iterator[FileInfo]:
 
 
 def _files_below(directory: str) -> Iterator[str]:
-    def fail(error: OSError) -> None:  # By default, what cannot be listed is passed over in silence.
+    def fail(error: OSError) -> None:  # By default, what cannot be listed is silently skipped.
         raise error
 
     for folder, folders, names in os.walk(directory, onerror=fail):

@@ -65,7 +65,7 @@ def forgiving(stream: TextIO) -> TextIO:
 
 @contextlib.contextmanager
 def forgiving_output() -> Iterator[None]:
-    """Lets what prints go on where standard output cannot be written to, while the body runs.
+    """Lets printing continue where standard output cannot be written to, while the body runs.
 
     Raises:
         OutputError: when the body has ended, if something could not be printed. Nothing is said of an output that was
@@ -93,7 +93,7 @@ def forgiving_output() -> Iterator[None]:
 
 @contextlib.contextmanager
 def forgiving_errors() -> Iterator[None]:
-    """Lets what writes messages or shows progress go on where standard error cannot be written to.
+    """Lets messages and progress continue where standard error cannot be written to.
 
     Nothing is said of it: there is no place left to say it. The exit code still tells how the command ended.
     """

@@ -29,7 +29,7 @@ def cut_long_sentences(documents: TokenizedDocuments, room: int) -> TokenizedDoc
 
 
 def join_documents(documents: TokenizedDocuments, sep_id: int) -> TokenizedDocuments:
-    """Makes one document of all, with a sentence that is a lone [SEP] behind each but the last."""
+    """Makes one document of all, with a sentence that is a lone [SEP] after each but the last."""
     if documents.documents < 2:
         return documents
     ends = documents.document_splits[1:-1]  # Sentences before which a separator goes in.

@@ -12,7 +12,7 @@ _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
 def _make_crc_tables() -> np.ndarray:
-    """CRC-32C of every byte with 0 to 7 zeros behind it, uint32 `[8, 256]` (Kounavis and Berry, 2005, slicing-by-8)."""
+    """CRC-32C of every byte with 0 to 7 zeros after it, uint32 `[8, 256]` (Kounavis and Berry, 2005, slicing-by-8)."""
     tables = np.zeros((8, 256), np.uint32)
     tables[0] = np.arange(256)
     for _ in range(8):
@@ -68,7 +68,7 @@ def _varint_bytes(value: int) -> int:
 
 @inlined
 def _put_varint(out: np.ndarray, place: int, value: int) -> int:
-    """Writes a varint; returns the place behind it."""
+    """Writes a varint; returns the place after it."""
     while value >= 128:
         out[place] = (value & 0x7F) | 0x80
         value >>= 7
@@ -79,7 +79,7 @@ def _put_varint(out: np.ndarray, place: int, value: int) -> int:
 
 @inlined
 def _put_varints(out: np.ndarray, place: int, values: np.ndarray) -> int:
-    """Writes varints; returns the place behind them. There must be room for two bytes more."""
+    """Writes varints; returns the place after them. There must be room for two bytes more."""
     for value in values:
         if (
             value < 1 << 21

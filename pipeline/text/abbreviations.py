@@ -1,11 +1,11 @@
-"""Words behind which a full stop may not end a sentence: data for `pipeline.text.sentences`, of a few languages.
+"""Words after which a full stop may not end a sentence: data for `pipeline.text.sentences`, of a few languages.
 
 An abbreviation that is missing here costs a cut too many, and only before a capital letter or a digit.
 """
 
 from __future__ import annotations
 
-# Something always follows: a name behind a title, an example behind "e.g.".
+# Something always follows: a name after a title, an example after "e.g.".
 BEFORE_ANY_WORD = frozenset(
     """
     Mr Mrs Ms Mx Dr Drs Prof Rev Fr Hon Gen Col Maj Capt Lt Sgt Cmdr Cpl Pvt Adm Gov Sen Rep Pres Supt Insp St Ste Mt Ft
@@ -38,7 +38,7 @@ ANYWHERE = frozenset(
     """.split()
 )
 
-# Words that begin sentences and hardly ever names: behind "U.S." or "Inc.", they mean that a sentence has ended.
+# Words that begin sentences and hardly ever names: after "U.S." or "Inc.", they mean that a sentence has ended.
 SENTENCE_STARTERS = frozenset(
     """
     The This That These Those There Then Thus They Their He She It Its We You Your His Her Our My But And Or If
@@ -52,8 +52,8 @@ SENTENCE_STARTERS = frozenset(
     """.split()
 )
 
-# For text whose case tells nothing: abbreviations behind which a sentence always goes on, as a small letter shows
-# elsewhere; and starters that go on with a sentence behind "p.m." more often than they begin one.
+# For text whose case tells nothing: abbreviations after which a sentence always continues, as a small letter shows
+# elsewhere; and starters that continue a sentence after "p.m." more often than they begin one.
 BEFORE_SMALL_LETTERS = frozenset("e.g i.e a.k.a w.r.t z.b d.h u.a v.a o.ä p.ej т.е т.н".split())
 NO_SURE_STARTERS = frozenset(
     "after and as at because before but by for from if in of on or since so than to under until when where with".split()

@@ -71,7 +71,7 @@ PRESETS = {
 
 
 def cleaning_rules(preset: str, *, min_chars: int | None = None, max_chars: int | None = None) -> CleaningRules:
-    """The rules of a preset, with limits of one's own.
+    """The rules of a preset, with custom limits.
 
     Args:
         preset: a key of `PRESETS`.

@@ -87,7 +87,7 @@ def _hash_words(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     classes = word_classes()[codes]
     in_word, lone = classes > 0, classes == LONE
     begins, ends = in_word.copy(), in_word.copy()
-    # A word goes on between two characters that are in words, unless one of them is a word by itself.
+    # A word continues between two characters that are in words, unless one of them is a word by itself.
     goes_on = in_word[:-1] & in_word[1:] & ~lone[:-1] & ~lone[1:]
     begins[1:] &= ~goes_on
     ends[:-1] &= ~goes_on

@@ -33,11 +33,11 @@ def _possible_end(first_letter: str, greek: str) -> re.Pattern[str]:
         rf"[\n.!?…;．{_CJK_STOPS}{_OTHER_STOPS}](?:"
         # A line ends.
         r"(?<=\n)"
-        # A stop, what closes quotations, brackets or emphasis, references such as [12], white space; then, behind what
+        # A stop, what closes quotations, brackets or emphasis, references such as [12], white space; then, after what
         # opens them or a dash of dialogue, no lower-case letter.
         rf"|(?<=[.!?…])[{_CLOSERS}“‘]*(?:{_SPACE}[»›])?(?:\[\d+\])*{_SPACE}+"
         rf"(?=(?:[—–«‹-]{_SPACE})?(?:[^\w\s.,;:!?…]|_(?!_))*({first_letter}|__))"
-        # Chinese and Japanese; but speech is part of the sentence that goes on behind it: 「…。」と言った。
+        # Chinese and Japanese; but speech is part of the sentence that continues after it: 「…。」と言った。
         rf"|(?<=[{_CJK_STOPS}])[{_CJK_STOPS}!?]*(?:[{_CLOSERS}]+(?!\s*[とっ、，]))?\s*(?=[^\s{_CLOSERS}])"
         r"|(?<=[぀-ヿ㐀-鿿]．)\s*(?=[^\s\d])"
         rf"|(?<=[{_OTHER_STOPS}])[!?.…{_CLOSERS}{_OTHER_STOPS}]*\s*(?=\S)"
@@ -150,7 +150,7 @@ def _is_mostly_without_case(document: str) -> bool:
 
 
 def _split(document: str, rules: _Rules) -> tuple[list[str], int]:
-    """The sentences, and how many places there are behind stops where one may begin."""
+    """The sentences, and how many places there are after stops where one may begin."""
     sentences = []
     start = ends = 0
     for match in rules.possible_end.finditer(document):
@@ -187,7 +187,7 @@ def _stop_ends_sentence(document: str, start: int, stop: int, following: int, ru
         if rules.folded and tail and word[: tail.start()].endswith(("'", "’")):  # "don't", which ends as an initial.
             return True
         word = tail[0] if tail else ""
-        if word.endswith("."):  # Dots behind a word.
+        if word.endswith("."):  # Dots after a word.
             return True
     elif first == start and _ENUMERATOR.match(word):
         return False

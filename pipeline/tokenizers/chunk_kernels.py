@@ -237,7 +237,7 @@ def put_ids(
     ids: np.ndarray,
     row_splits: np.ndarray,
 ) -> None:
-    """Writes the ids of the chunks of rows, one behind the other.
+    """Writes the ids of the chunks of rows, one after another.
 
     Args:
         numbers: int32, the chunks' numbers.

@@ -21,7 +21,7 @@ _LEAST_SLOTS = 1 << 15
 
 
 def encoded(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts as UTF-8, one behind the other: uint8, and int64 `[texts + 1]`, where each begins.
+    """Texts as UTF-8, one after another: uint8, and int64 `[texts + 1]`, where each begins.
 
     Half a surrogate pair is encoded as any other code point.
     """

@@ -10,7 +10,7 @@ from pipeline.tokenizers.chunks import encoded
 
 # google-research/bert's max_input_chars_per_word: longer words become [UNK].
 MAX_WORD_CHARS = 200
-_GOES_ON = "##"  # How an entry begins that goes on with a word.
+_GOES_ON = "##"  # How an entry begins that continues a word.
 
 
 class Pieces:

@@ -76,7 +76,7 @@ class WordPieceTokenizer:
         from pipeline.tokenizers.chunk_kernels import put_ids
 
         data, splits = encoded(sentences)
-        # Its lower case depends on whether the word goes on, behind an apostrophe say, where chunks do not. What is
+        # Its lower case depends on whether the word continues, after an apostrophe say, where chunks do not. What is
         # normalised already stays as it is.
         if self.lower_case and _CAPITAL_SIGMA.encode() in data.tobytes():
             data, splits = encoded([_settled(sentence) for sentence in sentences])

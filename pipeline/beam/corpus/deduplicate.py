@@ -106,7 +106,7 @@ class Deduplication:
         return {entry >> 1: REASONS[entry & 1] for entry in entries}
 
     def write_keys(self, index: int) -> dict[str, int]:
-        """Writes the keys of a block's documents, a column behind the other."""
+        """Writes the keys of a block's documents, one column after another."""
         segments = self.plan.block(index).segments
         documents = (document for segment in segments for document in clean_documents(segment, self.config, Counter()))
         columns = key_columns(documents, near=self.config.dedup == "near")
@@ -132,7 +132,7 @@ class Deduplication:
         return {"pairs": len(pairs)}
 
     def _write_result(self, comparisons: Sequence[_Comparison], starts: np.ndarray) -> None:
-        """Writes the documents to drop, twice the number plus the reason, behind a table of where blocks begin."""
+        """Writes the documents to drop, twice the number plus the reason, after a table of where blocks begin."""
         sets, exact = DuplicateSets(int(starts[-1])), np.zeros(0, np.int64)
         for column, group in itertools.groupby(comparisons, lambda comparison: comparison.column):
             for comparison in group:

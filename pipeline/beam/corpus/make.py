@@ -36,7 +36,7 @@ def make_corpus(
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> Manifest:
-    """Makes a corpus, or goes on with one that was begun with the same options.
+    """Makes a corpus, or continues one that was begun with the same options.
 
     Args:
         config: the options.

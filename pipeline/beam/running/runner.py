@@ -21,7 +21,7 @@ _LOCAL_RUNNER = "FnApiRunner"
 
 
 def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()) -> None:
-    """Refuses options that Beam does not know: Beam itself would pass over them in silence.
+    """Refuses options that Beam does not know: Beam itself would ignore them silently.
 
     Args:
         beam_args: what is to be handed to Beam.
@@ -106,7 +106,7 @@ def workers_end_with_the_run(beam_args: Sequence[str]) -> bool:
 
 
 class _QuietParser(argparse.ArgumentParser):
-    """Raises what the base class would print behind the usage of all of Beam's options."""
+    """Raises what the base class would print after the usage of all of Beam's options."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError("One of Beam's options has a value that it cannot have", received=message)

@@ -87,7 +87,7 @@ class WordCounts:
         run_units_left(self.summed, parts, self.sum_part, description="sums", **options)
 
     def count_block(self, index: int) -> dict[str, Any]:
-        """Counts the words of a block, and writes the counts by part, behind a table of where each begins."""
+        """Counts the words of a block, and writes the counts by part, after a table of where each begins."""
         split_words = word_splitter(self.config.kind, lower_case=self.config.lower_case)
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         documents = [0, 0]
@@ -138,7 +138,7 @@ class WordCounts:
 
 
 def _to_lines(counts: Iterable[tuple[str, int]]) -> bytes:
-    """A line a word, behind a tab its count: neither is within a word."""
+    """One line per word: the word, a tab, its count. A word holds neither tab nor line end."""
     return "".join(f"{word}\t{count}\n" for word, count in counts).encode("utf-8", "replace")
 
 

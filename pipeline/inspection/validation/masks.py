@@ -49,7 +49,7 @@ def check_masks(examples: Examples, vocabulary: VocabularyFacts, policy: Masking
 
 
 def _word_begins(examples: Examples, vocabulary: VocabularyFacts) -> np.ndarray:
-    """Where a word begins: bool `[batch, S]`; behind a special token always."""
+    """Where a word begins: bool `[batch, S]`; after a special token always."""
     before = np.zeros_like(examples.ordinary)
     before[:, 1:] = examples.ordinary[:, :-1]
     begins: np.ndarray = examples.ordinary & (vocabulary.word_boundaries.find(examples.ids) | ~before)

@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 18  # Of compressed data: bounds what one step may give.
 
 
 def read_decompressed(path: str, compression: str) -> Iterator[bytes]:
-    """Reads a compressed file from end to end; one of several members, put one behind the other, is one file.
+    """Reads a compressed file from end to end; one of several members, concatenated, is one file.
 
     Args:
         path: the file.

@@ -15,7 +15,7 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 
 @dataclass(frozen=True)
 class Separators:
-    """Patterns that find what stands between documents.
+    """Patterns that find the separators of documents.
 
     Attributes:
         between_documents: in text whose lines end in line feeds; the text before and behind it are documents.
@@ -55,7 +55,7 @@ def separators(text_format: str, document_separator: str = "") -> Separators:
 
 
 def _between_documents(text_format: str, separator: str, *, newline: str, space: str, start: str) -> str:
-    """The pattern of what stands between documents, of patterns of line ends, white space, and a line's start."""
+    """The pattern of the separators of documents, of patterns of line ends, white space, and a line's start."""
     if "\n" in separator:
         return newline.join(map(re.escape, separator.split("\n")))
     if separator:

@@ -11,7 +11,7 @@ from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import Separators
 from pipeline.text.reading.text_stream import split_stream
 
-_CUT_WINDOW = 1 << 20  # How far behind a nominal cut a boundary is looked for, in bytes.
+_CUT_WINDOW = 1 << 20  # How far after a nominal cut a boundary is looked for, in bytes.
 _LONGEST = 1 << 25  # Characters of a document in a compressed file, which no plan can cut.
 
 
@@ -56,9 +56,9 @@ def _unwrapped(text: str) -> str:
 
 
 def _find_boundary(window: bytes, separators: Separators, *, file_ends: bool) -> tuple[int, bool]:
-    """Finds the best boundary in the bytes behind a nominal cut: its place, and whether it is between documents."""
+    """Finds the best boundary in the bytes after a nominal cut: its place, and whether it is between documents."""
     between_documents, *within = separators.boundaries
-    # A separator that reaches the end of the window might go on: it counts all the same, because both segments that
+    # A separator that reaches the end of the window might continue: it counts all the same, because both segments that
     # meet here see the same window.
     if found := between_documents.search(window):
         return found.end(), True

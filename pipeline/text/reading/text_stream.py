@@ -1,4 +1,4 @@
-"""A stream of bytes as text, split at what stands between documents."""
+"""A stream of bytes as text, split at the separators of documents."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def build_trie(words: Words, *, alphabet_size: int, min_count: float, max_length
     places = np.arange(len(characters))
     first = 2 * alphabet_size
     for length in range(1, max_length):
-        # A substring is frequent only if it is without its last character: only those go on.
+        # A substring is frequent only if it is without its last character: only those continue.
         places = places[places + length < ends[places]]
         keys, inverse = np.unique(deepest[places] * alphabet_size + characters[places + length], return_inverse=True)
         frequent = np.bincount(inverse, weights=counts[places], minlength=len(keys)) >= min_count
