@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.document import TextCounts
+from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import separators
 from pipeline.text.reading.sniffing import sniff_format
 from pipeline.text.reading.text_reader import read_text
@@ -46,8 +46,8 @@ def _read(source: Path) -> list[list[str]]:
     """The documents of a file, as lists of paragraphs, each with a sentence a line."""
     size, text_format = source.stat().st_size, sniff_format(str(source))
     segment = Segment(str(source), 0, size, size, size, text_format)
-    documents = read_text(segment, separators(text_format), Counter())
-    split = [["\n".join(split_sentences(paragraph)) for paragraph in text.split("\n")] for text in documents]
+    texts = (document.text for document in read_text(segment, separators(text_format), TextCounts()))
+    split = [["\n".join(split_sentences(paragraph)) for paragraph in text.split("\n")] for text in texts]
     return [list(filter(None, paragraphs)) for paragraphs in split]
 
 

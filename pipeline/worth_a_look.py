@@ -112,7 +112,10 @@ def _of_documents(
     dropped = {reason: number for reason, number in text.get("dropped", {}).items() if "duplicate" not in reason}
     if sum(dropped.values()) > _DROPPED * read:
         reasons = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in dropped.items() if number)
-        yield f"{sum(dropped.values()) / read:.0%} of the documents were dropped: {reasons}."
+        note = f"{sum(dropped.values()) / read:.0%} of the documents were dropped: {reasons}"
+        if samples := text.get("dropped_samples", {}).get(max(dropped, key=lambda reason: dropped[reason])):
+            note += f", such as {samples[0]['place']} of {samples[0]['file']}"
+        yield f"{note}."
 
 
 def _of_characters(options: Mapping[str, Any], text: Mapping[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from pipeline.text.cleaning import PRESETS, clean_document
 from pipeline.text.config import TextConfig
 from pipeline.text.documents import clean_documents
 from pipeline.text.reading.content import _MAGIC
+from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.plan import InputFile, plan_blocks
 from pipeline.text.sentences import split_sentences
 from pipeline.tokenizers import SentencePieceTokenizer, Tokenizer, WordPieceTokenizer
@@ -101,11 +103,11 @@ def test_readers(data: bytes, text_format: str, block: int, tmp_path_factory: py
         options["on_bad_text"] = "replace"
     config = TextConfig(**options)
 
-    def read(block_bytes: int) -> tuple[list[str], Counter[str]]:
-        counts: Counter[str] = Counter()
+    def read(block_bytes: int) -> tuple[list[str], TextCounts]:
+        counts = TextCounts()
         blocks = plan_blocks([InputFile(str(path), len(data), text_format)], block_bytes)
         segments = [segment for block in blocks for segment in block.segments]
-        return [document for segment in segments for document in clean_documents(segment, config, counts)], counts
+        return [document.text for segment in segments for document in clean_documents(segment, config, counts)], counts
 
     try:
         whole, counts = read(1 << 20)
@@ -126,18 +128,22 @@ def test_readers(data: bytes, text_format: str, block: int, tmp_path_factory: py
 @cases(1500)
 @given(text=st.lists(TEXT | st.text(), max_size=5).map("\n".join), preset=st.sampled_from(sorted(PRESETS)))
 def test_cleaner(text: str, preset: str) -> None:
-    counts: Counter[str] = Counter()
-    clean = clean_document(text, PRESETS[preset], drop_bad_text=False, counts=counts)
+    counts = TextCounts()
+    document = clean_document(
+        Document(text, "a.txt", "document 1"), PRESETS[preset], drop_bad_text=False, counts=counts
+    )
     dropped = [name for name in counts if name.startswith("dropped/")]
-    assert len(dropped) == (clean is None)
-    if clean is None:
+    assert len(dropped) == len(counts.dropped) == (document is None)
+    json.dumps(counts.dropped, ensure_ascii=False).encode()
+    if document is None:
         return
+    clean = document.text
     clean.encode()
     if PRESETS[preset].normalize:
         assert unicodedata.is_normalized("NFC", clean)
         assert not [char for char in clean if unicodedata.category(char) == "Cc" and char not in "\n\t"]
-        again = clean_document(clean, PRESETS[preset], drop_bad_text=True, counts=Counter())
-        assert again == clean
+        again = clean_document(document, PRESETS[preset], drop_bad_text=True, counts=TextCounts())
+        assert again == document
 
 
 @cases(1500)

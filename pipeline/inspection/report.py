@@ -10,7 +10,7 @@ import numpy as np
 from pipeline import files
 from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.report_sample import ReportSample, read_sample
-from pipeline.inspection.stats import summarize_manifest
+from pipeline.inspection.stats import dropped_samples, summarize_manifest
 from pipeline.inspection.svg import Axis, bars, named_bars, series
 from pipeline.inspection.tables import count, percent, size
 
@@ -190,7 +190,8 @@ def _documents(corpus: Corpus) -> str:
     if not dropped:
         return _section("Documents dropped", note, "None was dropped.")
     values = [(reason, float(number), None) for reason, number in sorted(dropped.items(), key=lambda item: -item[1])]
-    return _section("Documents dropped", note, named_bars(values, count))
+    samples = html.escape(dropped_samples(documents["dropped_samples"]))
+    return _section("Documents dropped", note, named_bars(values, count) + (f"<pre>{samples}</pre>" * bool(samples)))
 
 
 def _options(corpus: Corpus) -> str:

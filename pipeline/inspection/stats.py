@@ -37,9 +37,9 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
     """What a manifest says, as plain values.
 
     Returns:
-        "documents": read and dropped by reason; "splits": by split the manifest's statistics with the number of
-        shards; "shapes": for each split and length of examples, what its shards hold together; "options": those that
-        are not as by default; "tokenizer", "inputs", "versions", "key"; "worth_a_look": the notes.
+        "documents": read and dropped by reason, with samples; "splits": by split the manifest's statistics with the
+        number of shards; "shapes": for each split and length of examples, what its shards hold together; "options":
+        those that are not as by default; "tokenizer", "inputs", "versions", "key"; "worth_a_look": the notes.
     """
     splits = {}
     for split in SPLITS:
@@ -51,11 +51,17 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
         splits[split] = statistics
     read = dict(manifest.statistics.get("text", {}))
     dropped = Counter({_words(reason): number for reason, number in read.pop("dropped", {}).items()})
+    samples = {_words(reason): found for reason, found in read.pop("dropped_samples", {}).items()}
     for statistics in splits.values():
         for name in [name for name in statistics if name.startswith(_DROPPED)]:
             dropped[_words(name.removeprefix(_DROPPED))] += statistics.pop(name)
     return {
-        "documents": {"read": read.pop("documents_read", read.get("documents", 0)), "dropped": dict(dropped), **read},
+        "documents": {
+            "read": read.pop("documents_read", read.get("documents", 0)),
+            "dropped": dict(dropped),
+            "dropped_samples": samples,
+            **read,
+        },
         "splits": splits,
         "shapes": [_shape(split, length, shards) for split, length, shards in _by_shape(manifest)],
         "options": changed_options(manifest.options),
@@ -121,10 +127,21 @@ def render_summary(summary: Mapping[str, Any]) -> str:
 def _documents_table(documents: Mapping[str, Any]) -> str:
     rows = [("documents read", count(documents["read"]))]
     rows += [(f"  dropped: {reason}", count(number)) for reason, number in documents["dropped"].items()]
-    rows += [
-        (_words(name), _value(name, value)) for name, value in documents.items() if name not in ("read", "dropped")
-    ]
-    return "Documents\n" + table(rows, indent="  ")
+    other = documents.keys() - {"read", "dropped", "dropped_samples"}
+    rows += [(_words(name), _value(name, value)) for name, value in documents.items() if name in other]
+    text = "Documents\n" + table(rows, indent="  ")
+    if documents["dropped_samples"]:
+        text += "\n\nSamples of dropped documents\n" + dropped_samples(documents["dropped_samples"])
+    return text
+
+
+def dropped_samples(samples: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    """Lines that say of a few dropped documents why they were dropped, where they are, and how they begin."""
+    return "\n".join(
+        f"  {reason}: {sample['file']}, {sample['place']}: {sample['text']!r}"
+        for reason, found in samples.items()
+        for sample in found
+    )
 
 
 def _splits_table(splits: Mapping[str, Mapping[str, Any]]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.text.characters import code_points, letters
+from pipeline.text.reading.document import Document, TextCounts
 
 # Control characters that separate what they stand between.
 _SEPARATING = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
@@ -86,11 +87,13 @@ def cleaning_rules(preset: str, *, min_chars: int | None = None, max_chars: int 
     )
 
 
-def clean_document(document: str, rules: CleaningRules, *, drop_bad_text: bool, counts: Counter[str]) -> str | None:
+def clean_document(
+    document: Document, rules: CleaningRules, *, drop_bad_text: bool, counts: TextCounts
+) -> Document | None:
     """Cleans a document.
 
     Args:
-        document: the text, a paragraph or sentence a line; what was not UTF-8 as surrogates (`surrogateescape`).
+        document: its text a paragraph or sentence a line; what was not UTF-8 as surrogates (`surrogateescape`).
         rules: what to do.
         drop_bad_text: whether to drop a document that holds a surrogate; else U+FFFD takes the surrogate's place.
         counts: gets "bad_text_documents", "characters_replaced" (by U+FFFD), "characters_removed" (control characters),
@@ -100,24 +103,25 @@ def clean_document(document: str, rules: CleaningRules, *, drop_bad_text: bool, 
     Returns:
         The clean document, or None if it is dropped.
     """
-    data = document.encode("utf-8", "surrogatepass")
+    text = document.text
+    data = text.encode("utf-8", "surrogatepass")
     # A surrogate begins with this byte, which hardly any other character outside Korean does.
-    if b"\xed" in data and (surrogates := len(_SURROGATE.findall(document))):
+    if b"\xed" in data and (surrogates := len(_SURROGATE.findall(text))):
         counts["bad_text_documents"] += 1
         if drop_bad_text:
-            counts["dropped/bad_text"] += 1
+            counts.drop(document, "bad_text")
             return None
         counts["characters_replaced"] += surrogates
-        document = _SURROGATE.sub("\ufffd", document)
-        data = document.encode()
+        text = _SURROGATE.sub("\ufffd", text)
+        data = text.encode()
     if rules.normalize:
-        normalized = _normalized(document, data, counts)
-        if normalized is not document:
-            document, data = normalized, normalized.encode()
-    if reason := _reason_to_drop(document, data, rules):
-        counts[f"dropped/{reason}"] += 1
+        normalized = _normalized(text, data, counts)
+        if normalized is not text:
+            text, data = normalized, normalized.encode()
+    if reason := _reason_to_drop(text, data, rules):
+        counts.drop(document, reason)
         return None
-    return document
+    return document._replace(text=text)
 
 
 def _normalized(document: str, data: bytes, counts: Counter[str]) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from pipeline.text.cleaning import clean_document
 from pipeline.text.config import TextConfig
 from pipeline.text.readers import read_documents
-from pipeline.text.reading.plan import Segment
+from pipeline.text.reading.document import Document, TextCounts
+from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import separators
 
 
-def clean_documents(segment: Segment, config: TextConfig, counts: Counter[str]) -> Iterator[str]:
+def clean_documents(segment: Segment, config: TextConfig, counts: TextCounts) -> Iterator[Document]:
     """Reads and cleans the documents that begin in a segment.
 
     Args:
@@ -33,6 +33,6 @@ def clean_documents(segment: Segment, config: TextConfig, counts: Counter[str]) 
     for document in read_documents(segment, config, counts):
         clean = clean_document(document, rules, drop_bad_text=drop_bad_text, counts=counts)
         if clean is not None:
-            if mark and mark in clean:
+            if mark and mark in clean.text:
                 counts["documents_with_separator"] += 1
             yield clean

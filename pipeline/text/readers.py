@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from pipeline.text.config import TextConfig
+from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.formats import FORMATS
 from pipeline.text.reading.segment import Segment
 
 
-def read_documents(segment: Segment, config: TextConfig, counts: Counter[str]) -> Iterator[str]:
+def read_documents(segment: Segment, config: TextConfig, counts: TextCounts) -> Iterator[Document]:
     """Reads the documents that begin in a segment.
 
     Args:

@@ -2,21 +2,22 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.text.cleaning import PRESETS, clean_document, cleaning_rules, letter_share, repeated_share
+from pipeline.text.reading.document import Document, TextCounts
 
 DEFAULT, STRICT, NONE = PRESETS["default"], PRESETS["strict"], PRESETS["none"]
 
 
 def clean(document: str, rules: object = DEFAULT, *, drop_bad_text: bool = False) -> tuple[str | None, dict[str, int]]:
-    counts: Counter[str] = Counter()
-    cleaned = clean_document(document, rules, drop_bad_text=drop_bad_text, counts=counts)  # type: ignore[arg-type]
-    return cleaned, dict(counts)
+    counts = TextCounts()
+    read = Document(document, "a.txt", "document 3")
+    cleaned = clean_document(read, rules, drop_bad_text=drop_bad_text, counts=counts)  # type: ignore[arg-type]
+    return cleaned and cleaned.text, dict(counts)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from pipeline.text.config import TextConfig
 from pipeline.text.documents import clean_documents
+from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.plan import InputFile, plan_blocks
 
 
@@ -13,10 +13,10 @@ def test_documents_are_read_cleaned_and_counted(tmp_path: Path) -> None:
     path.write_bytes(b"One.\x00\n\nCaf\xe9.\n\n12345 12345\n\n" + b"Same.\n" * 20 + b"\n\x01\n\nThe last document.\n")
     (block,) = plan_blocks([InputFile(str(path), path.stat().st_size, "bert")], 1 << 20)
 
-    def clean(**options: object) -> tuple[list[str], Counter[str]]:
-        counts: Counter[str] = Counter()
+    def clean(**options: object) -> tuple[list[str], TextCounts]:
+        counts = TextCounts()
         config = TextConfig(input=(str(path),), **options)  # type: ignore[arg-type]
-        return list(clean_documents(block.segments[0], config, counts)), counts
+        return [document.text for document in clean_documents(block.segments[0], config, counts)], counts
 
     dropped = {"dropped/few_letters": 1, "dropped/repeated_lines": 1, "dropped/empty": 1}
     bad = {"bad_text_documents": 1}

@@ -5,7 +5,6 @@ import dataclasses
 import gzip
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.text import inputs
 from pipeline.text.config import TextConfig
 from pipeline.text.inputs import plan_inputs
+from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.formats import FORMATS, Format, ReadingOptions
 from pipeline.text.reading.segment import Segment
 
@@ -128,11 +128,12 @@ def test_a_stores_checksums_tell_inputs_apart(folder: Path, monkeypatch: pytest.
 # === A format of one's own ===
 
 
-def read_toy(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+def read_toy(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
     """Documents between bars."""
     with open(segment.path, encoding="utf-8") as stream:
         documents = stream.read().split("|")
-    yield from documents[segment.start : segment.end]
+    for number, text in enumerate(documents[segment.start : segment.end], start=segment.start + 1):
+        yield Document(text, segment.path, f"bar {number}")
 
 
 def toy_pieces(path: str, options: ReadingOptions) -> tuple[int, ...]:

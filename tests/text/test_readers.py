@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +8,7 @@ import pyarrow.parquet as pq
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.text.config import TextConfig
 from pipeline.text.readers import read_documents
+from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.plan import InputFile, Segment, plan_blocks
 
 TEXT = " Eins. \r\n\r\nZwei.\rDrei.\n"
@@ -20,26 +20,31 @@ def segment(path: Path, text_format: str) -> Segment:
     return plan_blocks([file], 1 << 30)[0].segments[0]
 
 
+def texts(path: Path, text_format: str, config: TextConfig, counts: TextCounts | None = None) -> list[str]:
+    counts = TextCounts() if counts is None else counts
+    return [document.text for document in read_documents(segment(path, text_format), config, counts)]
+
+
 def test_each_format_gives_stripped_lines(tmp_path: Path) -> None:
     path = tmp_path / "file"
     config = TextConfig(input=("unused",), text_field="a.body")
     documents = ["Eins.\nZwei.\nDrei."]
     path.write_text('{"a": {"body": " Eins. \\r\\n\\r\\nZwei.\\rDrei.\\n"}}\n')
-    assert list(read_documents(segment(path, "jsonl"), config, Counter())) == documents
+    assert texts(path, "jsonl", config) == documents
     pq.write_table(pa.table({"a": [{"body": TEXT}]}), path)
-    assert list(read_documents(segment(path, "parquet"), config, Counter())) == documents
+    assert texts(path, "parquet", config) == documents
     path.write_bytes(TEXT.encode())
-    assert list(read_documents(segment(path, "lines"), config, Counter())) == ["Eins.", "Zwei.\nDrei."]
-    assert list(read_documents(segment(path, "wrapped"), config, Counter())) == ["Eins.\nZwei. Drei."]
+    assert texts(path, "lines", config) == ["Eins.", "Zwei.\nDrei."]
+    assert texts(path, "wrapped", config) == ["Eins.\nZwei. Drei."]
 
 
 def test_options_reach_the_readers(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("bad\n")
     drop = CorpusConfig(input=("unused",), output="o", vocab="v", on_bad_text="drop")
-    counts: Counter[str] = Counter()
-    assert list(read_documents(segment(path, "jsonl"), drop, counts)) == []
+    counts = TextCounts()
+    assert texts(path, "jsonl", drop, counts) == []
     assert counts == {"dropped/bad_json": 1}
     path.write_text("One.\n\n***\nTwo.\n")
     config = TextConfig(input=("unused",), document_separator="***")
-    assert list(read_documents(segment(path, "bert"), config, Counter())) == ["One.", "Two."]
+    assert texts(path, "bert", config) == ["One.", "Two."]

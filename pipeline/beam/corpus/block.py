@@ -24,6 +24,7 @@ from pipeline.manifest import Shard
 from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
 from pipeline.text.documents import clean_documents
+from pipeline.text.reading.document import Samples, TextCounts
 from pipeline.text.reading.plan import Block
 from pipeline.text.split import is_set_apart
 from pipeline.text.splitters import sentence_splitter
@@ -42,10 +43,12 @@ class BlockResult:
     Attributes:
         shards: its shards, one a split and bin of lengths.
         counts: by split (and "text" for what was counted before the split), what was counted.
+        dropped: samples of the documents that were dropped, by reason; see `TextCounts`.
     """
 
     shards: tuple[Shard, ...]
     counts: dict[str, dict[str, int]]
+    dropped: Samples = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values, for its sidecar."""
@@ -54,7 +57,7 @@ class BlockResult:
     @staticmethod
     def from_json(data: dict[str, Any]) -> BlockResult:
         """The inverse of `to_json`."""
-        return BlockResult(tuple(Shard(**shard) for shard in data["shards"]), data["counts"])
+        return BlockResult(tuple(Shard(**shard) for shard in data["shards"]), data["counts"], data.get("dropped", {}))
 
 
 def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_index: int) -> str:
@@ -106,7 +109,7 @@ def build_block(
     Raises:
         UserError: if the input cannot be read, or was modified since it was planned, or a shard cannot be written.
     """
-    text_counts: Counter[str] = Counter()
+    text_counts = TextCounts()
     splits = SPLITS if config.validation_fraction else SPLITS[:1]
     counts: dict[str, Counter[str]] = {split: Counter() for split in splits}
     specs = config.specs()
@@ -135,7 +138,8 @@ def build_block(
             counts[split].update(writer.counts)
             room = writer.counts["examples"] * writer.spec.max_seq_length
             counts[split]["padding"] += room - writer.counts["tokens"]
-    return BlockResult(tuple(shards), {"text": dict(text_counts)} | {split: dict(counts[split]) for split in splits})
+    by_split = {split: dict(counts[split]) for split in splits}
+    return BlockResult(tuple(shards), {"text": dict(text_counts)} | by_split, text_counts.dropped)
 
 
 def _check_unmodified(block: Block) -> None:
@@ -155,7 +159,7 @@ def _check_unmodified(block: Block) -> None:
 
 
 def _read_parts(
-    block: Block, config: CorpusConfig, duplicates: Mapping[int, str], counts: Counter[str]
+    block: Block, config: CorpusConfig, duplicates: Mapping[int, str], counts: TextCounts
 ) -> Iterator[dict[str, list[list[str]]]]:
     """The block's documents as lists of sentences, by split, in parts that fit into memory."""
     chars = 0
@@ -165,15 +169,15 @@ def _read_parts(
         split_sentences = sentence_splitter(config.sentence_splitter, segment.format)
         for document in clean_documents(segment, config, counts):
             if reason := duplicates.get(next(numbers)):
-                counts[f"dropped/{reason}"] += 1
+                counts.drop(document, reason)
                 continue
             counts["documents"] += 1
-            counts["characters"] += len(document)
-            sentences = split_sentences(document)
+            counts["characters"] += len(document.text)
+            sentences = split_sentences(document.text)
             counts["sentences"] += len(sentences)
-            apart = is_set_apart(document, config.validation_fraction, config.seed)
+            apart = is_set_apart(document.text, config.validation_fraction, config.seed)
             texts[SPLITS[apart]].append(sentences)
-            chars += len(document)
+            chars += len(document.text)
             if chars >= PART_CHARACTERS:
                 yield texts
                 texts, chars = {split: [] for split in SPLITS}, 0

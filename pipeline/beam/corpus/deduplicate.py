@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from pipeline.text.documents import clean_documents
 from pipeline.text.duplicates import DuplicateSets, equal_keys, key_columns
 from pipeline.text.fingerprint import FINGERPRINT_BYTES
 from pipeline.text.minhash import BANDS
+from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.plan import Block
 
 _RESULT_NAME = "duplicates.bin"
@@ -108,7 +108,9 @@ class Deduplication:
     def write_keys(self, index: int) -> dict[str, int]:
         """Writes the keys of a block's documents, one column after another."""
         segments = self.plan.block(index).segments
-        documents = (document for segment in segments for document in clean_documents(segment, self.config, Counter()))
+        documents = (
+            document.text for segment in segments for document in clean_documents(segment, self.config, TextCounts())
+        )
         columns = key_columns(documents, near=self.config.dedup == "near")
         data = b"".join(np.ascontiguousarray(column, "<u8").tobytes() for column in columns)
         files.write_atomically(self._file(f"fingerprint-{index:05d}.bin"), data)

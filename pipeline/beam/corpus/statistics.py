@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.beam.corpus.block import SPLITS, BlockResult
 from pipeline.manifest import Shard
+from pipeline.text.reading.document import Samples, add_samples
 
 
-def summarize(shards: Iterable[Shard], results: Iterable[BlockResult]) -> dict[str, Any]:
+def summarize(shards: Iterable[Shard], results: Sequence[BlockResult]) -> dict[str, Any]:
     """Adds up what the blocks counted, with the shares that a reader wants, by split."""
     totals: dict[str, Counter[str]] = {name: Counter() for name in ("text", *SPLITS)}
     for result in results:
         for name, counts in result.counts.items():
             totals[name].update(counts)
     statistics: dict[str, Any] = {name: dict(sorted(counts.items())) for name, counts in totals.items()}
-    statistics["text"] = _with_drops(statistics["text"])
+    samples: Samples = {}
+    for result in results:
+        add_samples(samples, result.dropped)
+    statistics["text"] = _with_drops(statistics["text"]) | {"dropped_samples": samples}
     bytes_of = Counter[str]()
     for shard in shards:
         bytes_of[shard.split] += shard.bytes

@@ -20,6 +20,7 @@ from pipeline.beam.running.plan_file import PlanFile
 from pipeline.beam.running.work import Part, WorkFolder
 from pipeline.beam.vocab.config import VocabConfig
 from pipeline.text.documents import clean_documents
+from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.plan import Block
 from pipeline.text.split import is_set_apart
 from pipeline.tokenizers.learning.learn import most_frequent, word_splitter
@@ -92,11 +93,11 @@ class WordCounts:
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         documents = [0, 0]
         for segment in self.plan.block(index).segments:
-            for document in clean_documents(segment, self.config, Counter()):
-                held_out = is_set_apart(document, self.config.held_out_fraction, self.config.seed)
+            for document in clean_documents(segment, self.config, TextCounts()):
+                held_out = is_set_apart(document.text, self.config.held_out_fraction, self.config.seed)
                 documents[held_out] += 1
                 # Every tokenizer is judged on the same words: those that white space separates.
-                words[held_out].update(document.split() if held_out else split_words(document))
+                words[held_out].update(document.text.split() if held_out else split_words(document.text))
         sections: list[Counts] = [[] for _ in range(2 * self.parts)]
         for number, counts in enumerate(words):
             for word, count in most_frequent(counts.items(), self.config.max_words):

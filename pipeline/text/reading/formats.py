@@ -6,11 +6,11 @@ A further format is a module with its reader, and an entry of `FORMATS`.
 from __future__ import annotations
 
 import posixpath
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.jsonl_reader import read_jsonl
 from pipeline.text.reading.parquet_reader import read_parquet, text_bytes_of_row_groups
 from pipeline.text.reading.segment import Segment
@@ -34,7 +34,7 @@ class ReadingOptions(Protocol):
         """ "replace" or "drop"."""
 
 
-Reader = Callable[[Segment, ReadingOptions, "Counter[str]"], Iterator[str]]
+Reader = Callable[[Segment, ReadingOptions, TextCounts], Iterator[Document]]
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,21 @@ class Format:
     pieces: Callable[[str, ReadingOptions], tuple[int, ...]] | None = None
 
 
-def _read_text(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+def _read_text(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
     return read_text(segment, separators(segment.format, options.document_separator), counts)
 
 
-def _read_jsonl(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+def _read_jsonl(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
     drop_bad = options.on_bad_text == "drop"
     return map(_lines, read_jsonl(segment, text_field=options.text_field, drop_bad=drop_bad, counts=counts))
 
 
-def _read_parquet(segment: Segment, options: ReadingOptions, counts: Counter[str]) -> Iterator[str]:
+def _read_parquet(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
     return map(_lines, read_parquet(segment, text_field=options.text_field, counts=counts))
 
 
-def _lines(text: str) -> str:
-    return stripped_lines(text.replace("\r\n", "\n").replace("\r", "\n"))
+def _lines(document: Document) -> Document:
+    return document._replace(text=stripped_lines(document.text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 TEXT_FORMATS = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.text.reading.byte_range import CHUNK_BYTES, read_bytes
+from pipeline.text.reading.document import Document, TextCounts, place_in
 from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.text_stream import split_stream
 
@@ -19,7 +19,7 @@ _LINE_FEED = re.compile("\n")
 _WINDOW = 1 << 16  # Bytes looked through at a time for the next line.
 
 
-def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Counter[str]) -> Iterator[str]:
+def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: TextCounts) -> Iterator[Document]:
     """Reads the documents of the lines that begin in a segment of a file of JSON Lines.
 
     Args:
@@ -29,7 +29,7 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Cou
         counts: gets "dropped/bad_json", "dropped/no_text_field", and "dropped/no_text" for a field that is null.
 
     Yields:
-        The texts, as they are.
+        The documents, their texts as they are.
 
     Raises:
         InputError: if the file cannot be read, is shorter than planned, or damaged; or for a bad line, naming it.
@@ -52,18 +52,17 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Cou
         except (KeyError, TypeError, IndexError):
             reason, fault = "no_text_field", "other fields"
         else:
-            if text is None:
-                counts["dropped/no_text"] += 1
-            else:
-                yield text
-            continue
-        if not drop_bad:
+            if text is not None:
+                yield Document(text, segment.path, place_in(segment, "line", number))
+                continue
+            reason = "no_text"
+        if reason != "no_text" and not drop_bad:
             raise InputError(
                 f"Each line of {segment.path} must be a JSON object with a string in the field {text_field}",
                 received=f"{fault} in line {_lines_before(segment) + number:,}: {line.strip()[:80]!r}",
                 do="Name the field with --text-field, put the line right, or drop such lines with --on-bad-text drop",
             )
-        counts[f"dropped/{reason}"] += 1
+        counts.drop(Document(line, segment.path, place_in(segment, "line", number)), reason)
 
 
 def _find_line(read: Callable[[int], bytes], left: int) -> tuple[int, bool]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pipeline import files
 from pipeline.errors import InputError
+from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.segment import Segment
 
 _ROWS = 256  # Rows decoded at a time.
@@ -48,7 +49,7 @@ def text_bytes_of_row_groups(path: str, text_field: str) -> tuple[int, ...]:
         return tuple(group.num_rows and group.column(column).total_uncompressed_size for group in row_groups)
 
 
-def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> Iterator[str]:
+def read_parquet(segment: Segment, *, text_field: str, counts: TextCounts) -> Iterator[Document]:
     """Reads the documents of row groups of a Parquet file.
 
     Args:
@@ -57,7 +58,7 @@ def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> 
         counts: gets "dropped/no_text" for a row without a value.
 
     Yields:
-        The texts, as they are. A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
+        The documents, their texts as they are. A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
 
     Raises:
         InputError: if the file cannot be read or is damaged.
@@ -75,6 +76,7 @@ def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> 
         batches = file.iter_batches(
             batch_size=_ROWS, row_groups=range(segment.start, segment.end), columns=[text_field], use_threads=False
         )
+        rows = itertools.count(1 + sum(file.metadata.row_group(group).num_rows for group in range(segment.start)))
         for batch in batches:
             # A column of this very name takes precedence over one within another.
             column = batch.column(text_field if text_field in batch.schema.names else 0)
@@ -86,10 +88,12 @@ def read_parquet(segment: Segment, *, text_field: str, counts: Counter[str]) -> 
                 column = column.dictionary_decode()
             # As bytes, for what is not UTF-8.
             for value in column.cast(pa.large_binary()).to_pylist():
+                text = (value or b"").decode("utf-8", "surrogateescape")
+                document = Document(text, segment.path, f"row {next(rows):,}")
                 if value is None:
-                    counts["dropped/no_text"] += 1
+                    counts.drop(document, "no_text")
                 else:
-                    yield value.decode("utf-8", "surrogateescape")
+                    yield document
 
 
 def _columns(fields: Iterable[Any], parent: str = "") -> Iterator[tuple[str, Any]]:

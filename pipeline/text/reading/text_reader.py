@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 from pipeline.text.reading.byte_range import read_bytes
+from pipeline.text.reading.document import Document, TextCounts, place_in
 from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import Separators
 from pipeline.text.reading.text_stream import split_stream
@@ -15,7 +15,7 @@ _CUT_WINDOW = 1 << 20  # How far after a nominal cut a boundary is looked for, i
 _LONGEST = 1 << 25  # Characters of a document in a compressed file, which no plan can cut.
 
 
-def read_text(segment: Segment, separators: Separators, counts: Counter[str]) -> Iterator[str]:
+def read_text(segment: Segment, separators: Separators, counts: TextCounts) -> Iterator[Document]:
     """Reads the documents that begin in a segment of a file of text.
 
     Args:
@@ -23,7 +23,7 @@ def read_text(segment: Segment, separators: Separators, counts: Counter[str]) ->
         separators: what stands between documents.
         counts: gets "documents_cut" for a document cut in two because it goes on for more than a block.
 
-    Returns:
+    Yields:
         Documents whose paragraphs or sentences are lines of their own, without white space around them; none is empty.
         A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
 
@@ -41,7 +41,9 @@ def read_text(segment: Segment, separators: Separators, counts: Counter[str]) ->
         file_begins=segment.start == 0,
         longest=_LONGEST if segment.compression else sys.maxsize,
     )
-    return filter(None, map(_unwrapped if segment.format == "wrapped" else stripped_lines, texts))
+    found = filter(None, map(_unwrapped if segment.format == "wrapped" else stripped_lines, texts))
+    for number, text in enumerate(found, start=1):
+        yield Document(text, segment.path, place_in(segment, "document", number))
 
 
 def stripped_lines(text: str) -> str:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pipeline.beam.running.plan_file import PlanFile
 from pipeline.errors import CorpusError
 from pipeline.text.documents import clean_documents
 from pipeline.text.duplicates import key_columns
+from pipeline.text.reading.document import TextCounts
 
 Make = Callable[..., CorpusConfig]
 
@@ -80,7 +80,7 @@ def test_all_but_the_first_are_dropped(
     dropped: dict[str, set[int]] = {"duplicate": set(), "near_duplicate": set()}
     start = 0
     for block in plan.blocks:
-        documents = [d for segment in block.segments for d in clean_documents(segment, config, Counter())]
+        documents = [d for segment in block.segments for d in clean_documents(segment, config, TextCounts())]
         for number, reason in deduplication.of_block(block.index).items():
             assert number < len(documents)
             dropped[reason].add(start + number)

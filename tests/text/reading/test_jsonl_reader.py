@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.text.reading import jsonl_reader
+from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.jsonl_reader import read_jsonl
 from pipeline.text.reading.plan import InputFile, plan_blocks
 
@@ -27,12 +27,12 @@ def read(
     text_field: str = "text",
     drop_bad: bool = False,
     compression: str = "",
-) -> tuple[list[str], Counter[str]]:
-    counts: Counter[str] = Counter()
+) -> tuple[list[str], TextCounts]:
+    counts = TextCounts()
     blocks = plan_blocks([InputFile(str(path), path.stat().st_size, "jsonl", compression)], block_bytes)
     segments = [segment for block in blocks for segment in block.segments]
     read_all = (read_jsonl(s, text_field=text_field, drop_bad=drop_bad, counts=counts) for s in segments)
-    return [text for texts in read_all for text in texts], counts
+    return [document.text for documents in read_all for document in documents], counts
 
 
 @settings(max_examples=200)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.parquet_reader import read_parquet, text_bytes_of_row_groups
 from pipeline.text.reading.plan import InputFile, plan_blocks
 
@@ -24,13 +24,14 @@ def write(path: Path, column: Any, name: str = "text", **options: Any) -> None:
     pq.write_table(pa.table({"id": list(range(len(column))), name: column}), path, **options)
 
 
-def read(path: Path, block_bytes: int = 1 << 30, text_field: str = "text") -> tuple[list[list[str]], Counter[str]]:
+def read(path: Path, block_bytes: int = 1 << 30, text_field: str = "text") -> tuple[list[list[str]], TextCounts]:
     """The texts of each block, and the counts."""
-    counts: Counter[str] = Counter()
+    counts = TextCounts()
     row_groups = text_bytes_of_row_groups(str(path), text_field)
     file = InputFile(str(path), path.stat().st_size, "parquet", row_groups=row_groups)
     segments = [segment for block in plan_blocks([file], block_bytes) for segment in block.segments]
-    return [list(read_parquet(segment, text_field=text_field, counts=counts)) for segment in segments], counts
+    documents = [list(read_parquet(segment, text_field=text_field, counts=counts)) for segment in segments]
+    return [[document.text for document in block] for block in documents], counts
 
 
 @pytest.mark.parametrize("block_bytes", [1, 10_000, 50_000, 1 << 30])
@@ -132,7 +133,7 @@ def test_damage_is_an_error_that_names_the_file(path: Path) -> None:
     for data in (whole[: len(whole) // 2], b"", flipped):
         path.write_bytes(data)
         with pytest.raises(InputError, match=r"texts\.parquet must be a whole Parquet file"):
-            list(read_parquet(block.segments[0], text_field="text", counts=Counter()))
+            list(read_parquet(block.segments[0], text_field="text", counts=TextCounts()))
     write(path, [])
     with pytest.raises(InputError, match="must hold the row groups that it held"):
-        list(read_parquet(block.segments[0], text_field="text", counts=Counter()))
+        list(read_parquet(block.segments[0], text_field="text", counts=TextCounts()))

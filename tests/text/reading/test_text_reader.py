@@ -3,7 +3,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.text.reading import text_reader
+from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.formats import TEXT_FORMATS
 from pipeline.text.reading.plan import InputFile, Segment, plan_blocks
-from pipeline.text.reading.separators import separators
+from pipeline.text.reading.separators import Separators, separators
 from pipeline.text.reading.text_reader import read_text
 
 PIECES = ["a", "b. ", "word", "é", "漢字", "😀", "\u0301", "\n", "\n\n", "\n \t\n", "\r\n", "\r\n\r\n", "\r", " ", "\t"]
@@ -31,15 +31,19 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("readers") / "text.txt"
 
 
+def texts_of(segment: Segment, between: Separators, counts: TextCounts) -> list[str]:
+    return [document.text for document in read_text(segment, between, counts)]
+
+
 def read(
     path: Path, text_format: str, block_bytes: int = 1 << 30, *, separator: str = "", compression: str = ""
-) -> tuple[list[list[str]], Counter[str]]:
+) -> tuple[list[list[str]], TextCounts]:
     """The documents of each block of a file, and the counts."""
-    counts: Counter[str] = Counter()
+    counts = TextCounts()
     blocks = plan_blocks([InputFile(str(path), path.stat().st_size, text_format, compression)], block_bytes)
     segments = [segment for block in blocks for segment in block.segments]
     between = separators(text_format, separator)
-    return [list(read_text(segment, between, counts)) for segment in segments], counts
+    return [texts_of(segment, between, counts) for segment in segments], counts
 
 
 def flat(blocks: list[list[str]]) -> list[str]:
@@ -275,20 +279,20 @@ def test_a_file_that_shrank_is_an_error(path: Path) -> None:
     path.write_text("One.\n\n" * 10)
     segment = Segment(str(path), 0, 60, 60, 60)
     bert = separators("bert")
-    assert len(list(read_text(segment, bert, Counter()))) == 10
+    assert len(texts_of(segment, bert, TextCounts())) == 10
     path.write_text("One.\n\n" * 9)
     with pytest.raises(InputError, match=r"must hold 60 bytes, .* Received: 54 bytes\. Leave the inputs alone"):
-        list(read_text(segment, bert, Counter()))
+        texts_of(segment, bert, TextCounts())
     path.unlink()
     with pytest.raises(InputError, match=r"Cannot read .*No such file"):
-        list(read_text(segment, bert, Counter()))
+        texts_of(segment, bert, TextCounts())
 
 
 def test_what_was_appended_since_the_plan_is_not_read(path: Path) -> None:
     path.write_text("One.\n\n" * 10 + "Two.\n\n" * 10)
     for cuts in ([0, 60], [0, 30, 60], [0, 58, 60]):
         segments = [Segment(str(path), start, end, 60, end - start) for start, end in pairwise(cuts)]
-        assert [d for s in segments for d in read_text(s, separators("bert"), Counter())] == ["One."] * 10
+        assert [d for s in segments for d in texts_of(s, separators("bert"), TextCounts())] == ["One."] * 10
 
 
 @pytest.mark.parametrize(
