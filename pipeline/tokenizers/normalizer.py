@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # Blocks that BERT takes for CJK ideographs and splits one by one; Hangul and kana are words like any other.
 CJK_RANGES = (
@@ -59,19 +59,39 @@ def strip_accents(text: str) -> str:
     return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
 
 
-def basic_tokenize(text: str, *, lower_case: bool) -> list[str]:
+def basic_tokenize(
+    text: str,
+    *,
+    lower_case: bool,
+    accents: bool | None = None,
+    split_cjk: bool = True,
+    split_punctuation: bool = True,
+    is_kept: Callable[[str], bool] = lambda word: False,
+) -> list[str]:
     """Splits text into BERT's words: cleaned, CJK ideographs apart, lower-cased, without accents, punctuation apart.
 
     Args:
         text: any text.
-        lower_case: whether to lower-case and strip accents (an "uncased" vocabulary).
+        lower_case: whether to lower-case (an "uncased" vocabulary).
+        accents: whether accents stay; by default, if `lower_case` is false.
+        split_cjk: whether CJK ideographs are apart.
+        split_punctuation: whether punctuation is apart.
+        is_kept: whether a word between spaces stays as it is.
     """
     cleaned = "".join(" " if is_whitespace(char) else char for char in text if not is_control(char))
-    spaced = "".join(f" {char} " if is_cjk(char) else char for char in cleaned)
-    words = []
+    spaced = "".join(f" {char} " if is_cjk(char) else char for char in cleaned) if split_cjk else cleaned
+    words: list[str] = []
     for word in spaced.split():
+        if is_kept(word):
+            words.append(word)
+            continue
         if lower_case:
-            word = strip_accents(word.lower())
+            word = word.lower()
+        if not accents and (lower_case or accents is not None):
+            word = strip_accents(word)
+        if not split_punctuation:
+            words += word.split()
+            continue
         words += "".join(f" {char} " if is_punctuation(char) else char for char in word).split()
     return words
 

@@ -32,6 +32,8 @@ def test_every_option_reaches_the_encoder() -> None:
     assert initializer["config"]["stddev"] == 0.5
     assert encoder.inner_activation is gelu
     built.pop("inner_activation")
+    assert not any(built.pop(f"return_{what}") for what in ("attention_scores", "word_embeddings"))
+    assert (built.pop("output_range"), built.pop("embedding_layer")) == (None, None)
     assert built == {
         "name": "bert_encoder",
         "dtype": keras.dtype_policies.serialize(keras.DTypePolicy("float32")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,11 @@ from pipeline.training.modeling.activations import gelu
 from pipeline.training.modeling.built_model import BuiltModel
 from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
-from pipeline.training.modeling.one_hot_embedding import OneHotEmbedding
+from pipeline.training.modeling.on_device_embedding import OnDeviceEmbedding
 from pipeline.training.modeling.position_embedding import PositionEmbedding
 from pipeline.training.modeling.transformer_encoder_block import TransformerEncoderBlock
+
+_log = logging.getLogger(__name__)
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
@@ -30,13 +33,18 @@ class BertEncoder(BuiltModel):
     Outputs: with `dict_outputs`, a dictionary of `sequence_output`
     `[batch, seq_length, hidden_size]`, `pooled_output` `[batch, hidden_size]` and `encoder_outputs`,
     every block's sequence output. Without, a list of the sequence output (or with
-    `return_all_encoder_outputs` the list of every block's) and the pooled output.
+    `return_all_encoder_outputs` the list of every block's) and the pooled output. With `return_attention_scores`,
+    there is also `attention_scores`, every block's attention probabilities, `[batch, heads, seq_length, seq_length]`;
+    with `return_word_embeddings` the dictionary has `word_embeddings`, what the first block gets.
+
+    `input_word_embeddings`, `[batch, seq_length, embedding_width]`, may stand for `input_word_ids` in a dictionary.
 
     Args:
         vocab_size: entries of the vocabulary.
         hidden_size: width of the hidden states.
         num_layers: blocks.
-        num_attention_heads: attention heads of a block.
+        num_attention_heads: attention heads of a block. Where they do not divide `hidden_size`, heads are as wide as
+            the quotient, rounded down, and a warning is logged.
         max_sequence_length: longest sequence, in tokens.
         type_vocab_size: kinds of segments.
         inner_dim: width between a block's two dense layers.
@@ -45,14 +53,17 @@ class BertEncoder(BuiltModel):
         attention_dropout: dropout of attention probabilities.
         initializer: initialiser of every kernel and embedding; by default truncated normal with a
             standard deviation of 0.02.
+        output_range: how many positions, from the first, the last block computes an output for; None for all.
         embedding_width: width of the embeddings, if it is not `hidden_size`.
+        embedding_layer: a layer of word embeddings, such as `OnDeviceEmbedding`, to use instead of one of its own.
         norm_first: layer norm before attention and dense layers instead of after them.
         dict_outputs: whether the outputs are a dictionary.
         return_all_encoder_outputs: whether a list of outputs holds every block's.
+        return_attention_scores: whether the attention probabilities are among the outputs.
+        return_word_embeddings: whether a dictionary of outputs has the word embeddings.
         **kwargs: of `keras.Model`, and synonyms.
 
     Raises:
-        ValueError: if the heads do not divide `hidden_size`.
         TypeError: for an unknown argument.
     """
 
@@ -71,10 +82,14 @@ class BertEncoder(BuiltModel):
         output_dropout: float = 0.1,
         attention_dropout: float = 0.1,
         initializer: Any = None,
+        output_range: int | None = None,
         embedding_width: int | None = None,
+        embedding_layer: Any = None,
         norm_first: bool = False,
         dict_outputs: bool = False,
         return_all_encoder_outputs: bool = False,
+        return_attention_scores: bool = False,
+        return_word_embeddings: bool = False,
         **kwargs: Any,
     ) -> None:
         # Names by which tensorflow/models, BERT's configuration files and articles call these.
@@ -87,9 +102,7 @@ class BertEncoder(BuiltModel):
         embedding_width = kwargs.pop("embedding_size", embedding_width)
         super().__init__(**kwargs)
         if hidden_size % num_attention_heads:
-            raise ValueError(
-                f"`num_attention_heads` must divide `hidden_size`. Received: {num_attention_heads} and {hidden_size}."
-            )
+            _log.warning("%d attention heads do not divide a hidden size of %d.", num_attention_heads, hidden_size)
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -101,14 +114,18 @@ class BertEncoder(BuiltModel):
         self.output_dropout = output_dropout
         self.attention_dropout = attention_dropout
         self.initializer = keras.initializers.get(initializer or keras.initializers.TruncatedNormal(stddev=0.02))
+        self.output_range = output_range
         self.embedding_width = embedding_width or hidden_size
         self.norm_first = norm_first
         self.dict_outputs = dict_outputs
         self.return_all_encoder_outputs = return_all_encoder_outputs
+        self.return_attention_scores = return_attention_scores
+        self.return_word_embeddings = return_word_embeddings
 
         # === Layers ===
         policy = self.dtype_policy
-        self.word_embeddings = keras.layers.Embedding(
+        self._has_own_embeddings = embedding_layer is None
+        self.word_embeddings = embedding_layer or keras.layers.Embedding(
             vocab_size,
             self.embedding_width,
             embeddings_initializer=self._new_initializer(),
@@ -121,10 +138,13 @@ class BertEncoder(BuiltModel):
             dtype=policy,
             name="position_embedding",
         )
-        self.type_embeddings = OneHotEmbedding(
+        # By a product: the gradient is then one matrix. That of lookups is a row for every token, and optimisers that
+        # clip by the global norm would take the norm of those rows, unsummed, for the gradient's.
+        self.type_embeddings = OnDeviceEmbedding(
             type_vocab_size,
             self.embedding_width,
-            embeddings_initializer=self._new_initializer(),
+            initializer=self._new_initializer(),
+            use_one_hot=True,
             dtype=policy,
             name="type_embeddings",
         )
@@ -166,6 +186,7 @@ class BertEncoder(BuiltModel):
             attention_dropout=self.attention_dropout,
             kernel_initializer=self._new_initializer(),
             norm_first=self.norm_first,
+            return_attention_scores=self.return_attention_scores,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -177,25 +198,34 @@ class BertEncoder(BuiltModel):
         """Encodes a batch; see the class for inputs and outputs."""
         if not isinstance(inputs, Mapping):
             inputs = dict(zip(self.inputs, inputs, strict=True))
-        x = self.word_embeddings(inputs["input_word_ids"])
-        x = x + self.position_embedding(x) + self.type_embeddings(inputs["input_type_ids"])
+        x = inputs.get("input_word_embeddings")
+        if x is None:
+            x = self.word_embeddings(inputs["input_word_ids"])
+        x = x + self.position_embedding(x[:1]) + self.type_embeddings(inputs["input_type_ids"])
         x = self.embedding_dropout(self.embeddings_layer_norm(x), training=training)
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)
+        embeddings = x
         attention_mask = keras.ops.cast(inputs["input_mask"], "float32")[:, None, :]
-        encoder_outputs = []
-        blocks = itertools.cycle(self.transformer_layers)
-        for block in itertools.islice(blocks, self.num_layers):
-            x = block(x, attention_mask, training=training)
+        encoder_outputs, attention_scores = [], []
+        blocks = itertools.islice(itertools.cycle(self.transformer_layers), self.num_layers)
+        for number, block in enumerate(blocks, start=1):
+            output_range = self.output_range if number == self.num_layers else None
+            x = block([x, attention_mask], output_range=output_range, training=training)
+            if self.return_attention_scores:
+                x, scores = x
+                attention_scores.append(scores)
             encoder_outputs.append(x)
         pooled_output = self.pooler(x[:, 0])
-        if self.dict_outputs:
-            return {
-                "sequence_output": x,
-                "pooled_output": pooled_output,
-                "encoder_outputs": encoder_outputs,
-            }
-        return [encoder_outputs if self.return_all_encoder_outputs else x, pooled_output]
+        if not self.dict_outputs:
+            outputs = [encoder_outputs if self.return_all_encoder_outputs else x, pooled_output]
+            return [*outputs, attention_scores] if self.return_attention_scores else outputs
+        outputs = {"sequence_output": x, "pooled_output": pooled_output, "encoder_outputs": encoder_outputs}
+        if self.return_attention_scores:
+            outputs["attention_scores"] = attention_scores
+        if self.return_word_embeddings:
+            outputs["word_embeddings"] = embeddings
+        return outputs
 
     def get_embedding_table(self) -> Any:
         """The word embeddings, a variable `[vocab_size, embedding_width]`."""
@@ -211,6 +241,7 @@ class BertEncoder(BuiltModel):
         return self.pooler
 
     def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -225,10 +256,14 @@ class BertEncoder(BuiltModel):
             "output_dropout": self.output_dropout,
             "attention_dropout": self.attention_dropout,
             "initializer": keras.initializers.serialize(self.initializer),
+            "output_range": self.output_range,
             "embedding_width": self.embedding_width,
+            "embedding_layer": None if self._has_own_embeddings else serialize(self.word_embeddings),
             "norm_first": self.norm_first,
             "dict_outputs": self.dict_outputs,
             "return_all_encoder_outputs": self.return_all_encoder_outputs,
+            "return_attention_scores": self.return_attention_scores,
+            "return_word_embeddings": self.return_word_embeddings,
         }
 
     @classmethod
@@ -238,4 +273,22 @@ class BertEncoder(BuiltModel):
         kind = config.pop("type", cls.type_name)
         if kind != cls.type_name:
             raise ValueError(f'`type` must be "{cls.type_name}". Received: {kind!r}.')
+        if isinstance(config.get("embedding_layer"), Mapping):
+            config["embedding_layer"] = keras.saving.deserialize_keras_object(
+                config["embedding_layer"], custom_objects=custom_objects
+            )
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class BertEncoderV2(BertEncoder):
+    """`BertEncoder` whose outputs are a dictionary, as tensorflow/models' `BertEncoderV2`.
+
+    Args:
+        vocab_size: entries of the vocabulary.
+        **kwargs: of `BertEncoder`; `dict_outputs` and `return_all_encoder_outputs` change nothing.
+    """
+
+    def __init__(self, vocab_size: int, **kwargs: Any) -> None:
+        kwargs.pop("return_all_encoder_outputs", None)
+        super().__init__(vocab_size, **{**kwargs, "dict_outputs": True})

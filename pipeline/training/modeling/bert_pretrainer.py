@@ -1,4 +1,4 @@
-"""The pre-trainer: an encoder, the masked-LM head and classification heads."""
+"""The pre-trainers: an encoder, the masked-LM head and classification heads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,119 @@ import tensorflow as tf
 
 from pipeline.training.dataset_errors import naming_records
 from pipeline.training.modeling.built_model import BuiltModel
+from pipeline.training.modeling.initializers import clone_initializer
 from pipeline.training.modeling.masked_lm import MaskedLM
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class BertPretrainer(BuiltModel):
+    """An encoder with a masked-LM head and a classifier upon its pooled output, as in tensorflow/models.
+
+    `BertPretrainerV2` is the model that `MaskedLMTask` trains; this one is for code that was written for the first.
+
+    Inputs: the encoder's, and `masked_lm_positions`, int32 `[batch, num_token_predictions]`, in a dictionary or in a
+    list of this order.
+
+    Outputs, a dictionary: `masked_lm`, float32 `[batch, num_token_predictions, vocab_size]`, and `classification`,
+    `[batch, num_classes]`.
+
+    Args:
+        network: the encoder, with a `get_embedding_table()`.
+        num_classes: classes of the classifier.
+        num_token_predictions: predictions of an example.
+        embedding_table: the table of the masked-LM head; by default the encoder's.
+        activation: activation of the masked-LM head.
+        initializer: initialiser of both heads.
+        output: "logits", or "predictions" for their log-softmax.
+        **kwargs: of `keras.Model`.
+
+    Raises:
+        ValueError: for another `output`.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        num_classes: int,
+        num_token_predictions: int,
+        embedding_table: Any = None,
+        activation: Any = None,
+        initializer: Any = "glorot_uniform",
+        output: str = "logits",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder = network
+        self.num_classes = num_classes
+        self.num_token_predictions = num_token_predictions
+        self.activation = keras.activations.get(activation)
+        self.initializer = keras.initializers.get(initializer)
+        self.output_type = output
+        self.masked_lm = MaskedLM(
+            embedding_table=network.get_embedding_table() if embedding_table is None else embedding_table,
+            activation=self.activation,
+            initializer=clone_initializer(self.initializer),
+            output=output,
+            dtype=self.dtype_policy,
+            name="cls_predictions",
+        )
+        self.classification = keras.layers.Dense(
+            num_classes,
+            activation=None if output == "logits" else "log_softmax",
+            kernel_initializer=clone_initializer(self.initializer),
+            dtype=self.dtype_policy,
+            name="classification",
+        )
+        positions = keras.Input((num_token_predictions,), dtype="int32", name="masked_lm_positions")
+        self.build_with({**_encoder_inputs(network), "masked_lm_positions": positions})
+
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
+        """Encodes a batch and applies the heads; see the class for inputs and outputs."""
+        if not isinstance(inputs, Mapping):
+            inputs = dict(zip(self.inputs, inputs, strict=True))
+        outputs = _encode(self.encoder, inputs, training)
+        return {
+            "masked_lm": self.masked_lm(outputs["sequence_output"], masked_positions=inputs["masked_lm_positions"]),
+            "classification": self.classification(outputs["pooled_output"]),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "network": keras.saving.serialize_keras_object(self.encoder),
+            "num_classes": self.num_classes,
+            "num_token_predictions": self.num_token_predictions,
+            "activation": keras.activations.serialize(self.activation),
+            "initializer": keras.initializers.serialize(self.initializer),
+            "output": self.output_type,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> BertPretrainer:
+        """Builds a model from `get_config()`."""
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects=custom_objects)
+        return cls(**{**config, "network": network})
+
+
+def _encoder_inputs(encoder: Any) -> dict[str, Any]:
+    """The symbolic inputs of an encoder, by name."""
+    if isinstance(encoder.inputs, Mapping):
+        return dict(encoder.inputs)
+    return {tensor.name: tensor for tensor in encoder.inputs}
+
+
+def _encode(encoder: Any, inputs: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
+    """The outputs of an encoder, by name, whatever form it gives them."""
+    encoded = encoder(
+        {name: value for name, value in inputs.items() if name != "masked_lm_positions"}, training=training
+    )
+    if isinstance(encoded, Mapping):
+        return dict(encoded)
+    sequence, pooled = encoded[:2]
+    if isinstance(sequence, (list, tuple)):
+        return {"sequence_output": sequence[-1], "pooled_output": pooled, "encoder_outputs": sequence}
+    return {"sequence_output": sequence, "pooled_output": pooled}
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
@@ -68,11 +180,8 @@ class BertPretrainerV2(BuiltModel):
             dtype=self.dtype_policy,
             name="cls_predictions",
         )
-        encoder_inputs = encoder_network.inputs
-        if not isinstance(encoder_inputs, Mapping):
-            encoder_inputs = {tensor.name: tensor for tensor in encoder_inputs}
         positions = keras.Input((None,), dtype="int32", name="masked_lm_positions")
-        self.build_with({**encoder_inputs, "masked_lm_positions": positions})
+        self.build_with({**_encoder_inputs(encoder_network), "masked_lm_positions": positions})
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
         """Encodes a batch and applies the heads; see the class for inputs and outputs."""
@@ -87,17 +196,9 @@ class BertPretrainerV2(BuiltModel):
 
     def encode(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         """The outputs without `mlm_logits`."""
-        encoded = self.encoder_network(
-            {name: inputs[name] for name in self.inputs if name != "masked_lm_positions"},
-            training=training,
+        outputs = _encode(
+            self.encoder_network, {name: inputs[name] for name in self.inputs if name in inputs}, training
         )
-        if isinstance(encoded, Mapping):
-            outputs = dict(encoded)
-        else:
-            sequence, pooled = encoded[:2]
-            outputs = {"sequence_output": sequence, "pooled_output": pooled}
-            if isinstance(sequence, (list, tuple)):
-                outputs.update(sequence_output=sequence[-1], encoder_outputs=sequence)
         for head in self.classification_heads:
             scored = head(outputs["sequence_output"], training=training)
             outputs.update(scored if isinstance(scored, Mapping) else {head.name: scored})

@@ -27,6 +27,7 @@ class BuiltModel(keras.Model):
         Args:
             inputs: the symbolic inputs, by name, in the order in which a list of inputs is taken.
         """
+        self.autocast = False  # The layers inside cast; Keras would cast floats to `input_dtype` here.
         self.inputs = dict(inputs)
         self(self.inputs)
         self._inbound_nodes.clear()

@@ -1,7 +1,8 @@
-"""A classification head upon one token."""
+"""Classification heads upon one token."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -96,6 +97,93 @@ class ClassificationHead(keras.layers.Layer):
             **super().get_config(),
             "inner_dim": self.inner_dim,
             "num_classes": self.num_classes,
+            "cls_token_idx": self.cls_token_idx,
+            "activation": keras.activations.serialize(self.activation),
+            "dropout_rate": self.dropout_rate,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class MultiClsHeads(keras.layers.Layer):
+    """Pools one token and scores several problems' classes, as tensorflow/models' `MultiClsHeads`.
+
+    Args:
+        inner_dim: width of the pooling layer; 0 for none, the features then being pooled already.
+        cls_list: of each problem, its name and the number of its classes.
+        cls_token_idx: place of the token that is pooled.
+        activation: activation of the pooling layer; "gelu" is its tanh approximation.
+        dropout_rate: dropout before the classes.
+        initializer: initialiser of the kernels.
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        inner_dim: int,
+        cls_list: Sequence[tuple[str, int]],
+        cls_token_idx: int = 0,
+        activation: Any = "tanh",
+        dropout_rate: float = 0.0,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.inner_dim = inner_dim
+        self.cls_list = [tuple(problem) for problem in cls_list]
+        self.cls_token_idx = cls_token_idx
+        self.activation = get_activation(activation)
+        self.dropout_rate = dropout_rate
+        self.initializer = keras.initializers.get(initializer)
+        self.dense = self._dense(inner_dim, "pooler_dense", self.activation) if inner_dim else None
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
+        self.out_projs = [self._dense(num_classes, name) for name, num_classes in self.cls_list]
+
+    def _dense(self, units: int, name: str, activation: Any = None) -> keras.layers.Dense:
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=clone_initializer(self.initializer),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, input_shape: Any) -> None:
+        width = input_shape[-1]
+        if self.dense is not None:
+            self.dense.build((None, width))
+            width = self.inner_dim
+        for layer in self.out_projs:
+            layer.build((None, width))
+
+    def call(self, features: Any, only_project: bool = False, training: bool | None = None) -> Any:
+        """Scores the classes.
+
+        Args:
+            features: `[batch, seq_length, width]`, or without pooling layer `[batch, width]`.
+            only_project: whether to return the pooled features instead.
+            training: whether dropout applies.
+
+        Returns:
+            By the problems' names, `[batch, num_classes]`; or `[batch, inner_dim]` with `only_project`.
+        """
+        if self.dense is not None:
+            features = self.dense(features[:, self.cls_token_idx])
+        if only_project:
+            return features
+        features = self.dropout(features, training=training)
+        return {layer.name: layer(features) for layer in self.out_projs}
+
+    @property
+    def checkpoint_items(self) -> dict[str, Any]:
+        """The pooling layer and the problems' layers, by their names."""
+        return {layer.name: layer for layer in (self.dense, *self.out_projs) if layer is not None}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "inner_dim": self.inner_dim,
+            "cls_list": self.cls_list,
             "cls_token_idx": self.cls_token_idx,
             "activation": keras.activations.serialize(self.activation),
             "dropout_rate": self.dropout_rate,

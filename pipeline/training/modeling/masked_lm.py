@@ -38,7 +38,7 @@ class MaskedLM(keras.layers.Layer):
         # Keras 3 allows no slash in names.
         super().__init__(name=name and name.replace("/", "_"), **kwargs)
         if output not in ("logits", "predictions"):
-            raise ValueError(f'`output` must be "logits" or "predictions". Received: {output!r}.')
+            raise ValueError(f'Unknown `output` value "{output}": it must be "logits" or "predictions".')
         # A closure hides the table from Keras, which would save it here a second time.
         self._shared_table = lambda: embedding_table
         self.activation = keras.activations.get(activation)

@@ -14,13 +14,15 @@ class PositionEmbedding(keras.layers.Layer):
     Args:
         max_length: longest sequence, in tokens.
         initializer: initialiser of the table.
+        seq_axis: the axis of the inputs along which they are positioned; the last one is their width.
         **kwargs: of `keras.layers.Layer`.
     """
 
-    def __init__(self, max_length: int, initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+    def __init__(self, max_length: int, initializer: Any = "glorot_uniform", seq_axis: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_length = max_length
         self.initializer = keras.initializers.get(initializer)
+        self.seq_axis = seq_axis
 
     def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight(
@@ -33,17 +35,23 @@ class PositionEmbedding(keras.layers.Layer):
         """Positions for `inputs`.
 
         Args:
-            inputs: `[batch, seq_length, width]`; only its shape matters.
+            inputs: `[batch, seq_length, width]`, or of another rank with the sequence in `seq_axis`; only its shape
+                matters.
 
         Returns:
-            `[1, seq_length, width]`, to be added to what it positions.
+            The inputs' shape.
         """
-        length = keras.ops.shape(inputs)[1]
-        return keras.ops.convert_to_tensor(self.embeddings)[None, :length]
+        shape = keras.ops.shape(inputs)
+        length = shape[self.seq_axis]
+        table = keras.ops.convert_to_tensor(self.embeddings)[:length]
+        aligned = [1] * len(shape)
+        aligned[self.seq_axis], aligned[-1] = length, table.shape[-1]
+        return keras.ops.broadcast_to(keras.ops.reshape(table, aligned), shape)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "max_length": self.max_length,
             "initializer": keras.initializers.serialize(self.initializer),
+            "seq_axis": self.seq_axis,
         }

@@ -23,6 +23,8 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
         **kwargs: of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
     """
 
+    _excluded_from_layer_adaptation: Sequence[str] | None = None
+
     def __init__(
         self,
         learning_rate: Any = 1e-3,
@@ -47,7 +49,9 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
         super().build(variables)
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
         # By path: a name such as "gamma" or "bias" does not identify the layer.
-        self._is_excluded = [is_excluded(v.path, self.excluded_from_weight_decay) for v in variables]
+        # A `tf.Variable` has a name alone.
+        paths = [getattr(variable, "path", variable.name) for variable in variables]
+        self._is_excluded = [is_excluded(path, self.excluded_from_weight_decay) for path in paths]
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Updates weights; gradients in slices, as of lookups in embeddings, count as the sums that they stand for."""
