@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-training scaling interoperability parity parity-fixture loss-curves optimizer-numbers
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-training scaling interoperability peer-tests parity parity-fixture loss-curves optimizer-numbers
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -135,6 +135,15 @@ scaling: $(STAMP) sample-corpus ## predict jobs of 1 GB to 10 TB from what is me
 
 interoperability: $(STAMP) peers sample-corpus ## read our shards with tensorflow/models, and its with our loader
 	$(BIN)/python bench/interoperability.py $(SAMPLE)
+
+peer-tests: $(STAMP) out/peer-tests/.installed ## run tensorflow/models' own tests against this package (2 minutes)
+	$(BIN)/python -m bench.peer_tests out/peer-tests/wheel
+
+# Its tests alone, without what it depends on.
+out/peer-tests/.installed: bench/peers.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target out/peer-tests/wheel \
+	  $$(grep '^tf-models-official' bench/peers.txt)
+	touch $@
 
 parity: $(STAMP) peers ## compare logits, loss, gradients and steps with tensorflow/models' own
 	$(BIN)/python bench/parity.py

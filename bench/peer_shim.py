@@ -11,6 +11,8 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import operator
+import os
+import re
 import sys
 import types
 from collections.abc import Sequence
@@ -18,6 +20,8 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 # Their modules, and ours that take their place.
 MODULES = {
@@ -26,7 +30,7 @@ MODULES = {
     "official.core.config_definitions": "pipeline.training.configs",
     "official.modeling": "pipeline.training.modeling",
     "official.modeling.activations": "pipeline.training.modeling.activations",
-    "official.modeling.hyperparams": "pipeline.config.tree",
+    "official.modeling.hyperparams": "pipeline.config.base",
     "official.modeling.optimization": "pipeline.training.optimization",
     "official.modeling.optimization.configs": "pipeline.training.optimization.configs",
     "official.modeling.optimization.configs.learning_rate_config": "pipeline.training.optimization.configs",
@@ -41,8 +45,9 @@ MODULES = {
     "official.nlp.configs.bert": "pipeline.training.bert",
     "official.nlp.configs.encoders": "pipeline.training.encoders",
     "official.nlp.data": "pipeline.training.data",
+    "official.nlp.data.create_pretraining_data": "bench.peer_masking",
     "official.nlp.data.pretrain_dataloader": "pipeline.training.data.pretrain_dataloader",
-    "official.nlp.data.pretrain_dynamic_dataloader": "pipeline.training.data.pretrain_dataloader",
+    "official.nlp.data.pretrain_dynamic_dataloader": "pipeline.training.data.pretrain_dynamic_dataloader",
     "official.nlp.modeling": "pipeline.training.modeling",
     "official.nlp.modeling.layers": "pipeline.training.modeling",
     "official.nlp.modeling.layers.cls_head": "pipeline.training.modeling.classification_head",
@@ -144,6 +149,21 @@ def _with_extension(path: Any) -> Any:
     return path if str(path).endswith(".keras") else f"{path}.keras"
 
 
+def _adapt_optimizers() -> None:
+    # Keras 3 numbers optimisers of one class by their names. It keeps a rate in float32 and returns that number, where
+    # tests expect the one that they gave.
+    get_config = keras.optimizers.Optimizer.get_config
+
+    def with_name_and_rate(self: Any) -> dict[str, Any]:
+        config = get_config(self)
+        config["name"] = re.sub(r"_\d+$", "", config["name"])
+        if isinstance(config["learning_rate"], float):
+            config["learning_rate"] = float(str(np.float32(config["learning_rate"])))
+        return config
+
+    keras.optimizers.Optimizer.get_config = with_name_and_rate
+
+
 def _adapt_saving() -> None:
     save, load = keras.Model.save, keras.models.load_model
     keras.Model.save = lambda self, path, **options: save(self, _with_extension(path), **options)
@@ -182,11 +202,16 @@ PRIVATE = {
 def _adapt_private_names() -> None:
     from pipeline.tokenizers import normalizer
     from pipeline.training import modeling
+    from pipeline.training.optimization import optimizers
 
     for class_name, names in PRIVATE.items():
         for theirs, ours in names.items():
             setattr(getattr(modeling, class_name), theirs, property(functools.partial(_private, ours)))
 
+    for name in ("decays", "adapts"):
+        theirs = {"decays": "_do_use_weight_decay", "adapts": "_do_layer_adaptation"}[name]
+        setattr(optimizers.LAMB, theirs, lambda self, path, name=name: getattr(self, name)(path))
+    optimizers.LAMB._get_hyper = lambda self, name: getattr(self, name)
     tokenization = importlib.import_module("official.nlp.tools.tokenization")
     for name in ("is_whitespace", "is_control", "is_punctuation"):
         setattr(tokenization, f"_{name}", getattr(normalizer, name))
@@ -202,8 +227,11 @@ def _private(name: str, owner: Any) -> Any:
 def install() -> None:
     """Makes the mapped modules importable."""
     sys.meta_path.insert(0, Finder())
+    if "TF_DETERMINISTIC_OPS" in os.environ:  # As a suite's `main` does.
+        tf.config.experimental.enable_op_determinism()
     _adapt_keras()
     _adapt_saving()
+    _adapt_optimizers()
     _adapt_private_names()
 
 

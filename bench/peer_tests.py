@@ -1,8 +1,8 @@
 """Runs tensorflow/models' own tests against this package: `make peer-tests`.
 
-The tests lie in the wheel of tf-models-official, which is unpacked without what it depends on. `bench/peer_shim.py` maps
-their imports to ours; `bench/peer_tests.tsv` lists the tests that are out of scope, and those that fail, each with the
-reason. Prints a table, and ends with 1 if a test fails that is not listed, or a listed one passes.
+The tests lie in the wheel of tf-models-official, which is unpacked without what it depends on. `bench/peer_shim.py`
+maps their imports to ours. `bench/peer_tests.tsv` lists the tests that are out of scope, and those that fail, each with
+the reason. Prints a table, and ends with 1 if a test fails that is not listed, or a listed one passes.
 """
 
 from __future__ import annotations
@@ -65,14 +65,20 @@ def main() -> None:
     parser.add_argument("only", nargs="*", help="parts of the paths of the suites to run")
     arguments = parser.parse_args()
     suites = [suite for suite in SUITES if not arguments.only or any(part in suite for part in arguments.only)]
-    outcomes = run(suites, arguments.wheel / "official")
-    listed = [line for line in read_list() if not arguments.only]
-    sys.exit(judge(outcomes, read_list(), complete=bool(listed)))
+    # What makes TensorFlow deterministic cannot be undone: in a process of its own.
+    deterministic = [suite for suite in suites if "determinism" in suite]
+    outcomes = run([suite for suite in suites if suite not in deterministic], arguments.wheel / "official")
+    if deterministic:
+        outcomes |= run(deterministic, arguments.wheel / "official", TF_DETERMINISTIC_OPS="1")
+    sys.exit(judge(outcomes, read_list(), complete=not arguments.only))
 
 
-def run(suites: list[str], official: Path) -> dict[str, str]:
-    """Runs suites; returns "passed", "failed" or "skipped" by the name of the test."""
-    folder = ROOT / "out" / "peer-tests" / "suites"
+def run(suites: list[str], official: Path, **environment: str) -> dict[str, str]:
+    """Runs suites in a process; returns "passed", "failed" or "skipped" by the name of the test.
+
+    What they print is in the file `output.txt` of their folder, below out/peer-tests.
+    """
+    folder = ROOT / "out" / "peer-tests" / ("deterministic" if environment else "suites")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for suite in suites:  # Away from their package, which would be imported along with them.
@@ -81,7 +87,7 @@ def run(suites: list[str], official: Path) -> dict[str, str]:
     command = [sys.executable, "-m", "pytest", "-p", "bench.peer_shim", "--import-mode=importlib", "--tb=short", "-q"]
     command += ["-c", os.devnull, f"--rootdir={folder}", f"--junitxml={report}", "-p", "no:cacheprovider", str(folder)]
     command += ["-o", "python_files=*_test.py", "--continue-on-collection-errors"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"} | environment
     with (folder / "output.txt").open("w") as output:
         subprocess.run(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)
     return read_report(report)

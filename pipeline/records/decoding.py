@@ -143,6 +143,11 @@ def infer_spec(record: bytes, name: str) -> RecordSpec:
     raise CorpusError(f"{name} must be a masked-LM example (input_word_ids, masked_lm_positions...)", received=fault)
 
 
+def feature_lengths(record: bytes) -> dict[str, int]:
+    """How many values each feature of a serialised `tf.train.Example` has, by the names they are stored under."""
+    return {name: len(values) for name, (_, values) in (_stored_features(record) or {}).items()}
+
+
 def check_examples(
     spec: RecordSpec, records: Sequence[bytes], ranges: Mapping[str, Range], path: str, first: int = 0
 ) -> None:

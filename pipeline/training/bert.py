@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.config.base import Config
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.training.encoders import ACTIVATIONS, BaseEncoderConfig, EncoderConfig, build_encoder
@@ -19,7 +20,7 @@ _OUTPUTS = ("sequence_output", "pooled_output", "encoder_outputs", "mlm_logits")
 
 
 @dataclass(frozen=True)
-class ClsHeadConfig:
+class ClsHeadConfig(Config):
     """A classification head upon one token of the sequence; next-sentence prediction is one.
 
     Raises:
@@ -61,7 +62,7 @@ class ClsHeadConfig:
 
 
 @dataclass(frozen=True)
-class PretrainerConfig:
+class PretrainerConfig(Config):
     """An encoder with a masked-LM head and classification heads.
 
     Raises:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config.base import Config
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
@@ -22,7 +23,7 @@ DECAYS = ("linear", "polynomial", "cosine", "constant")
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Config):
     """Where examples come from and how they are batched.
 
     Lengths and feature names are the corpus's own; naming one here only makes sure of it.
@@ -32,7 +33,7 @@ class DataConfig:
     """
 
     input_path: str | tuple[str, ...] = option(
-        "", 'a corpus\'s directory, TFRecord files or globs of them, or "dummy" for zeros'
+        "", 'a corpus\'s directory, TFRecord files or globs of them, also several by commas, or "dummy" for zeros'
     )
     global_batch_size: int = option(512, "examples of a batch, over all replicas", minimum=1, maximum=_MOST_EXAMPLES)
     is_training: bool | None = option(None, "whether to shuffle and repeat; null lets the task decide by the role")
@@ -45,6 +46,7 @@ class DataConfig:
     use_next_sentence_label: bool | None = option(
         None, "whether to read next-sentence labels; null reads them if they are there"
     )
+    use_position_id: bool = option(False, "whether to read position_ids, which records of other tools may hold")
     use_v2_feature_names: bool | None = option(None, "input_word_ids rather than input_ids; null finds out")
     drop_remainder: bool | None = option(
         None, "whether to drop a last batch that is not full; null does in training only"
@@ -79,7 +81,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class MaskedLMConfig:
+class MaskedLMConfig(Config):
     """The masked-LM task: a model and its data; as tensorflow/models' `MaskedLMConfig`.
 
     Where next-sentence labels are not trained on, they are not evaluated on either.
@@ -136,7 +138,7 @@ def _check_pattern(pattern: str) -> None:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Config):
     """The optimiser and its learning rate over the steps.
 
     Raises:
@@ -187,7 +189,7 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class TrainerConfig:
+class TrainerConfig(Config):
     """How long to train, and how often to look.
 
     Raises:
@@ -220,7 +222,7 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True)
-class RuntimeConfig:
+class RuntimeConfig(Config):
     """What computes, and in which numbers; the names are those of tensorflow/models' `RuntimeConfig`.
 
     Raises:
@@ -257,7 +259,7 @@ class RuntimeConfig:
 
 
 @dataclass(frozen=True)
-class ExperimentConfig:
+class ExperimentConfig(Config):
     """A whole pre-training: the task, the training of it, and what computes it.
 
     Raises:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.config.aliases import accept_aliases
+from pipeline.config.base import Config
 from pipeline.config.choices import Choice
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
@@ -28,7 +29,7 @@ _WIDEST = 2**16
 _ALBERT = {"vocab_size": 30000, "embedding_size": 128, "dropout_rate": 0.0, "attention_dropout_rate": 0.0}
 
 
-class BaseEncoderConfig(Choice):
+class BaseEncoderConfig(Choice, Config):
     """What every encoder's configuration has; each kind adds its own options and their defaults.
 
     A kind is a frozen dataclass, registered with `@BaseEncoderConfig.register(type)`.

@@ -14,7 +14,7 @@ from pipeline.training import configs as cfg
 from pipeline.training import task_factory
 from pipeline.training.bert import PretrainerConfig, build_pretrainer
 from pipeline.training.configs import MaskedLMConfig
-from pipeline.training.data import loader
+from pipeline.training.data import loader, pretrain_dynamic_dataloader
 from pipeline.training.data.faults import RecordLimits
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.objectives.base import Objective, Scored, score_all
@@ -66,6 +66,22 @@ class MaskedLMTask:
         model.set_task(self)
         return model
 
+    @classmethod
+    def create_optimizer(cls, optimizer_config: Any, runtime_config: cfg.RuntimeConfig | None = None) -> Any:
+        """Builds an optimiser for a training loop of one's own, as tensorflow/models' tasks do.
+
+        Args:
+            optimizer_config: a `pipeline.training.optimization.configs.OptimizationConfig`.
+            runtime_config: with float16, the optimiser scales the loss.
+        """
+        from pipeline.training.optimization.optimizer_factory import OptimizerFactory
+
+        factory = OptimizerFactory(optimizer_config)
+        optimizer = factory.build_optimizer(factory.build_learning_rate())
+        if runtime_config is not None and runtime_config.mixed_precision_dtype == "float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        return optimizer
+
     def initialize(self, model: BertPretrainerV2) -> None:
         """Sets the weights to those of `init_checkpoint`, if there is one, and logs which.
 
@@ -86,7 +102,12 @@ class MaskedLMTask:
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0
     ) -> tf.data.Dataset:
-        """Builds a dataset of batches that the model has room for; see `loader.build_dataset`."""
+        """Builds a dataset of batches that the model has room for; see `loader.build_dataset`.
+
+        A configuration with `seq_bucket_lengths` is read by `PretrainingDynamicDataLoader`, from its begin.
+        """
+        if isinstance(params, pretrain_dynamic_dataloader.BertPretrainDataConfig):
+            return pretrain_dynamic_dataloader.PretrainingDynamicDataLoader(params).load(input_context)
         limits = RecordLimits.of(self.task_config.model.encoder)
         return loader.build_dataset(params, input_context, start_example=start_example, limits=limits)
 

@@ -21,7 +21,7 @@ from pipeline.training.dataset_errors import records_error, remember_check
 from pipeline.training.distribution import LOST_MACHINE
 
 _TRIM_MULTIPLE = 8  # Lengths that matrix kernels like.
-_SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids", "word_starts")
+_SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids", "word_starts", "position_ids")
 
 
 def build_dataset(
@@ -63,12 +63,7 @@ def build_dataset(
         return _dummy_dataset(config)
     source = open_source(config)
     limits = (limits or RecordLimits()).for_source(source)
-    pipelines, index, batches_per_step = 1, 0, 1
-    batch_size = config.global_batch_size
-    if input_context is not None:
-        pipelines, index = input_context.num_input_pipelines, input_context.input_pipeline_id
-        batches_per_step = max(1, input_context.num_replicas_in_sync // pipelines)
-        batch_size = _per_replica(config.global_batch_size, pipelines * batches_per_step)
+    batch_size, pipelines, index, batches_per_step = batches_of_pipeline(config.global_batch_size, input_context)
     if not config.is_training:
         drop = bool(config.drop_remainder)
         batches = read_once(source, batch_size, pipelines, index, drop_remainder=drop)
@@ -132,6 +127,27 @@ def _at_step_0(
     return remember_check(parsed.prefetch(2), functools.partial(check_records, source, limits))
 
 
+def batches_of_pipeline(global_batch_size: int, input_context: Any) -> tuple[int, int, int, int]:
+    """How a global batch is divided.
+
+    Args:
+        global_batch_size: its examples.
+        input_context: of `tf.distribute`, or None.
+
+    Returns:
+        Examples of a batch, the number of input pipelines, which of them this is, and its batches for a step.
+
+    Raises:
+        ConfigError: if the batch cannot be divided among replicas.
+    """
+    if input_context is None:
+        return global_batch_size, 1, 0, 1
+    pipelines = input_context.num_input_pipelines
+    batches_per_step = max(1, input_context.num_replicas_in_sync // pipelines)
+    batch_size = _per_replica(global_batch_size, pipelines * batches_per_step)
+    return batch_size, pipelines, input_context.input_pipeline_id, batches_per_step
+
+
 def _per_replica(global_batch_size: int, replicas: int) -> int:
     if global_batch_size % replicas:
         raise ConfigError(
@@ -148,7 +164,7 @@ def _finisher(
     rate = masking_rate(config, corpus_policy(source.manifest).masked_lm_prob) if maskings and source.manifest else None
 
     def finish_bin(number: int, batch: Mapping[str, Any], step: Any) -> dict[str, Any]:
-        parsed = _parse(batch["serialized"], source.bins[number].spec, limits)
+        parsed = _parse(batch["serialized"], source.bins[number].spec, limits, positions=config.use_position_id)
         if config.trim:
             parsed = trim(parsed, pad_id=maskings[number].pad_id if maskings else None)
         if maskings and rate:
@@ -166,12 +182,17 @@ def _finisher(
     return finish
 
 
-def _parse(serialized: Any, spec: RecordSpec, limits: RecordLimits) -> dict[str, Any]:
-    """Parses a batch of serialised examples at once."""
-    parsed = tf.io.parse_example(serialized, parsing_features(spec))
+def _parse(serialized: Any, spec: RecordSpec, limits: RecordLimits, *, positions: bool) -> dict[str, Any]:
+    """Parses a batch of serialised examples at once, with the ids of their positions if these are wanted."""
+    features = parsing_features(spec)
+    if positions:
+        features["position_ids"] = tf.io.FixedLenFeature([spec.max_seq_length], tf.int64)
+    parsed = tf.io.parse_example(serialized, features)
     v2_spec = dataclasses.replace(spec, feature_names="v2")
     columns = {v2.name: parsed[stored.name] for v2, stored in zip(v2_spec.features, spec.features, strict=True)}
     check_values(columns, limits.ranges(spec))
+    if positions:
+        columns["position_ids"] = parsed["position_ids"]
     # Accelerators know int32 only.
     return {name: tf.cast(column, tf.int32) if column.dtype == tf.int64 else column for name, column in columns.items()}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
-from pipeline.records.decoding import infer_spec, read_serialized
+from pipeline.records.decoding import feature_lengths, infer_spec, read_serialized
 from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 
@@ -96,15 +96,21 @@ def open_source(config: DataConfig) -> RecordSource:
     if isinstance(path, str) and (os.path.isdir(path) or files.exists(files.join(path, MANIFEST_NAME))):
         source = _open_corpus(path, "train" if config.is_training else "validation")
     else:
-        patterns = [path] if isinstance(path, str) else list(path)
-        paths = tuple(info.path for info in files.match(patterns))
+        paths = tuple(info.path for info in files.match(patterns(path)))
         kind = compression(paths)
-        source = RecordSource((Bin(paths, _shape_of(paths)),), kind)
+        source = RecordSource((Bin(paths, _shape_of(paths, config)),), kind)
     _check_expectations(source.spec, config)
     if config.use_next_sentence_label is False:
         bins = tuple(replace(group, spec=replace(group.spec, next_sentence=False)) for group in source.bins)
         source = replace(source, bins=bins)
     return source
+
+
+def patterns(input_path: str | Sequence[str]) -> list[str]:
+    """The files and globs that an `input_path` names: several by commas, unless there is a file of that name."""
+    if not isinstance(input_path, str):
+        return list(input_path)
+    return [input_path] if files.exists(input_path) else [part for part in input_path.split(",") if part]
 
 
 def _open_corpus(directory: str, split: str) -> RecordSource:
@@ -147,12 +153,12 @@ def _check_sizes(directory: str, shards: Sequence[Shard]) -> None:
             )
 
 
-def _shape_of(paths: Sequence[str]) -> RecordSpec:
+def _shape_of(paths: Sequence[str], config: DataConfig) -> RecordSpec:
     """The shape that the first records of some files have, or on a network of the first file."""
-    spec = _first_record_spec(paths[0])
+    spec = first_record_spec(paths[0], config)
     step = -(-len(paths) // _FILES_LOOKED_AT)
     for path in paths[step::step] if not files.is_remote(paths[0]) else ():
-        other = _first_record_spec(path)
+        other = first_record_spec(path, config)
         if other != spec:
             raise CorpusError(
                 "All files must hold examples of one shape",
@@ -167,8 +173,12 @@ def _describe(spec: RecordSpec) -> str:
     return f"examples of {names}"
 
 
-def _first_record_spec(path: str) -> RecordSpec:
-    """The shape that the first record of a file has."""
+def first_record_spec(path: str, config: DataConfig) -> RecordSpec:
+    """The shape that the first record of a file has.
+
+    Raises:
+        CorpusError: if it is not an example of masked-LM pre-training, or lacks what `config` wants.
+    """
     record = next(read_serialized(path), None)
     if record is None:
         raise CorpusError(f"{path} must hold masked-LM examples", received="a file without records")
@@ -177,6 +187,10 @@ def _first_record_spec(path: str) -> RecordSpec:
         raise CorpusError(
             f"{path} holds examples without a mask, whose vocabulary only the corpus tells",
             do="Name the corpus's directory instead of its files",
+        )
+    if config.use_position_id and "position_ids" not in feature_lengths(record):
+        raise CorpusError(
+            f"{path} must hold position_ids", received="records without", do="Set use_position_id to false"
         )
     return spec
 

@@ -218,8 +218,9 @@ class BertEncoder(BuiltModel):
             encoder_outputs.append(x)
         pooled_output = self.pooler(x[:, 0])
         if not self.dict_outputs:
-            outputs = [encoder_outputs if self.return_all_encoder_outputs else x, pooled_output]
-            return [*outputs, attention_scores] if self.return_attention_scores else outputs
+            sequence_output = encoder_outputs if self.return_all_encoder_outputs else x
+            scores_if_any = [attention_scores] if self.return_attention_scores else []
+            return [sequence_output, pooled_output, *scores_if_any]
         outputs = {"sequence_output": x, "pooled_output": pooled_output, "encoder_outputs": encoder_outputs}
         if self.return_attention_scores:
             outputs["attention_scores"] = attention_scores

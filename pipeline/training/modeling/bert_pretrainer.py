@@ -115,9 +115,7 @@ def _encoder_inputs(encoder: Any) -> dict[str, Any]:
 
 def _encode(encoder: Any, inputs: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
     """The outputs of an encoder, by name, whatever form it gives them."""
-    encoded = encoder(
-        {name: value for name, value in inputs.items() if name != "masked_lm_positions"}, training=training
-    )
+    encoded = encoder({name: inputs[name] for name in _encoder_inputs(encoder) if name in inputs}, training=training)
     if isinstance(encoded, Mapping):
         return dict(encoded)
     sequence, pooled = encoded[:2]
@@ -196,9 +194,7 @@ class BertPretrainerV2(BuiltModel):
 
     def encode(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         """The outputs without `mlm_logits`."""
-        outputs = _encode(
-            self.encoder_network, {name: inputs[name] for name in self.inputs if name in inputs}, training
-        )
+        outputs = _encode(self.encoder_network, inputs, training)
         for head in self.classification_heads:
             scored = head(outputs["sequence_output"], training=training)
             outputs.update(scored if isinstance(scored, Mapping) else {head.name: scored})

@@ -130,7 +130,7 @@ class MultiClsHeads(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.inner_dim = inner_dim
-        self.cls_list = [tuple(problem) for problem in cls_list]
+        self.cls_list = [(name, num_classes) for name, num_classes in cls_list]
         self.cls_token_idx = cls_token_idx
         self.activation = get_activation(activation)
         self.dropout_rate = dropout_rate

@@ -20,10 +20,9 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
         beta_2: decay of the second moment.
         epsilon: added to the second moment's root.
         exclude_from_weight_decay: regular expressions; weights with a match in their path do not decay.
+        decay: divides the rate by `1 + decay * step`.
         **kwargs: of `keras.optimizers.Optimizer`, such as `global_clipnorm`.
     """
-
-    _excluded_from_layer_adaptation: Sequence[str] | None = None
 
     def __init__(
         self,
@@ -32,15 +31,18 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
-        exclude_from_weight_decay: Sequence[str] = (),
+        exclude_from_weight_decay: Sequence[str] | None = None,
+        decay: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        if decay:
+            learning_rate = keras.optimizers.schedules.InverseTimeDecay(learning_rate, 1, decay)
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.weight_decay_rate = weight_decay_rate
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self.excluded_from_weight_decay = list(exclude_from_weight_decay)
+        self.excluded_from_weight_decay = list(exclude_from_weight_decay or ())
 
     def build(self, variables: Sequence[Any]) -> None:
         """Makes the moments of `variables`."""
@@ -50,8 +52,12 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
         # By path: a name such as "gamma" or "bias" does not identify the layer.
         # A `tf.Variable` has a name alone.
-        paths = [getattr(variable, "path", variable.name) for variable in variables]
-        self._is_excluded = [is_excluded(path, self.excluded_from_weight_decay) for path in paths]
+        self._paths = [getattr(variable, "path", variable.name) for variable in variables]
+        self._decays = [self.decays(path) for path in self._paths]
+
+    def decays(self, path: str) -> bool:
+        """Whether the weight of a path decays."""
+        return not is_excluded(path, self.excluded_from_weight_decay)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Updates weights; gradients in slices, as of lookups in embeddings, count as the sums that they stand for."""
@@ -89,7 +95,7 @@ class AdamW(_MomentOptimizer):
         """Updates one weight."""
         index = self._get_variable_index(variable)
         rate = tf.cast(learning_rate, variable.dtype)
-        if self.weight_decay_rate and not self._is_excluded[index]:
+        if self.weight_decay_rate and self._decays[index]:
             variable.assign_sub(variable * (rate * self.weight_decay_rate))
         beta_1_power, beta_2_power = self._corrections(variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
@@ -107,12 +113,90 @@ class AdamW(_MomentOptimizer):
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
+class AdamWeightDecay(AdamW):
+    """`AdamW` with the arguments and defaults of tensorflow/models' `AdamWeightDecay`.
+
+    Args:
+        learning_rate: a number or a schedule.
+        beta_1: decay of the first moment.
+        beta_2: decay of the second moment.
+        epsilon: added to the second moment's root.
+        weight_decay_rate: decoupled weight decay.
+        include_in_weight_decay: regular expressions; weights with a match in their path decay whatever excludes them.
+        exclude_from_weight_decay: regular expressions; weights with a match in their path do not decay.
+        gradient_clip_norm: largest norm of all gradients together; 0 for any.
+        name: name of the optimiser.
+        **kwargs: of `keras.optimizers.Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay_rate: float = 0.0,
+        include_in_weight_decay: Sequence[str] | None = None,
+        exclude_from_weight_decay: Sequence[str] | None = None,
+        gradient_clip_norm: float = 1.0,
+        name: str = "AdamWeightDecay",
+        **kwargs: Any,
+    ) -> None:
+        clipping = {"global_clipnorm": gradient_clip_norm} if gradient_clip_norm else {}
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay_rate=weight_decay_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            exclude_from_weight_decay=exclude_from_weight_decay,
+            name=name,
+            **{**kwargs, **clipping},
+        )
+        self.included_in_weight_decay = list(include_in_weight_decay or ())
+        self.gradient_clip_norm = gradient_clip_norm
+
+    def decays(self, path: str) -> bool:
+        """Whether the weight of a path decays."""
+        return is_excluded(path, self.included_in_weight_decay) or super().decays(path)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "include_in_weight_decay": self.included_in_weight_decay,
+            "gradient_clip_norm": self.gradient_clip_norm,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
 class LAMB(_MomentOptimizer):
     """Layer-wise adaptive moments for large batches (https://arxiv.org/abs/1904.00962).
 
-    Adam's update with the decay in it is scaled to the weight's own norm, but for weights that do
-    not decay, whose update is taken as it is.
+    Adam's update with the decay in it is scaled to the weight's own norm, but for weights that are left out.
+
+    Args:
+        *args: of `AdamW`.
+        exclude_from_layer_adaptation: regular expressions; the updates of weights with a match in their path are taken
+            as they are; by default those of weights that do not decay.
+        **kwargs: of `AdamW`.
     """
+
+    def __init__(
+        self, *args: Any, exclude_from_layer_adaptation: Sequence[str] | None = None, name: str = "LAMB", **kwargs: Any
+    ) -> None:
+        super().__init__(*args, name=name, **kwargs)
+        self.excluded_from_layer_adaptation = exclude_from_layer_adaptation and list(exclude_from_layer_adaptation)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Makes the moments of `variables`."""
+        super().build(variables)
+        self._adapts = [self.adapts(path) for path in self._paths]
+
+    def adapts(self, path: str) -> bool:
+        """Whether the update of the weight of a path is scaled to the weight's norm."""
+        if self.excluded_from_layer_adaptation is None:
+            return self.decays(path)
+        return not is_excluded(path, self.excluded_from_layer_adaptation)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one weight."""
@@ -125,12 +209,16 @@ class LAMB(_MomentOptimizer):
         self.assign(momentum, first)
         self.assign(velocity, second)
         update = first / (1 - beta_1_power) / (tf.sqrt(second / (1 - beta_2_power)) + self.epsilon)
-        if not self._is_excluded[index]:
+        if self._decays[index]:
             update += self.weight_decay_rate * variable
+        if self._adapts[index]:
             weight_norm, update_norm = tf.norm(variable), tf.norm(update)
             ratio = tf.where((weight_norm > 0) & (update_norm > 0), weight_norm / update_norm, 1.0)
             update *= ratio
         variable.assign_sub(rate * update)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "exclude_from_layer_adaptation": self.excluded_from_layer_adaptation}
 
 
 def is_excluded(path: str, patterns: Sequence[str]) -> bool:

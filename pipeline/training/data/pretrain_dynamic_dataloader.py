@@ -1,0 +1,124 @@
+"""Batches of similar lengths, under the names of tensorflow/models' `pretrain_dynamic_dataloader`.
+
+For records of other tools. A corpus of ours is better made with bins of lengths (`corpus --bins`), which are read in
+batches of one bin, and continued exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from pipeline import files
+from pipeline.config.tree import check_ranges, option
+from pipeline.errors import ConfigError
+from pipeline.training.configs import DataConfig
+from pipeline.training.data.loader import batches_of_pipeline
+from pipeline.training.data.order import read_for_training, read_once
+from pipeline.training.data.pretrain_dataloader import for_training_by_default
+from pipeline.training.data.source import Bin, RecordSource, compression, first_record_spec, patterns
+
+_SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids", "position_ids")
+_PREDICTIONS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+
+
+@dataclass(frozen=True)
+class BertPretrainDataConfig(DataConfig):
+    """What to read, and the lengths of its batches.
+
+    Raises:
+        ConfigError: for a value out of range, or lengths that do not ascend.
+    """
+
+    seq_bucket_lengths: tuple[int, ...] = option(
+        (128, 256, 384, 512),
+        "lengths of batches: a sequence is padded to the first that has room for it",
+    )
+    deterministic: bool = option(True, "tensorflow/models' option, which changes nothing: the order is always the same")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        lengths = self.seq_bucket_lengths
+        if not lengths or lengths[0] < 1 or list(lengths) != sorted(set(lengths)):
+            raise ConfigError("seq_bucket_lengths must be ascending lengths, one at least", received=lengths)
+
+
+class PretrainingDynamicDataLoader:
+    """Reads batches whose sequences have similar lengths.
+
+    Padding at the end of sequences is left out, and batches are padded anew. Where examples of a batch have different
+    numbers of predictions, the shorter lists are padded with a weight of 0; tensorflow/models refuses them.
+
+    Args:
+        params: what to read and how; shuffled and without end, unless `is_training` is false.
+    """
+
+    def __init__(self, params: BertPretrainDataConfig) -> None:
+        self.params = for_training_by_default(params)
+
+    def load(self, input_context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+        """Builds the dataset.
+
+        Args:
+            input_context: of `tf.distribute`. The batches of a global step have one length.
+
+        Returns:
+            Batches: dictionaries by v2 feature names, int32 and float32, `[batch, length]`.
+
+        Raises:
+            InputError: if nothing is found.
+            ConfigError: if a batch cannot be divided among replicas.
+            CorpusError: if the records are of another kind.
+        """
+        params = self.params
+        batch_size, pipelines, index, batches_per_step = batches_of_pipeline(params.global_batch_size, input_context)
+        paths = tuple(info.path for info in files.match(patterns(params.input_path)))
+        spec = first_record_spec(paths[0], params)
+        source = RecordSource((Bin(paths, spec),), compression(paths))
+        if params.is_training:
+            records = read_for_training(source, params, 1, first_step=0, pipelines=pipelines, index=index)
+        else:
+            records = read_once(source, 1, pipelines, index)
+        names = [(spec.stored_name(name), name) for name in self._names(spec.next_sentence)]
+        lengths = tf.constant(params.seq_bucket_lengths, tf.int64)
+
+        def parse(record: Mapping[str, Any]) -> dict[str, Any]:
+            features = {stored: _feature(name) for stored, name in names}
+            parsed = tf.io.parse_single_example(record["serialized"][0], features)
+            example = {name: parsed[stored] for stored, name in names}
+            real = tf.cumsum(example["input_word_ids"], reverse=True) > 0
+            for name in _SEQUENCES:
+                if name in example:
+                    example[name] = tf.boolean_mask(example[name], real)
+            return {name: tf.cast(x, tf.int32) if x.dtype == tf.int64 else x for name, x in example.items()}
+
+        def bucket(example: Mapping[str, Any]) -> Any:
+            length = tf.size(example["input_word_ids"], tf.int64)
+            tf.debugging.assert_less_equal(length, lengths[-1], "A sequence is longer than all seq_bucket_lengths.")
+            return tf.searchsorted(lengths, length[None])[0]
+
+        def batch(number: Any, examples: tf.data.Dataset) -> tf.data.Dataset:
+            shapes = {name: lengths[number][None] if name in _SEQUENCES else [None] for _, name in names}
+            drop = params.is_training if params.drop_remainder is None else params.drop_remainder
+            return examples.padded_batch(batch_size, shapes, drop_remainder=drop)
+
+        examples = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        grouped = examples.group_by_window(
+            lambda example: tf.cast(bucket(example), tf.int64), batch, window_size=batch_size * batches_per_step
+        )
+        return grouped.prefetch(2)
+
+    def _names(self, next_sentence: bool) -> list[str]:
+        """The features, by their v2 names."""
+        names = [*_SEQUENCES[:3], *_PREDICTIONS]
+        if next_sentence and self.params.use_next_sentence_label is not False:
+            names.append("next_sentence_labels")
+        return [*names, "position_ids"] if self.params.use_position_id else names
+
+
+def _feature(name: str) -> Any:
+    dtype = tf.float32 if name == "masked_lm_weights" else tf.int64
+    return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
