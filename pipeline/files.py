@@ -66,7 +66,9 @@ def _beam_file_systems(path: str) -> Any:
 
 
 def join(directory: str, *names: str) -> str:
-    """Joins path segments on whatever file system `directory` is."""
+    """Joins path segments on whatever file system `directory` is; a last segment that is a whole path is returned."""
+    if names and (is_remote(names[-1]) or os.path.isabs(names[-1])):
+        return names[-1]
     if is_remote(directory):
         return "/".join([directory.rstrip("/"), *names])
     return os.path.join(directory, *names)

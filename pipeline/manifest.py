@@ -23,7 +23,7 @@ class Shard:
     """One finished shard.
 
     Attributes:
-        name: file name within the corpus's directory.
+        name: file name within the corpus's directory, or the whole path of records of other tools.
         split: "train" or "validation".
         max_seq_length: the length of its examples: that of its bin, where the corpus has bins.
         max_predictions_per_seq: room for predictions in its examples.

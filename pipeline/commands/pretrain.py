@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline import files
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag, printed_messages
 from pipeline.config.flags import add_override_flags
+from pipeline.errors import ConfigError
 from pipeline.quiet import start_tensorflow
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options
@@ -15,7 +17,25 @@ def add(commands: Commands) -> None:
     """Adds the verb."""
     summary = "Pre-train a model on a corpus, or continue a run that was stopped."
     parser = add_command(commands, "pretrain", _run, summary)
-    parser.add_argument("--corpus", required=True, metavar="DIR", help="directory of a finished corpus")
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--corpus", metavar="DIR", help="directory of a finished corpus")
+    data.add_argument(
+        "--input",
+        nargs="+",
+        metavar="RECORDS",
+        help="instead of a corpus, TFRecords of google-research/bert, ALBERT or tensorflow/models to train on: files,"
+        " directories or globs. Their lengths are found out, and every record is checked",
+    )
+    parser.add_argument(
+        "--validation-input", nargs="+", default=[], metavar="RECORDS", help="such TFRecords to evaluate on"
+    )
+    parser.add_argument("--vocab", metavar="FILE", help="vocabulary that made the records of --input")
+    parser.add_argument(
+        "--lower-case",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="with --vocab: whether text was lower-cased; by default, as with corpus --lower-case",
+    )
     parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of the run")
     known = "; ".join(f"{name}: {experiment.description}" for name, experiment in EXPERIMENTS.items())
     parser.add_argument(
@@ -51,13 +71,41 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from pipeline.beam.corpus.foreign import describe_records
     from pipeline.training.run import pretrain
+    from pipeline.training.run_folder import RECORDS
 
+    _check(arguments)
     start_tensorflow()
     with printed_messages():
+        if arguments.input:
+            arguments.corpus = files.join(arguments.run_dir, RECORDS)
+            describe_records(
+                arguments.input,
+                arguments.validation_input,
+                arguments.vocab,
+                arguments.corpus,
+                lower_case=arguments.lower_case,
+                show_progress=not arguments.no_progress,
+            )
         config = read_config(arguments)
         pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
     return EXIT_OK
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Checks that the arguments go together.
+
+    Raises:
+        ConfigError: naming those that do not.
+    """
+    if arguments.input and not arguments.vocab:
+        raise ConfigError("--input needs the vocabulary that made the records", do="Name it with --vocab")
+    if arguments.corpus:
+        for name in ("validation_input", "vocab", "lower_case"):
+            if getattr(arguments, name) not in (None, []):
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{flag} belongs to --input", received="--corpus", do="A corpus says it by itself")
 
 
 def read_config(arguments: argparse.Namespace) -> ExperimentConfig:

@@ -25,6 +25,7 @@ from pipeline.version import __version__
 logger = logging.getLogger(__name__)
 
 ORIGIN = "run.json"  # Tells a run's folder from others.
+RECORDS = "records"  # The directory that describes the records of other tools, if the run trains on such.
 _LOCK = ".lock"
 
 
@@ -106,6 +107,8 @@ class RunFolder:
         """Refuses a folder that holds anything but what the start of a run leaves when it is cut short."""
         started = files.exists(self._origin)
         ours = self._start_files(self.tokenizer()) if started else [ORIGIN]
+        if files.exists(files.join(self.path, RECORDS, MANIFEST_NAME)):
+            ours.append(RECORDS)
         ours += [_LOCK, *files.list_temporary(self.path, ours)]
         others = [name for name in files.list_names(self.path) if name not in ours]
         if others and started:

@@ -144,7 +144,9 @@ def _check_sizes(directory: str, shards: Sequence[Shard]) -> None:
     some = set(shards[:: -(-len(shards) // _SIZES_LOOKED_AT)]) if shards else set()
     for shard in shards:
         path = files.join(directory, shard.name)
-        size = None if shard.name not in there else os.path.getsize(path) if shard in some else shard.bytes
+        # Records of other tools are named by their paths.
+        is_there = shard.name in there or (os.path.isabs(shard.name) and os.path.isfile(path))
+        size = None if not is_there else os.path.getsize(path) if shard in some else shard.bytes
         if size != shard.bytes:
             raise CorpusError(
                 f"{path} must hold {shard.bytes:,} bytes, as the manifest says",
