@@ -13,13 +13,22 @@ from pipeline.config.base import Config
 
 
 class OneOf(Config):
-    """A config of several groups of options, of which `type` chooses one."""
+    """A config of several groups of options, of which `type` chooses one.
+
+    Raises:
+        ValueError: by `get`, for a type without a group.
+    """
 
     type: str | None
 
     def get(self) -> Any:
         """The chosen group; None if there is no `type`."""
-        return None if self.type is None else getattr(self, self.type)
+        if self.type is None:
+            return None
+        if not isinstance(getattr(self, self.type, None), Config):
+            known = [name for name, value in vars(self).items() if isinstance(value, Config)]
+            raise ValueError(f"Unknown type {self.type}. Known are: {', '.join(known)}.")
+        return getattr(self, self.type)
 
 
 def _group(kind: type) -> Any:

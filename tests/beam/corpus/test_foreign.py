@@ -1,0 +1,95 @@
+"""Records of other tools, described by a manifest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.beam.corpus.foreign import describe_records
+from pipeline.errors import CorpusError, InputError, OutputError
+from pipeline.manifest import read_manifest
+from pipeline.records.spec import RecordSpec, encode_tfrecords
+
+SPEC = RecordSpec(16, 3, feature_names="v1")
+
+
+@pytest.fixture
+def vocab(tmp_path: Path) -> str:
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]) + "\n")
+    return str(path)
+
+
+def write(path: Path, examples: int, spec: RecordSpec = SPEC, **values: Any) -> str:
+    rng = np.random.default_rng(examples)
+    columns = {
+        feature.name: np.zeros((examples, feature.length), int)
+        for feature in RecordSpec(
+            spec.max_seq_length, spec.max_predictions_per_seq, next_sentence=spec.next_sentence
+        ).features
+    }
+    columns["input_word_ids"][:] = rng.integers(5, 13, columns["input_word_ids"].shape)
+    columns["input_mask"][:, :10] = 1
+    columns["masked_lm_weights"] = np.repeat([[1.0, 1.0, 0.0]], examples, 0)[:, : spec.max_predictions_per_seq]
+    columns |= values
+    path.write_bytes(encode_tfrecords(spec, columns)[0].tobytes())
+    return str(path)
+
+
+def describe(tmp_path: Path, vocab: str, train: list[str], validation: list[str] | None = None) -> Any:
+    return describe_records(train, validation or [], vocab, str(tmp_path / "out"), show_progress=False)
+
+
+def test_everything_is_found_out(tmp_path: Path, vocab: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.tfrecord", 5)
+    write(tmp_path / "b.tfrecord", 7)
+    write(tmp_path / "v.tfrecord", 3)
+    monkeypatch.chdir(tmp_path)
+    manifest = describe(tmp_path, vocab, ["[ab].tfrecord"], ["v.tfrecord"])
+    assert manifest == read_manifest(str(tmp_path / "out"))
+    assert manifest.spec == SPEC
+    found = [(shard.name, shard.split, shard.examples, shard.tokens, shard.predictions) for shard in manifest.shards]
+    assert found == [
+        (str(tmp_path / "a.tfrecord"), "train", 5, 50, 10),
+        (str(tmp_path / "b.tfrecord"), "train", 7, 70, 14),
+        (str(tmp_path / "v.tfrecord"), "validation", 3, 30, 6),
+    ]
+    assert (manifest.tokenizer.vocab_size, manifest.tokenizer.lower_case) == (13, True)
+    before = (tmp_path / "out" / "manifest.json").stat().st_mtime_ns
+    describe(tmp_path, vocab, ["[ab].tfrecord"], ["v.tfrecord"])
+    assert (tmp_path / "out" / "manifest.json").stat().st_mtime_ns == before
+    os.utime(tmp_path / "b.tfrecord", ns=(1, 1))
+    with pytest.raises(OutputError, match="describes other records, or the same before they were last modified"):
+        describe(tmp_path, vocab, ["[ab].tfrecord"], ["v.tfrecord"])
+
+
+def test_lengths_become_bins(tmp_path: Path, vocab: str) -> None:
+    files = [
+        write(tmp_path / "a.tfrecord", 5),
+        write(tmp_path / "b.tfrecord", 4, RecordSpec(12, 2, feature_names="v1")),
+    ]
+    manifest = describe(tmp_path, vocab, files)
+    assert [(shard.max_seq_length, shard.max_predictions_per_seq) for shard in manifest.shards] == [(16, 3), (12, 2)]
+    assert manifest.options["bins"] == [12, 16]
+
+
+def test_bad_records_are_named(tmp_path: Path, vocab: str) -> None:
+    good = write(tmp_path / "a.tfrecord", 5)
+    ids = np.full((4, 16), 6)
+    ids[2, 3] = 13
+    beyond = write(tmp_path / "b.tfrecord", 4, input_word_ids=ids)
+    with pytest.raises(CorpusError, match=r"Record 2 of .*b\.tfrecord.*must be between 0 and 12.*holds 13"):
+        describe(tmp_path, vocab, [good, beyond])
+    other = write(tmp_path / "c.tfrecord", 4, RecordSpec(16, 3))
+    with pytest.raises(CorpusError, match=r"the same features.*Received: others in .*c\.tfrecord"):
+        describe(tmp_path, vocab, [good, other])
+    with pytest.raises(InputError, match=r"both trained and evaluated on.*a\.tfrecord"):
+        describe(tmp_path, vocab, [good], [good])
+    (tmp_path / "empty.tfrecord").write_bytes(b"")
+    with pytest.raises(InputError, match="must not be empty"):
+        describe(tmp_path, vocab, [str(tmp_path / "empty.tfrecord")])
+    assert not (tmp_path / "out").exists()
