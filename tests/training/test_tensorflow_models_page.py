@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.training.optimization.optimizers import AdamWeightDecay
+
 PAGE = Path(__file__).parents[2] / "docs" / "tensorflow-models.md"
 # What stands on the page, and what is run for it: numbers as whole words, so that 12 is not the 12 of 512.
 SIZES = {"768": "16", "12": "1", "3072": "32", "30522": "50", "128": "8", "512": "24", "76": "4"}
@@ -18,9 +20,9 @@ STEPS = {"1000": "5", "100": "2"}
 
 
 def examples() -> list[str]:
-    """The page's blocks of Python: a model by hand, a loop of one's own, fit."""
+    """The page's blocks of Python: an optimiser, a model by hand, a loop of one's own, fit."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     return blocks
 
 
@@ -35,8 +37,15 @@ def run(code: str, folder: Path, buckets: dict[str, str]) -> dict[str, Any]:
     return runpy.run_path(str(path))
 
 
+def test_an_optimizer(tmp_path: Path) -> None:
+    optimizer = run(examples()[0], tmp_path, {})["optimizer"]
+    assert isinstance(optimizer, AdamWeightDecay)
+    rates = [float(optimizer._learning_rate(step)) for step in (1, 5000, 10000, 100000)]
+    assert rates == pytest.approx([0.9001e-4 / 1e4, 0.9001e-4 / 2, 0.9001e-4, 1e-4 * 1e-4 / 1e-4], rel=2e-3)
+
+
 def test_a_model_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run(examples()[0], tmp_path, {})
+    found = run(examples()[1], tmp_path, {})
     model, encoder = found["model"], found["encoder"]
     assert list(model.inputs) == ["input_word_ids", "input_mask", "input_type_ids", "masked_lm_positions"]
     assert model.outputs["mlm_logits"].shape == (None, None, 30522)
@@ -52,7 +61,7 @@ def test_a_loop_of_ones_own_and_fit(tmp_path: Path, write_corpus: Any, capfd: py
         "gs://bucket/train/*.tfrecord": f"{directory}/train-*.tfrecord",
         "gs://bucket/val/*.tfrecord": f"{directory}/validation-*.tfrecord",
     }
-    found = run("\n".join(examples()[1:]), tmp_path, buckets)
+    found = run("\n".join(examples()[2:]), tmp_path, buckets)
     uniform = np.log(50)  # The loss of a model that knows nothing yet.
     losses = [float(loss) for loss in re.findall(r"Step: \d+ Loss: (\S+)", "".join(capfd.readouterr()))]
     assert losses == pytest.approx([uniform] * 3, abs=0.1)  # Steps 0, 2, 4.
