@@ -58,7 +58,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_corpus_is_made_and_summed_up(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
     assert setting.run() == 0
     said = capsys.readouterr()
-    assert "2 files, 0.0 MB, format bert (detected; --format says otherwise), 1 block" in said.err
+    assert "2 files, 0.0 MB, format bert (detected; override with --format), 1 block" in said.err
     assert f"{setting.output}: train: " in said.out
     assert (setting.output / "manifest.json").exists()
     assert setting.run() == 0

@@ -1,1 +1,1 @@
-"""Reading, cleaning and splitting text: no Beam, no TensorFlow."""
+"""Reads, cleans and splits text, without Beam or TensorFlow."""

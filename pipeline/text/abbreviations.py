@@ -1,11 +1,11 @@
-"""Words after which a full stop may not end a sentence: data for `pipeline.text.sentences`, of a few languages.
+"""Words after which a full stop may not end a sentence, in several languages: data for `pipeline.text.sentences`.
 
-An abbreviation that is missing here costs a cut too many, and only before a capital letter or a digit.
+An abbreviation missing here causes a wrong split only if a capital letter or a digit follows.
 """
 
 from __future__ import annotations
 
-# Something always follows: a name after a title, an example after "e.g.".
+# The sentence always continues: with a name after a title, or an example after "e.g.".
 BEFORE_ANY_WORD = frozenset(
     """
     Mr Mrs Ms Mx Dr Drs Prof Rev Fr Hon Gen Col Maj Capt Lt Sgt Cmdr Cpl Pvt Adm Gov Sen Rep Pres Supt Insp St Ste Mt Ft
@@ -20,7 +20,7 @@ BEFORE_ANY_WORD = frozenset(
     """.split()
 )
 
-# What is counted follows: "No. 5", "Fig. 3", "pp. 12", "Jan. 5"; before a word they end a sentence as any word does.
+# Abbreviations only before a number: "No. 5", "Fig. 3", "pp. 12", "Jan. 5". Before a word, they are ordinary words.
 BEFORE_NUMBER = frozenset(
     """
     No Nos no nos Nr Nrn nr Fig Figs fig figs Abb Tab tab Eq Eqs eq eqs Vol Vols vol vols Bd Bde p pp P PP S s f ff
@@ -30,7 +30,7 @@ BEFORE_NUMBER = frozenset(
     """.split()
 )
 
-# They stand within sentences and at their ends alike: the next word tells.
+# These occur both within and at the end of a sentence; the next word decides.
 ANYWHERE = frozenset(
     """
     Inc Ltd Co Corp Cos Bros Jr Sr Esq Dept Univ Assn Ave Blvd Rd Sq Bldg al Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct
@@ -38,7 +38,7 @@ ANYWHERE = frozenset(
     """.split()
 )
 
-# Words that begin sentences and hardly ever names: after "U.S." or "Inc.", they mean that a sentence has ended.
+# Words that often begin sentences and rarely names: after "U.S." or "Inc.", they start a new sentence.
 SENTENCE_STARTERS = frozenset(
     """
     The This That These Those There Then Thus They Their He She It Its We You Your His Her Our My But And Or If
@@ -52,14 +52,14 @@ SENTENCE_STARTERS = frozenset(
     """.split()
 )
 
-# For text whose case tells nothing: abbreviations after which a sentence always continues, as a small letter shows
-# elsewhere; and starters that continue a sentence after "p.m." more often than they begin one.
+# For text without usable case: abbreviations after which the sentence always continues (in cased text, the lower-case
+# letter after them shows it), and starters that more often continue a sentence after "p.m." than begin one.
 BEFORE_SMALL_LETTERS = frozenset("e.g i.e a.k.a w.r.t z.b d.h u.a v.a o.ä p.ej т.е т.н".split())
 NO_SURE_STARTERS = frozenset(
     "after and as at because before but by for from if in of on or since so than to under until when where with".split()
 )
 
-# German writes an ordinal with a full stop: "am 3. Oktober", "im 19. Jahrhundert".
+# German ordinals end in a full stop: "am 3. Oktober", "im 19. Jahrhundert".
 AFTER_ORDINAL = frozenset(
     """
     Januar Jänner Februar März April Mai Juni Juli August September Oktober November Dezember Jahrhundert Jahrhunderts

@@ -1,6 +1,6 @@
-"""Cleaning documents, and dropping those that teach nothing: each for a reason, and counted.
+"""Cleans documents, and drops those of low quality, counting the reasons.
 
-The rules know no language: they look at characters and lines, never at words.
+The rules are independent of language: they look at characters and lines, never at words.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.text.characters import code_points, letters
 from pipeline.text.reading.document import Document, TextCounts
 
-# Control characters that separate what they stand between.
+# Control characters that separate words: they become spaces.
 _SEPARATING = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -27,17 +27,16 @@ _NOT_ASCII_LETTERS = bytes({*range(256)} - {*string.ascii_letters.encode()})
 
 @dataclass(frozen=True)
 class CleaningRules:
-    """What is done to documents, and which are dropped.
+    """Rules that decide how documents are cleaned and which are dropped.
 
     Attributes:
-        summary: the rules in a few words.
+        summary: a short description of the rules.
         normalize: whether to remove control characters and byte order marks, and to compose characters (Unicode's NFC).
         min_chars: shorter documents are dropped, "too_short".
         max_chars: longer documents are dropped, "too_long"; 0 for no limit.
-        max_repeated_share: documents with more of their characters in lines that repeat an earlier one are dropped,
-            "repeated_lines".
-        min_letter_share: documents with fewer letters (and marks, which Indic scripts write vowels with) among the
-            characters that are not white space are dropped, "few_letters".
+        max_repeated_share: documents with a larger share of characters in repeated lines are dropped, "repeated_lines".
+        min_letter_share: documents with a smaller share of letters (and marks, such as the vowel signs of Indic
+            scripts) among their characters other than white space are dropped, "few_letters".
     """
 
     summary: str
@@ -59,7 +58,7 @@ PRESETS = {
         0.9,
         0.1,
     ),
-    # Rae et al., 2021, "Scaling language models" (Gopher), table A1, sets its limits likewise, in words.
+    # Similar to the limits of Rae et al., 2021, "Scaling language models" (Gopher), table A1, which count words.
     "strict": CleaningRules(
         "also drop documents with fewer than 100 characters, less than 60 % letters, or over 30 % repeated lines",
         True,
@@ -72,12 +71,12 @@ PRESETS = {
 
 
 def cleaning_rules(preset: str, *, min_chars: int | None = None, max_chars: int | None = None) -> CleaningRules:
-    """The rules of a preset, with custom limits.
+    """Returns the rules of a preset, with custom limits.
 
     Args:
         preset: a key of `PRESETS`.
-        min_chars: least characters of a document; None for the preset's.
-        max_chars: most characters of a document; None for the preset's.
+        min_chars: minimum characters of a document; None for the preset's.
+        max_chars: maximum characters of a document; None for the preset's.
     """
     rules = PRESETS[preset]
     return dataclasses.replace(
@@ -93,19 +92,19 @@ def clean_document(
     """Cleans a document.
 
     Args:
-        document: its text a paragraph or sentence a line; what was not UTF-8 as surrogates (`surrogateescape`).
-        rules: what to do.
-        drop_bad_text: whether to drop a document that holds a surrogate; else U+FFFD takes the surrogate's place.
+        document: one paragraph or sentence per line; bytes that are not valid UTF-8 are surrogates (`surrogateescape`).
+        rules: the cleaning rules.
+        drop_bad_text: whether to drop a document with surrogates; otherwise, U+FFFD replaces them.
         counts: gets "bad_text_documents", "characters_replaced" (by U+FFFD), "characters_removed" (control characters),
-            "documents_composed" (changed by NFC), and "dropped/..." for the reason of a drop: "bad_text", "empty",
-            "too_short", "too_long", "repeated_lines", "few_letters".
+            "documents_composed" (changed by NFC), and "dropped/..." with the reason for dropping a document:
+            "bad_text", "empty", "too_short", "too_long", "repeated_lines", "few_letters".
 
     Returns:
-        The clean document, or None if it is dropped.
+        The cleaned document, or None if it is dropped.
     """
     text = document.text
     data = text.encode("utf-8", "surrogatepass")
-    # A surrogate begins with this byte, which hardly any other character outside Korean does.
+    # Every surrogate begins with this byte; apart from Korean, few other characters do.
     if b"\xed" in data and (surrogates := len(_SURROGATE.findall(text))):
         counts["bad_text_documents"] += 1
         if drop_bad_text:
@@ -125,7 +124,7 @@ def clean_document(
 
 
 def _normalized(document: str, data: bytes, counts: Counter[str]) -> str:
-    """Without control characters, composed; the same object if nothing changed."""
+    """Removes control characters and applies NFC; returns the same object if nothing changed."""
     if len(data.translate(None, _ASCII_CONTROL)) < len(data) or (not document.isascii() and _CONTROL.search(document)):
         before = len(document)
         document = _CONTROL.sub("", _SEPARATING.sub(" ", document))
@@ -152,7 +151,7 @@ def _reason_to_drop(document: str, data: bytes, rules: CleaningRules) -> str:
 
 
 def repeated_share(document: str) -> float:
-    """The share of a document's characters in lines that repeat an earlier line."""
+    """Returns the share of a document's characters in lines that repeat an earlier line."""
     lines = document.split("\n")
     first = set(lines)
     if len(first) == len(lines):
@@ -161,12 +160,12 @@ def repeated_share(document: str) -> float:
 
 
 def letter_share(document: str) -> float:
-    """The share of letters, marks among them, in a document's characters but spaces and line ends."""
+    """Returns the share of letters and marks among a document's characters other than spaces and line ends."""
     visible = len(document) - document.count(" ") - document.count("\n")
     return np.count_nonzero(letters()[code_points(document)]) / visible if visible else 0.0
 
 
 def _has_few_letters(document: str, data: bytes, least: float) -> bool:
-    """Whether `letter_share` is below `least`; mostly, ASCII's letters answer that alone, and at once."""
+    """Returns whether `letter_share` is below `least`; counting ASCII letters, which is fast, usually decides it."""
     enough = len(data.translate(None, _NOT_ASCII_LETTERS)) >= least * len(document)
     return not enough and letter_share(document) < least

@@ -1,4 +1,4 @@
-"""The options that say what text is read, and how: shared by every job that reads raw text."""
+"""Options that select and control the reading of raw text, shared by all jobs that read it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.text.reading.separators import separators
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """Every option that decides which documents are read from the input."""
+    """Options that determine which documents are read from the input."""
 
     input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam knows")
     format: str = option(
@@ -51,14 +51,14 @@ class TextConfig:
     )
 
     def writes(self, path: str) -> bool:
-        """Whether a path is one that the job itself writes to, and so none of its input."""
+        """Returns whether the job itself writes to this path, which therefore is not input."""
         return False
 
     def check_text(self) -> None:
-        """Checks what `check_ranges` does not.
+        """Checks what `check_ranges` does not check.
 
         Raises:
-            ConfigError: for options that cannot be.
+            ConfigError: if an option is invalid.
         """
         if not self.input:
             raise ConfigError("input is needed", do="Set --input, or input in the config file")
@@ -74,5 +74,5 @@ class TextConfig:
         separators("lines", self.document_separator)
 
     def cleaning_rules(self) -> CleaningRules:
-        """How documents are cleaned."""
+        """Returns the rules by which documents are cleaned."""
         return cleaning_rules(self.cleaning, min_chars=self.min_document_chars, max_chars=self.max_document_chars)

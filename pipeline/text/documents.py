@@ -1,4 +1,4 @@
-"""The documents of a block: read, cleaned, counted. What every job that reads text begins with."""
+"""Reads, cleans and counts the documents of a block: the first step of every job that reads text."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def clean_documents(segment: Segment, config: TextConfig, counts: TextCounts) ->
     """Reads and cleans the documents that begin in a segment.
 
     Args:
-        segment: which part of which file.
+        segment: the part of a file to read.
         config: the options.
         counts: gets what `read_documents` and `clean_document` count, and "documents_with_separator" for documents that
-            hold the separator (by default, "<|endoftext|>") as text.
+            contain the separator (by default, "<|endoftext|>") as text.
 
     Yields:
-        Documents, each of at least one character, their paragraphs (or sentences) lines of their own.
+        Documents of at least one character, with one paragraph (or sentence) per line.
 
     Raises:
-        InputError: if the file cannot be read, is not as planned, or not in its format.
+        InputError: if the file cannot be read, differs from the plan, or is not in its format.
     """
     rules = config.cleaning_rules()
     mark = separators(segment.format, config.document_separator).mark

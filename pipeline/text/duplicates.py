@@ -1,7 +1,7 @@
-"""Finding documents that are duplicates of earlier ones, from columns of keys.
+"""Finds documents that duplicate earlier ones, from columns of keys.
 
-A key is a hash; documents that share one in some column belong together, and the first of them is kept. Numbers of
-documents count from the start of the plan; no text is held, and the keys of one column, or of a part of it, at a time.
+A key is a hash. Documents that share a key in any column are duplicates, and the first of them is kept. Documents are
+numbered from the start of the plan. Memory holds no text, and only the keys of one column, or of a part of it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _BATCH_CHARS = 1 << 22
 
 
 def key_columns(documents: Iterable[str], *, near: bool) -> list[np.ndarray]:
-    """The keys of documents, by column.
+    """Computes the keys of documents, by column.
 
     Args:
         documents: their texts.
-        near: whether to make the columns of near duplicates, too.
+        near: whether to add the columns for near duplicates.
 
     Returns:
-        The fingerprints, uint64 `[documents, 2]`; then, for near duplicates, `BANDS` columns of `[documents, 1]`.
+        The fingerprints, uint64 `[documents, 2]`; then, for near duplicates, `BANDS` columns, uint64 `[documents, 1]`.
     """
     fingerprints: list[bytes] = []
     bands = [np.zeros((0, BANDS), np.uint64)]
@@ -61,9 +61,9 @@ def equal_keys(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         numbers: int64 `[documents]`, ascending.
 
     Returns:
-        int64 `[pairs, 2]`: each document whose key an earlier one has, and the first that has it.
+        int64 `[pairs, 2]`: each document that shares its key with an earlier one, and the first document with that key.
     """
-    order = np.lexsort(keys.T[::-1])  # Stable: documents of one key stay in their order.
+    order = np.lexsort(keys.T[::-1])  # Stable: documents with the same key stay in order.
     keys, numbers = keys[order], numbers[order]
     again = np.concatenate([np.zeros(min(1, len(keys)), bool), (keys[1:] == keys[:-1]).all(axis=1)])
     first = np.maximum.accumulate(np.where(again, 0, np.arange(len(keys))))
@@ -71,27 +71,27 @@ def equal_keys(keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 class DuplicateSets:
-    """Documents in sets of duplicates, joined pair by pair: a union-find whose steps are numpy's.
+    """Sets of duplicate documents: a union-find vectorised with numpy.
 
     Args:
-        documents: how many there are.
+        documents: number of documents.
     """
 
     def __init__(self, documents: int) -> None:
         self._parent = np.arange(documents)  # An earlier document of the same set, or itself.
 
     def join(self, pairs: np.ndarray) -> None:
-        """Joins the sets of the documents of each pair, int64 `[pairs, 2]`."""
+        """Joins the sets of the two documents of each pair, int64 `[pairs, 2]`."""
         while len(pairs):
             roots = self._roots(pairs)
-            self._parent[pairs] = roots  # A shorter way next time.
+            self._parent[pairs] = roots  # Path compression.
             apart = roots[:, 0] != roots[:, 1]
             pairs, roots = pairs[apart], roots[apart]
-            # Where several are to be put under one, the least wins, and the others follow in the next round.
+            # If a root is to get several parents, the least wins; the others are joined in the next round.
             np.minimum.at(self._parent, roots.max(axis=1), roots.min(axis=1))
 
     def duplicates(self) -> np.ndarray:
-        """All documents but the first of each set: int64, ascending."""
+        """Returns all documents but the first of each set: int64, ascending."""
         return np.flatnonzero(self._parent != np.arange(len(self._parent)))
 
     def _roots(self, numbers: np.ndarray) -> np.ndarray:

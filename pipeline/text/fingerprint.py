@@ -1,4 +1,4 @@
-"""What two documents have in common if they are the same text."""
+"""Fingerprints of documents, which are equal for equal texts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _WHITE_SPACE = b" \t\n\r\x0b\x0c"
 
 
 def fingerprint(document: str) -> bytes:
-    """A hash of a document's text without its white space and the case of its ASCII letters.
+    """Hashes a document's text, ignoring white space and the case of ASCII letters.
 
-    128 bits of BLAKE2b: among a billion different documents, two are alike with a probability below 1e-20.
+    The hash is 128 bits of BLAKE2b: among a billion different documents, the probability of a collision is below 1e-20.
     """
     text = document.encode("utf-8", "surrogatepass").translate(_LOWER, _WHITE_SPACE)
     return hashlib.blake2b(text, digest_size=FINGERPRINT_BYTES).digest()

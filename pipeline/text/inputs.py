@@ -1,4 +1,4 @@
-"""What a job reads: its files, their formats, and the plan that cuts them into blocks."""
+"""The input of a job: its files, their formats, and the plan that cuts them into blocks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pipeline.text.reading.formats import FORMATS, format_and_compression
 from pipeline.text.reading.plan import Block, InputFile, default_block_bytes, plan_blocks
 from pipeline.text.reading.sniffing import sniff_formats
 
-_MOST_LISTED = 10_000  # Files in a manifest, which every training run reads.
+_MOST_LISTED = 10_000  # Maximum number of files in a manifest, which every training run reads.
 _FILES_AT_ONCE = 16  # On object stores, reading the beginning or the end of a file is mostly waiting.
-_MOST_LOOKED_AT = 500  # Files whose beginnings are looked at before anything starts; workers look at every one.
+_MOST_LOOKED_AT = 500  # Maximum number of files checked before the job starts; workers check every file.
 
 
 @dataclass(frozen=True)
 class InputPlan:
-    """A job's input, with what was left open decided.
+    """A job's input, with formats and block size resolved.
 
     Attributes:
         files: the input files, in the order of the plan.
-        detected: whether the formats were found out by names and by looking.
+        detected: whether the formats were detected from names and content.
         block_bytes: the size of a block; never 0.
         blocks: the plan.
     """
@@ -40,11 +40,11 @@ class InputPlan:
 
     @property
     def bytes(self) -> int:
-        """Bytes of input."""
+        """Total bytes of the input files."""
         return sum(file.bytes for file in self.files)
 
     def describe(self) -> tuple[dict[str, Any], ...]:
-        """The input files, as a manifest lists them; of very many, how many there are in each directory."""
+        """Returns the input files as listed in the manifest; if there are very many, their number per directory."""
         if len(self.files) <= _MOST_LISTED:
             return tuple({"path": file.path, "bytes": file.bytes} | _kind(file) for file in self.files)
         groups: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
@@ -61,7 +61,7 @@ class InputPlan:
         formats = Counter(" ".join(filter(None, (file.format, file.compression))) for file in self.files)
         return (
             f"{_count(len(self.files), 'file')}, {self.bytes / 1e6:,.1f} MB, format {', '.join(sorted(formats))}"
-            f"{' (detected; --format says otherwise)' * self.detected}, {_count(len(self.blocks), 'block')}"
+            f"{' (detected; override with --format)' * self.detected}, {_count(len(self.blocks), 'block')}"
         )
 
 
@@ -73,20 +73,20 @@ def plan_inputs(config: TextConfig) -> InputPlan:
     """Lists the inputs and plans their blocks.
 
     Args:
-        config: which input, in which format, and the size of a block.
+        config: the options, among them the input, its format and the size of a block.
 
     Raises:
-        InputError: if a pattern names no file, all files are empty, or one is not in its format.
-        ConfigError: if a file cannot be in the format that is asked for.
+        InputError: if a pattern matches no file, all files are empty, or a file is not in its format.
+        ConfigError: if a file cannot be read in the requested format.
     """
-    # A second run of a job that writes below its input must read what the first one read.
+    # If a job writes into its input directory, a second run must still read the same files as the first.
     matched = files.match(config.input)
     found = [info for info in matched if not config.writes(info.path)]
     if not found:
         raise InputError(
             "The input must hold more than what the job itself writes",
             received=matched[0].path,
-            do="Choose another output; no input is replaced",
+            do="Choose another output: input files are never overwritten",
         )
     inputs = [info for info in found if info.bytes]
     if not inputs:
@@ -102,7 +102,7 @@ def plan_inputs(config: TextConfig) -> InputPlan:
 
 
 def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], config: TextConfig) -> tuple[InputFile, ...]:
-    """What the plan is to know of each file; of a format that comes in pieces, how large they are."""
+    """Describes each file for the plan, with the sizes of its pieces if its format has them."""
     described = [_describe(info, text_format) for info, text_format in zip(inputs, formats, strict=True)]
     in_pieces = {place: pieces for place, file in enumerate(described) if (pieces := FORMATS[file.format].pieces)}
     text = [file for place, file in enumerate(described) if place not in in_pieces]
@@ -111,7 +111,7 @@ def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], config: Te
         sizes = pool.map(lambda place: in_pieces[place](described[place].path, config), in_pieces)
         for place, row_groups in zip(in_pieces, sizes, strict=True):
             described[place] = described[place]._replace(row_groups=row_groups)
-        if len(described) <= _MOST_LISTED:  # A question to the store for each.
+        if len(described) <= _MOST_LISTED:  # Each takes a request to the store.
             checksums = pool.map(lambda file: files.checksum(file.path), described)
             for place, checksum in enumerate(checksums):
                 modified = f"{described[place].modified} {checksum}".strip()
@@ -122,7 +122,7 @@ def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], config: Te
 def _check_begins_as_text(file: InputFile) -> None:
     try:
         head = read_head(file.path, file.compression)
-    except InputError:  # Its worker will say so, when what the other files give is kept.
+    except InputError:  # The worker reports it, and the results of other files are kept.
         return
     check_is_text(file.path, head, file.format)
 
@@ -131,13 +131,13 @@ def _describe(info: FileInfo, text_format: str) -> InputFile:
     named, compression = format_and_compression(info.path)
     if FORMATS[text_format].pieces and compression:
         raise ConfigError(
-            f"{info.path}: {text_format.capitalize()} compresses within, and cannot be read compressed as a whole"
+            f"{info.path}: {text_format.capitalize()} compresses internally; compressed whole, it cannot be read"
         )
     if named and FORMATS[named].pieces and text_format != named:
         raise ConfigError(
             f"{info.path} must be read as {named.capitalize()}, as its name says",
             received=f"--format {text_format}",
-            do="Leave --format out: each file then has its own format, by its name",
+            do="Omit --format: the name of each file then determines its format",
         )
     return InputFile(info.path, info.bytes, text_format, compression, modified=info.modified)
 

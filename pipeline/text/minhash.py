@@ -1,8 +1,8 @@
-"""MinHash signatures of documents, whose bands bring near duplicates together (locality-sensitive hashing).
+"""MinHash signatures of documents, whose bands find near duplicates (locality-sensitive hashing).
 
-Broder, 1997, "On the resemblance and containment of documents"; the signatures are those of Dahlgaard, Knudsen and
-Thorup, 2017, "Fast similarity sketching": about as many hashes as there are shingles, instead of as many for each place
-of the signature, and as exact as independent ones, for short documents too.
+Broder, 1997, "On the resemblance and containment of documents". The signatures are those of Dahlgaard, Knudsen and
+Thorup, 2017, "Fast similarity sketching": they need about one hash per shingle, instead of one per shingle and place of
+the signature, and are as accurate as independent hashes, even for short documents.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.text.fingerprint import fingerprint
 
 SHINGLE_WORDS = 5
 # A pair of Jaccard similarity s shares a band with probability 1 - (1 - s**ROWS)**BANDS: 0.02 at 0.5, 0.11 at 0.6,
-# 0.43 at 0.7, 0.69 at 0.75, 0.90 at 0.8, 0.99 at 0.85. Where it rises steepest is about (1 / BANDS)**(1 / ROWS) = 0.74.
+# 0.43 at 0.7, 0.69 at 0.75, 0.90 at 0.8, 0.99 at 0.85. It is steepest at about s = (1 / BANDS)**(1 / ROWS) = 0.74.
 BANDS, ROWS = 20, 10
 _PLACES = BANDS * ROWS
 _EMPTY = np.uint64(2**64 - 1)
@@ -26,14 +26,14 @@ _BASE = 0x9E3779B97F4A7C15  # Odd: it has an inverse modulo 2**64.
 
 
 def band_keys(documents: Sequence[str]) -> np.ndarray:
-    """Hashes of the bands of the documents' MinHash signatures.
+    """Hashes the bands of the documents' MinHash signatures.
 
     Args:
-        documents: texts without surrogates. Case, punctuation and white space do not count; a character of a script
-            without spaces between words is a word.
+        documents: texts without surrogates. Case, punctuation and white space are ignored; in a script without spaces
+            between words, each character is a word.
 
     Returns:
-        uint64 `[documents, BANDS]`. Two documents are near duplicates, most likely, if they share a key in a column.
+        uint64 `[documents, BANDS]`. Two documents that share a key in a column are most likely near duplicates.
     """
     keys = np.empty((len(documents), BANDS), np.uint64)
     start = 0
@@ -54,7 +54,7 @@ def _band_keys(documents: Sequence[str]) -> np.ndarray:
     keys = np.zeros((len(documents), BANDS), np.uint64)
     for row in range(ROWS):
         keys = _mix(keys + signatures[:, :, row])
-    # A document without a word is like itself alone.
+    # A document without words is similar only to itself: its keys come from its fingerprint.
     for index in np.flatnonzero(np.diff(word_splits) == 0).tolist():
         own = np.uint64(int.from_bytes(fingerprint(documents[index])[:8], "little"))
         keys[index] = _mix(own + np.arange(BANDS, dtype=np.uint64))
@@ -62,12 +62,12 @@ def _band_keys(documents: Sequence[str]) -> np.ndarray:
 
 
 def word_hashes(documents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of the words of documents.
+    """Hashes the words of documents.
 
     Returns:
-        `(hashes, row_splits)`: uint64 `[words]`, document after document, and int64 `[documents + 1]`.
+        `(hashes, row_splits)`: uint64 `[words]`, document by document, and int64 `[documents + 1]`.
     """
-    lowered = [f"{document.lower()} " for document in documents]  # The space ends a document's last word.
+    lowered = [f"{document.lower()} " for document in documents]  # The space ends the document's last word.
     text = "".join(lowered)
     firsts, hashes = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
     start = 0
@@ -83,17 +83,17 @@ def word_hashes(documents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hash_words(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first characters of the words in uint32 `[characters]`, and the words' hashes."""
+    """Returns the index of each word's first character in `codes`, uint32 `[characters]`, and the words' hashes."""
     classes = word_classes()[codes]
     in_word, lone = classes > 0, classes == LONE
     begins, ends = in_word.copy(), in_word.copy()
-    # A word continues between two characters that are in words, unless one of them is a word by itself.
+    # Two adjacent word characters are in the same word, unless one of them is a word by itself.
     goes_on = in_word[:-1] & in_word[1:] & ~lone[:-1] & ~lone[1:]
     begins[1:] &= ~goes_on
     ends[:-1] &= ~goes_on
     first, last = np.flatnonzero(begins), np.flatnonzero(ends)
-    # Polynomials over all characters so far, whose difference between a word's ends is divided by the base to the power
-    # of the word's place: modulo 2**64, where odd numbers have inverses.
+    # Prefix sums of a polynomial hash. Their difference between a word's ends, divided by the base to the power of the
+    # word's place, is the word's hash: modulo 2**64, where odd numbers have inverses.
     powers, inverses = _powers()
     sums = np.zeros(len(codes) + 1, np.uint64)
     np.cumsum(_mix(codes.astype(np.uint64)) * powers[: len(codes)], out=sums[1:])
@@ -101,7 +101,7 @@ def _hash_words(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shingle_hashes(words: np.ndarray, row_splits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of every `SHINGLE_WORDS` words in a row; of all words of a document that has fewer.
+    """Hashes every run of `SHINGLE_WORDS` words; of a shorter document, all words together.
 
     Args:
         words: uint64 `[words]`.
@@ -123,11 +123,11 @@ def shingle_hashes(words: np.ndarray, row_splits: np.ndarray) -> tuple[np.ndarra
 
 
 def sketch(shingles: np.ndarray, row_splits: np.ndarray) -> np.ndarray:
-    """Signatures of sets: two sets agree in a place with a probability of their Jaccard similarity.
+    """Computes signatures of sets: two sets agree in a place with probability equal to their Jaccard similarity.
 
-    Each round throws every element into one place, which keeps the least; sets whose places are not all taken go on to
-    the next round, whose numbers are greater than those of the rounds before. As many rounds as there are places more
-    throw all elements into one place each, so that the least set ends.
+    Each round assigns every element to one place, which keeps the least value. Sets with empty places go on to the next
+    round, whose values are greater than those of all earlier rounds. After `BANDS * ROWS` rounds, the same number of
+    further rounds each assign all elements to a single place, so that even the smallest set is finished.
 
     Args:
         shingles: uint64 `[shingles]`, evenly distributed.
@@ -159,7 +159,7 @@ def sketch(shingles: np.ndarray, row_splits: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _powers() -> tuple[np.ndarray, np.ndarray]:
-    """The powers of the base and their inverses, uint64, from the power zero on."""
+    """Returns the powers of the base and their inverses, uint64, starting at power zero."""
     tables = []
     for base in (_BASE, pow(_BASE, -1, 2**64)):
         factors = np.full(_BATCH_CHARS, base, np.uint64)
@@ -169,7 +169,7 @@ def _powers() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """Stirs 64 bits: the finaliser of MurmurHash3."""
+    """Mixes 64-bit values with MurmurHash3's finaliser."""
     mixed: np.ndarray = values ^ (values >> np.uint64(33))
     mixed *= np.uint64(0xFF51AFD7ED558CCD)
     mixed ^= mixed >> np.uint64(33)

@@ -1,4 +1,4 @@
-"""Reading raw text in any format: the documents of a segment."""
+"""Reads the documents of a segment, in any format."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def read_documents(segment: Segment, config: TextConfig, counts: TextCounts) -> 
     """Reads the documents that begin in a segment.
 
     Args:
-        segment: which part of which file.
+        segment: the part of a file to read.
         config: the options; the format is the segment's.
-        counts: gets "documents_cut", and "dropped/..." for what is dropped while reading.
+        counts: gets "documents_cut", and "dropped/..." for documents dropped while reading.
 
     Yields:
-        Documents whose paragraphs (or sentences, in BERT's format) are lines of their own, without white space around
-        them. A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
+        Documents with one paragraph (or sentence, in BERT's format) per line, without white space around it. A byte
+        that is not valid UTF-8 is a lone surrogate (`surrogateescape`).
 
     Raises:
-        InputError: if the file cannot be read, is not as planned, or not in its format.
+        InputError: if the file cannot be read, differs from the plan, or is not in its format.
     """
     return FORMATS[segment.format].read(segment, config, counts)

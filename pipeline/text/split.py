@@ -1,4 +1,4 @@
-"""Which documents are set apart, for validation or to judge a vocabulary."""
+"""Selects the documents held out for validation or for evaluating a vocabulary."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pipeline.text.fingerprint import fingerprint
 
 
 def is_set_apart(document: str, fraction: float, seed: int) -> bool:
-    """Tells by a document's own hash whether it is set apart: the same wherever and however often it stands.
+    """Returns whether a document is held out; its hash alone decides, so all copies of it are treated alike.
 
-    Documents that differ in white space or the case of ASCII letters alone are on the same side.
+    Documents that differ only in white space or the case of ASCII letters are treated alike, too.
 
-    The corpus job's validation documents and those that the vocabulary job holds out are the same, if both read the
-    same text with the same fraction and seed.
+    The corpus job's validation documents are those that the vocabulary job holds out, if both read the same text with
+    the same fraction and seed.
 
     Args:
         document: its text.
-        fraction: the share of documents to set apart, in [0, 1).
-        seed: gives another choice.
+        fraction: the share of documents to hold out, in [0, 1).
+        seed: determines which documents are selected.
     """
     if not fraction:
         return False

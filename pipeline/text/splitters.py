@@ -1,4 +1,4 @@
-"""Which sentence splitter to use: a built-in one, or any function from text to sentences."""
+"""Sentence splitters: built-in ones, or any function from text to sentences."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SentenceSplitter = Callable[[str], list[str]]
 
 
 def sentence_splitter(name: str, text_format: str) -> SentenceSplitter:
-    """Finds a sentence splitter.
+    """Returns a sentence splitter.
 
     Args:
-        name: a key of `SPLITTERS`, or "package.module:function" for a function that gets a document, whose lines are
+        name: a key of `SPLITTERS`, or "package.module:function" for a function that takes a document, whose lines are
             its paragraphs, and returns its sentences.
         text_format: the format of the text, a key of `pipeline.text.reading.formats.FORMATS`.
 
@@ -30,7 +30,7 @@ def sentence_splitter(name: str, text_format: str) -> SentenceSplitter:
         A function from a document to its sentences, none of them empty.
 
     Raises:
-        ConfigError: if there is none of this name.
+        ConfigError: if there is no splitter of this name.
     """
     if name == "auto":
         name = "lines" if text_format == "bert" else "rules"
@@ -47,7 +47,7 @@ def check_sentence_splitter(name: str) -> None:
     """Checks that there is a sentence splitter of this name and that it works.
 
     Raises:
-        ConfigError: if it does not.
+        ConfigError: if it does not exist or fails.
     """
     try:
         sentence_splitter(name, "lines")("It rained. Nobody came.\nIt was over.")
@@ -65,11 +65,11 @@ def _load(name: str) -> Callable[[str], Any]:
         found: Any = importlib.import_module(module_name)
         for part in path.split("."):
             found = getattr(found, part)
-    except Exception as error:  # A module may raise anything when it is imported.
+    except Exception as error:  # A module may raise any exception on import.
         raise ConfigError(
             f"The sentence splitter {name} must be importable, here and on every worker",
             received=f"{type(error).__name__}: {error}",
-            do="Install the package that holds it",
+            do="Install its package",
         ) from error
     if not callable(found):
         raise ConfigError(f"The sentence splitter {name} must be a function", received=type(found).__name__)
@@ -82,7 +82,7 @@ def _checked(name: str, function: Callable[[str], Any]) -> SentenceSplitter:
             sentences = function(document)
             if isinstance(sentences, str):
                 raise TypeError("a string")
-            # A sentence's own line feeds would be paragraphs.
+            # Line feeds within a sentence would start new paragraphs.
             return [stripped for sentence in sentences if (stripped := " ".join(sentence.split("\n")).strip())]
         except Exception as error:
             raise InputError(

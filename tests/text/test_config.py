@@ -19,7 +19,7 @@ KINDS = [(CorpusConfig, {"output": "o", "vocab": "v"}), (VocabConfig, {"output":
         ({"format": "csv"}, "format must be one of auto, bert, lines, wrapped, jsonl, parquet"),
         ({"on_bad_text": "keep"}, "on_bad_text must be one of replace, drop"),
         ({"cleaning": "harsh"}, "cleaning must be one of none, default, strict"),
-        ({"document_separator": " "}, "document_separator must be the text of a line, or hold line ends"),
+        ({"document_separator": " "}, "document_separator must be the text of a line, or contain line ends"),
         ({"text_field": ""}, "text_field must name a field"),
         ({"min_document_chars": 0}, "min_document_chars must be between 1 and"),
         ({"cleaning": "strict", "max_document_chars": 99}, r"must be at least min_document_chars \(100\)"),

@@ -52,7 +52,7 @@ def test_each_file_has_its_own_format(folder: Path) -> None:
         "compression": "gzip",
     }
     assert re.fullmatch(
-        r"4 files, 0\.0 MB, format bert, bert gzip, jsonl, parquet \(detected; --format says otherwise\), 1 block",
+        r"4 files, 0\.0 MB, format bert, bert gzip, jsonl, parquet \(detected; override with --format\), 1 block",
         str(plan),
     )
 
@@ -87,7 +87,7 @@ def test_inputs_that_cannot_be(folder: Path) -> None:
         plan_inputs(TextConfig(input=(str(folder / "empty.txt"),)))
     with pytest.raises(ConfigError, match=r"d\.parquet must be read as Parquet, .* Received: --format lines"):
         plan_inputs(TextConfig(input=(str(folder),), format="lines"))
-    with pytest.raises(ConfigError, match=r"b\.txt\.gz: Parquet compresses within"):
+    with pytest.raises(ConfigError, match=r"b\.txt\.gz: Parquet compresses internally"):
         plan_inputs(TextConfig(input=(f"{folder}/*.gz",), format="parquet"))
     with pytest.raises(InputError, match=r"a\.txt must be a whole Parquet file"):
         plan_inputs(TextConfig(input=(str(folder / "a.txt"),), format="parquet"))

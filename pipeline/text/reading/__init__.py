@@ -1,1 +1,1 @@
-"""Bytes to documents: file formats, compression, and the plan that cuts inputs into blocks."""
+"""Turns bytes into documents: file formats, compression, and the plan that cuts inputs into blocks."""

@@ -1,4 +1,4 @@
-"""The bytes of a segment: of a file that can be cut, between the boundaries nearest to its ends."""
+"""Reads the bytes of a segment, whose ends are moved to the next boundary if the file can be cut."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline.text.reading.content import check_is_text, read_head
 from pipeline.text.reading.segment import Segment
 
 CHUNK_BYTES = 1 << 22
-# Moves a cut to the next boundary, as a function of the file's bytes from there on alone: so the two segments that meet
-# at a cut agree on it without a word. Gets what reads on from the cut, and how many bytes the file goes on for; returns
-# by how many bytes to move, and whether the cut is then between documents.
+# Finds the boundary that follows a cut. It depends only on the file's bytes after the cut, so the two segments that
+# meet there agree on it without communicating. Takes a function that reads on from the cut, and the number of bytes
+# left in the file; returns by how many bytes to move the cut, and whether it is then between documents.
 FindBoundary = Callable[[Callable[[int], bytes], int], tuple[int, bool]]
 
 
@@ -22,15 +22,15 @@ def read_bytes(segment: Segment, find_boundary: FindBoundary, counts: Counter[st
     """Reads a segment of a file of text, decompressed.
 
     Args:
-        segment: which part of which file; not of Parquet.
+        segment: the part of a file to read; not of Parquet.
         find_boundary: finds where the file may be cut.
         counts: gets "documents_cut" if the segment ends within a document.
 
     Yields:
-        Its bytes, in pieces of no fixed size: between the boundaries at or behind its ends.
+        Its bytes, between the boundaries at or after its two ends, in chunks of varying size.
 
     Raises:
-        InputError: if the file cannot be read, is shorter than planned, is damaged, or holds no text.
+        InputError: if the file cannot be read, is shorter than planned, is damaged, or does not hold text.
     """
     chunks = (
         read_decompressed(segment.path, segment.compression)
@@ -38,13 +38,13 @@ def read_bytes(segment: Segment, find_boundary: FindBoundary, counts: Counter[st
         else _read_range(segment, find_boundary, counts)
     )
     if segment.start == 0:
-        # Read apart, so that it does not depend on where the file is cut.
+        # Read separately, so that the check does not depend on where the file is cut.
         check_is_text(segment.path, read_head(segment.path, segment.compression), segment.format)
     yield from chunks
 
 
 def _read_range(segment: Segment, find_boundary: FindBoundary, counts: Counter[str]) -> Iterator[bytes]:
-    size = segment.file_bytes  # What was appended to the file since it was planned does not count.
+    size = segment.file_bytes  # Ignores what was appended to the file after planning.
     with files.open_read(segment.path) as stream:
 
         def read(wanted: int) -> bytes:
@@ -53,7 +53,7 @@ def _read_range(segment: Segment, find_boundary: FindBoundary, counts: Counter[s
                 raise InputError(
                     f"{segment.path} must hold {size:,} bytes, as it did when the job was planned",
                     received=f"{stream.tell():,} bytes",
-                    do="Leave the inputs alone while the job runs, then run it again",
+                    do="Run the job again, and do not change its inputs while it runs",
                 )
             return data
 

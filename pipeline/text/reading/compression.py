@@ -1,4 +1,4 @@
-"""Decompressing a stream piece by piece, so that a damaged or truncated file is noticed in any format."""
+"""Decompresses streams chunk by chunk, and detects damaged and truncated files in every format."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import IO, Any
 from pipeline import files
 from pipeline.errors import InputError
 
-_CHUNK_BYTES = 1 << 18  # Of compressed data: bounds what one step may give.
+_CHUNK_BYTES = 1 << 18  # Of compressed data: bounds the output of one step.
 
 
 def read_decompressed(path: str, compression: str) -> Iterator[bytes]:
-    """Reads a compressed file from end to end; one of several members, concatenated, is one file.
+    """Reads a compressed file from beginning to end; it may consist of several concatenated members.
 
     Args:
         path: the file.
         compression: "gzip", "bzip2", "zstd" or "xz".
 
     Yields:
-        What it holds, in pieces of no fixed size.
+        Its decompressed bytes, in chunks of varying size.
 
     Raises:
-        InputError: if it cannot be read, is damaged, or ends before its end.
+        InputError: if it cannot be read, is damaged, or is truncated.
     """
     with files.open_read(path) as stream:
         try:
@@ -34,7 +34,7 @@ def read_decompressed(path: str, compression: str) -> Iterator[bytes]:
             raise InputError(
                 f"{path} must be a whole file compressed with {compression}, as its name says",
                 received=str(error) or type(error).__name__,
-                do="Fetch or write it again; what other files gave is kept",
+                do="Download or write it again; the results of other files are kept",
             ) from error
 
 
@@ -44,10 +44,10 @@ def _members(stream: IO[bytes], make: Callable[[], Any]) -> Iterator[bytes]:
         member = make()
         while not member.eof:
             if not data:
-                raise EOFError("it ends too early")
+                raise EOFError("unexpected end of file")
             yield member.decompress(data)
             data = b"" if member.eof else stream.read(_CHUNK_BYTES)
-        # Padding with zeros is allowed, as tools that write to tapes and blocks do.
+        # Allows zero padding, as written by tools for tapes and block devices.
         data = member.unused_data.lstrip(b"\0") or stream.read(_CHUNK_BYTES).lstrip(b"\0")
         if not data:
             return
@@ -67,7 +67,7 @@ def _decompressor(compression: str) -> Callable[[], Any]:
 
 
 def _errors(compression: str) -> tuple[type[Exception], ...]:
-    """What a decompressor raises for damaged data."""
+    """Returns the exceptions that a decompressor raises for damaged data."""
     errors = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
     if compression != "zstd":
         return errors

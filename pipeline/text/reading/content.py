@@ -1,4 +1,4 @@
-"""What a file holds by the look of its beginning: text in UTF-8, or something else, which is refused."""
+"""Checks from a file's beginning that it is text in UTF-8, and refuses everything else."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from pipeline.records.tfrecord import HEADER_BYTES, masked_crc
 from pipeline.text.reading.compression import read_decompressed
 
 HEAD_BYTES = 1 << 16
-_LEAST_JUDGED = 512  # A shorter beginning tells too little: a stray byte would be a large share.
-# Shares of a beginning. Text of western Europe in another encoding has a few per cent of bytes that are not UTF-8,
-# which become U+FFFD and are counted; any other text in another encoding, and what is no text, has a third and more.
+_LEAST_JUDGED = 512  # A shorter beginning is not judged: a single stray byte would be a large share.
+# Maximum shares of a beginning. Western European text in another encoding has a few per cent of invalid UTF-8, which
+# becomes U+FFFD and is counted; other text in another encoding, and data that is not text, has a third or more.
 _MOST_NULS, _MOST_BAD = 0.01, 0.2
 
 _UNPACK, _CONVERT = "unpack it first", "convert it to UTF-8 first (iconv -f {} -t UTF-8)"
 _MAGIC = {
-    b"\x1f\x8b": "a gzip file: let its name end in .gz",
-    b"BZh": "a bzip2 file: let its name end in .bz2",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file: let its name end in .zst",
-    b"\xfd7zXZ\x00": "an xz file: let its name end in .xz",
-    b"PAR1": "a Parquet file: let its name end in .parquet, or say --format parquet",
+    b"\x1f\x8b": "a gzip file: its name must end in .gz",
+    b"BZh": "a bzip2 file: its name must end in .bz2",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file: its name must end in .zst",
+    b"\xfd7zXZ\x00": "an xz file: its name must end in .xz",
+    b"PAR1": "a Parquet file: its name must end in .parquet, or use --format parquet",
     b"ARROW1\x00\x00": "an Arrow file: write it as Parquet first",
     b"Obj\x01": "an Avro file: write it as JSON Lines or Parquet first",
     b"SQLite format 3\x00": "a SQLite database: write its text as JSON Lines or Parquet first",
     b"\x89HDF": "an HDF5 file: write its text as JSON Lines or Parquet first",
     b"\x93NUMPY": "a NumPy array: write its text as JSON Lines or Parquet first",
-    b"PK\x03\x04": f"a zip archive, as .docx, .xlsx, .epub and .npz are within: {_UNPACK}, or extract its text",
+    b"PK\x03\x04": f"a zip archive, as .docx, .xlsx, .epub and .npz files are: {_UNPACK}, or extract its text",
     b"PK\x05\x06": "an empty zip archive",
     b"7z\xbc\xaf\x27\x1c": f"a 7z archive: {_UNPACK}",
     b"Rar!\x1a\x07": f"a rar archive: {_UNPACK}",
     b"\x04\x22\x4d\x18": f"an lz4 file: {_UNPACK}, or compress it with gzip, bzip2, zstd or xz",
     b"\xff\x06\x00\x00sNaPpY": f"a snappy file: {_UNPACK}, or compress it with gzip, bzip2, zstd or xz",
     b"\x5d\x00\x00": f"an lzma file: {_UNPACK}, or compress it with xz",
-    b"\x1f\x9d": f"a file of compress (.Z): {_UNPACK}, or compress it with gzip",
+    b"\x1f\x9d": f"a compress file (.Z): {_UNPACK}, or compress it with gzip",
     b"\x80\x04\x95": "a Python pickle: write its text as JSON Lines or Parquet first",
     b"\x80\x05\x95": "a Python pickle: write its text as JSON Lines or Parquet first",
     b"%PDF-": "a PDF: extract its text first",
     b"%!PS": "PostScript: extract its text first",
     b"{\\rtf": "RTF: extract its text first",
-    b"\xd0\xcf\x11\xe0": "a document of Microsoft Office: extract its text first",
+    b"\xd0\xcf\x11\xe0": "a Microsoft Office document: extract its text first",
     b"\x89PNG": "an image (PNG)",
     b"\xff\xd8\xff": "an image (JPEG)",
     b"GIF87a": "an image (GIF)",
@@ -57,16 +57,16 @@ _WIDE_ENCODINGS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 
 
 def read_head(path: str, compression: str = "") -> bytes:
-    """The first 64 KiB of a file, decompressed; fewer where it has no more.
+    """Reads the first 64 KiB of a file, decompressed, or the whole file if it is shorter.
 
     Raises:
-        InputError: if it cannot be read, or is damaged so far.
+        InputError: if the file cannot be read, or its beginning is damaged.
     """
     if not compression:
         with files.open_read(path) as stream:
             return stream.read(HEAD_BYTES)
     head = b""
-    for chunk in read_decompressed(path, compression):  # A piece may be empty, the first one too.
+    for chunk in read_decompressed(path, compression):  # Any chunk may be empty, even the first.
         head += chunk
         if len(head) >= HEAD_BYTES:
             break
@@ -74,21 +74,21 @@ def read_head(path: str, compression: str = "") -> bytes:
 
 
 def check_is_text(path: str, head: bytes, text_format: str = "") -> None:
-    """Refuses a file that begins as no text in UTF-8 does, or as no JSON Lines where these are expected.
+    """Refuses a file whose beginning is not text in UTF-8, or not JSON Lines where they are expected.
 
     Args:
-        path: what to call it in messages.
-        head: what `read_head` gave.
-        text_format: the format in which it is to be read, a key of `pipeline.text.reading.formats.FORMATS`.
+        path: the file, for messages.
+        head: the result of `read_head`.
+        text_format: the format in which to read it, a key of `pipeline.text.reading.formats.FORMATS`.
 
     Raises:
-        InputError: naming what it holds, and what to do.
+        InputError: with the kind of content found, and what to do.
     """
     if what := _known_kind(head) or _unlike_text(head):
         raise InputError(
             f"{path} must be text",
             received=what,
-            do="If it is not meant as input, leave it out of --input, which takes globs such as 'texts/*.txt'",
+            do="If it is not meant as input, exclude it from --input, which accepts globs such as 'texts/*.txt'",
         )
     if text_format == "jsonl":
         _check_is_json_lines(path, head)
@@ -109,18 +109,18 @@ def _unlike_text(head: bytes) -> str:
     if len(head) < _LEAST_JUDGED:
         return ""
     nuls = head.count(0) / len(head)
-    # Not the last bytes, where a character may be cut off.
+    # Without the last bytes, where a character may be cut off.
     text = head[:-3].decode("utf-8", "surrogateescape")
     bad = sum("\udc80" <= char <= "\udcff" for char in text) / len(head)
     if nuls <= _MOST_NULS and bad <= _MOST_BAD:
         return ""
     if nuls > _MOST_NULS:
-        # The bytes of one encoding may well be text in another, but without its spaces and line ends.
+        # Bytes of one encoding may also decode as text in another, but rarely to spaces and line ends.
         best = max(_WIDE_ENCODINGS, key=lambda encoding: _white_space(head, encoding))
         if _white_space(head, best):
             return f"{best.upper()} without a byte order mark: {_CONVERT.format(best.upper())}"
-        return f"binary data, {nuls:.0%} of its beginning NUL bytes"
-    return f"text in another encoding, or none: {bad:.0%} of its beginning is not UTF-8; {_CONVERT.format('ENCODING')}"
+        return f"binary data, with {nuls:.0%} NUL bytes in its head"
+    return f"text in another encoding, or no text: {bad:.0%} of its head is not UTF-8; {_CONVERT.format('ENCODING')}"
 
 
 def _check_is_json_lines(path: str, head: bytes) -> None:
@@ -133,18 +133,18 @@ def _check_is_json_lines(path: str, head: bytes) -> None:
     if first == "[" or re.match(r"\[\s*\{", first):
         what, program = "one JSON array", "jq -c '.[]'"
     elif first == "{" or (parsed is None and re.match(r'\{\s*"', first) and lines[1:2] and lines[1].startswith(" ")):
-        what, program = "JSON that is spread over several lines (pretty-printed)", "jq -c ."
+        what, program = "JSON objects that span several lines (pretty-printed)", "jq -c ."
     else:
         return
     raise InputError(
-        f"{path} must be JSON Lines, an object a line",
+        f"{path} must be JSON Lines, one object per line",
         received=what,
-        do=f"Write each object into a line of its own, as with {program} {path} > texts.jsonl",
+        do=f"Write each object on its own line, for example with {program} {path} > texts.jsonl",
     )
 
 
 def _white_space(head: bytes, encoding: str) -> int:
-    """How many spaces and line ends stand in a beginning in this encoding; none where it is no text."""
+    """Counts the spaces and line ends in a beginning decoded with `encoding`; 0 if the result is not text."""
     try:
         text = head[: (len(head) - 2) // 4 * 4].decode(encoding)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""A document with its origin, and the tally of what became of documents."""
+"""A document with its origin, and counts of read and dropped documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline.text.reading.segment import Segment
 
-_SAMPLES = 3  # Documents kept for each reason of a drop.
+_SAMPLES = 3  # Dropped documents kept for each reason.
 _SAMPLE_CHARS = 80
 
 Samples = dict[str, list[dict[str, str]]]
@@ -17,9 +17,9 @@ class Document(NamedTuple):
     """A document of raw text.
 
     Attributes:
-        text: what it says.
-        path: the file that holds it.
-        place: where in the file, such as "line 12".
+        text: its text.
+        path: the file that contains it.
+        place: its position in the file, such as "line 12".
     """
 
     text: str
@@ -28,11 +28,11 @@ class Document(NamedTuple):
 
 
 class TextCounts(Counter[str]):
-    """Counts made while text is read and cleaned, with samples of the documents that were dropped.
+    """Counts of reading and cleaning text, with samples of the dropped documents.
 
     Attributes:
-        dropped: for each reason, the first few documents that were dropped for it: "file", "place", and "text", their
-            first characters.
+        dropped: for each reason, the first few documents dropped for it: "file", "place", and "text", their first
+            characters.
     """
 
     def __init__(self) -> None:
@@ -47,14 +47,14 @@ class TextCounts(Counter[str]):
 
 
 def add_samples(samples: Samples, more: Samples) -> None:
-    """Adds samples of dropped documents to others, up to three for each reason."""
+    """Adds `more` samples of dropped documents to `samples`, up to three for each reason."""
     for reason, documents in more.items():
         kept = samples.setdefault(reason, [])
         kept += documents[: _SAMPLES - len(kept)]
 
 
 def place_in(segment: Segment, unit: str, number: int) -> str:
-    """Says where in a file a document is.
+    """Describes the position of a document in its file.
 
     Args:
         segment: the part of the file that it was read from; its start is in bytes.
@@ -66,5 +66,5 @@ def place_in(segment: Segment, unit: str, number: int) -> str:
 
 
 def _beginning(text: str) -> str:
-    """The first characters on one line, bytes that are not UTF-8 as question marks."""
+    """Returns the first characters on one line, with question marks for bytes that are not valid UTF-8."""
     return " ".join(text[:_SAMPLE_CHARS].split()).encode("utf-8", "replace").decode()

@@ -1,6 +1,6 @@
-"""The formats of raw text: what each is, which names its files have, and how they are read.
+"""The formats of raw text: their descriptions, file names and readers.
 
-A further format is a module with its reader, and an entry of `FORMATS`.
+To add a format, write a module with its reader, and add an entry to `FORMATS`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pipeline.text.reading.text_reader import read_text, stripped_lines
 
 
 class ReadingOptions(Protocol):
-    """The options that readers look at; see `pipeline.text.config.TextConfig`."""
+    """The options that readers use; see `pipeline.text.config.TextConfig`."""
 
     @property
     def text_field(self) -> str:
-        """Where a record holds its text."""
+        """The field of a record that holds its text."""
 
     @property
     def document_separator(self) -> str:
-        """What stands between documents of text."""
+        """The separator between documents of text."""
 
     @property
     def on_bad_text(self) -> str:
@@ -42,11 +42,11 @@ class Format:
     """A format of files.
 
     Attributes:
-        description: what it is, in a few words.
+        description: a short description.
         read: reads the documents that begin in a segment; see `pipeline.text.readers.read_documents`.
-        endings: of the files' names, which tell the format; none where it is told by what the text looks like.
-        pieces: of a format whose files can be cut between pieces only, as Parquet's between row groups: the bytes of
-            text in each piece of a file, by its path. Such files compress within. None where a file is text in UTF-8,
+        endings: file name endings that identify the format; empty if it is detected from the content.
+        pieces: for a format whose files can only be cut between pieces, such as Parquet's row groups: returns the bytes
+            of text in each piece of a file, given its path. Such files compress internally. None for text in UTF-8,
             which can be cut anywhere: the reader looks for the next boundary.
     """
 
@@ -96,11 +96,11 @@ _COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}
 
 
 def format_and_compression(path: str) -> tuple[str, str]:
-    """Tells a file's format and compression by its name.
+    """Detects a file's format and compression from its name.
 
     Returns:
-        A key of `FORMATS`, or "" for text, whose format the name does not tell; and "gzip", "bzip2", "zstd", "xz", or
-        "" for none. Parquet compresses within.
+        A key of `FORMATS`, or "" for text, whose format cannot be detected from the name; and "gzip", "bzip2", "zstd",
+        "xz", or "" for none. Parquet compresses internally.
     """
     stem, extension = posixpath.splitext(path.lower())
     compression = _COMPRESSIONS.get(extension, "")

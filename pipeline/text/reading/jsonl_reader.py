@@ -1,4 +1,4 @@
-"""Reading JSON Lines: a JSON object a line, one of whose fields holds a document."""
+"""Reads JSON Lines: one JSON object per line, with a document in one of its fields."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from pipeline.text.reading.text_stream import split_stream
 
 _BYTE_ORDER_MARK = "\ufeff"
 _LINE_FEED = re.compile("\n")
-_WINDOW = 1 << 16  # Bytes looked through at a time for the next line.
+_WINDOW = 1 << 16  # Bytes searched at a time for the next line.
 
 
 def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: TextCounts) -> Iterator[Document]:
     """Reads the documents of the lines that begin in a segment of a file of JSON Lines.
 
     Args:
-        segment: which part of which file.
+        segment: the part of a file to read.
         text_field: the field that holds the text; "a.b.c" for the field c of the field b of the field a.
-        drop_bad: whether to drop lines that are not a JSON object or lack the field; else they are errors.
+        drop_bad: whether to drop lines that are not a JSON object or lack the field; otherwise, they raise an error.
         counts: gets "dropped/bad_json", "dropped/no_text_field", and "dropped/no_text" for a field that is null.
 
     Yields:
-        The documents, their texts as they are.
+        The documents, with their texts unchanged.
 
     Raises:
-        InputError: if the file cannot be read, is shorter than planned, or damaged; or for a bad line, naming it.
+        InputError: if the file cannot be read, is shorter than planned, or is damaged; or for a bad line, naming it.
     """
     path = text_field.split(".")
     chunks = read_bytes(segment, _find_line, counts)
     lines = split_stream(chunks, _LINE_FEED, counts, file_begins=segment.start == 0)
     for number, line in enumerate(lines, start=1):
-        line = line.lstrip(_BYTE_ORDER_MARK)  # Of files put together, each may begin with one.
+        line = line.lstrip(_BYTE_ORDER_MARK)  # In concatenated files, each may begin with one.
         if not line or line.isspace():
             continue
         try:
@@ -47,7 +47,7 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Tex
                 text = text[name]
             if text is not None and not isinstance(text, str):
                 raise TypeError
-        except (ValueError, RecursionError) as error:  # Numbers of too many digits and deep nests are not JSON here.
+        except (ValueError, RecursionError) as error:  # Also for numbers with too many digits and for deep nesting.
             reason, fault = "bad_json", f"{type(error).__name__}: {error}"
         except (KeyError, TypeError, IndexError):
             reason, fault = "no_text_field", "other fields"
@@ -60,13 +60,13 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Tex
             raise InputError(
                 f"Each line of {segment.path} must be a JSON object with a string in the field {text_field}",
                 received=f"{fault} in line {_lines_before(segment) + number:,}: {line.strip()[:80]!r}",
-                do="Name the field with --text-field, put the line right, or drop such lines with --on-bad-text drop",
+                do="Name the field with --text-field, correct the line, or drop such lines with --on-bad-text drop",
             )
         counts.drop(Document(line, segment.path, place_in(segment, "line", number)), reason)
 
 
 def _find_line(read: Callable[[int], bytes], left: int) -> tuple[int, bool]:
-    """Finds where the next line begins, however long this one is."""
+    """Finds the beginning of the next line, however long the current line is."""
     passed = 0
     while passed < left:
         window = read(min(_WINDOW, left - passed))
@@ -78,10 +78,10 @@ def _find_line(read: Callable[[int], bytes], left: int) -> tuple[int, bool]:
 
 
 def _lines_before(segment: Segment) -> int:
-    """How many lines begin in the file before those of the segment."""
+    """Counts the lines that begin in the file before those of the segment."""
     if not segment.start:
         return 0
-    lines, left = 1, segment.start  # The line that the cut falls into is the segment's before.
+    lines, left = 1, segment.start  # The line that contains the cut belongs to the previous segment.
     with files.open_read(segment.path) as stream:
         while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
             lines += chunk.count(b"\n")

@@ -1,4 +1,4 @@
-"""Reading Parquet: a column holds a document a row."""
+"""Reads Parquet: one document per row, in a column of text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def text_bytes_of_row_groups(path: str, text_field: str) -> tuple[int, ...]:
         text_field: the column of the text; "a.b.c" for nested ones.
 
     Raises:
-        InputError: if it cannot be read, is not Parquet, or has no such column of text.
+        InputError: if the file cannot be read, is not Parquet, or has no such column of text.
     """
     with _open(path) as file:
         metadata = file.metadata
@@ -36,14 +36,14 @@ def text_bytes_of_row_groups(path: str, text_field: str) -> tuple[int, ...]:
                 do="Name the column with --text-field",
             )
         paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-        column = paths.index(text_field) if text_field in paths else None  # A list's has more parts.
+        column = paths.index(text_field) if text_field in paths else None  # A list column's path has further parts.
         if column is None or not _is_text(columns[text_field]):
             physical = None if column is None else metadata.schema.column(column).physical_type
             named = column is None or physical == "BYTE_ARRAY" or str(columns[text_field]) == "null"
             raise InputError(
-                f"The column {text_field} of {path} must hold text, a string a row",
+                f"The column {text_field} of {path} must hold text, one string per row",
                 received=columns[text_field] if named else physical,
-                do="Name another with --text-field",
+                do="Name another column with --text-field",
             )
         row_groups = map(metadata.row_group, range(metadata.num_row_groups))
         return tuple(group.num_rows and group.column(column).total_uncompressed_size for group in row_groups)
@@ -53,12 +53,13 @@ def read_parquet(segment: Segment, *, text_field: str, counts: TextCounts) -> It
     """Reads the documents of row groups of a Parquet file.
 
     Args:
-        segment: which row groups of which file.
+        segment: the row groups of a file to read.
         text_field: the column of the text; "a.b.c" for nested ones.
         counts: gets "dropped/no_text" for a row without a value.
 
     Yields:
-        The documents, their texts as they are. A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
+        The documents, with their texts unchanged. A byte that is not valid UTF-8 is a lone surrogate
+        (`surrogateescape`).
 
     Raises:
         InputError: if the file cannot be read or is damaged.
@@ -71,22 +72,22 @@ def read_parquet(segment: Segment, *, text_field: str, counts: TextCounts) -> It
             raise InputError(
                 f"{segment.path} must hold the row groups that it held when the job was planned",
                 received=f"{file.metadata.num_row_groups} row groups",
-                do="Leave the inputs alone while the job runs, then run it again",
+                do="Run the job again, and do not change its inputs while it runs",
             )
         batches = file.iter_batches(
             batch_size=_ROWS, row_groups=range(segment.start, segment.end), columns=[text_field], use_threads=False
         )
         rows = itertools.count(1 + sum(file.metadata.row_group(group).num_rows for group in range(segment.start)))
         for batch in batches:
-            # A column of this very name takes precedence over one within another.
+            # A column of exactly this name takes precedence over a nested one.
             column = batch.column(text_field if text_field in batch.schema.names else 0)
-            while pa.types.is_struct(column.type):  # Nothing but the field is read of it.
+            while pa.types.is_struct(column.type):  # Only the requested field is read.
                 column = pc.struct_field(column, [0])
             if isinstance(column.type, pa.BaseExtensionType):
                 column = column.storage
             if pa.types.is_dictionary(column.type):
                 column = column.dictionary_decode()
-            # As bytes, for what is not UTF-8.
+            # Read as bytes, which may be invalid UTF-8.
             for value in column.cast(pa.large_binary()).to_pylist():
                 text = (value or b"").decode("utf-8", "surrogateescape")
                 document = Document(text, segment.path, f"row {next(rows):,}")
@@ -97,7 +98,7 @@ def read_parquet(segment: Segment, *, text_field: str, counts: TextCounts) -> It
 
 
 def _columns(fields: Iterable[Any], parent: str = "") -> Iterator[tuple[str, Any]]:
-    """The columns' names and types; those within others have the names of all, put together by dots."""
+    """Yields the columns' names and types; nested columns have dotted names."""
     import pyarrow as pa
 
     for field in fields:
@@ -132,5 +133,5 @@ def _open(path: str) -> Iterator[Any]:
             raise InputError(
                 f"{path} must be a whole Parquet file",
                 received=" ".join(str(error).split())[:200],
-                do="Fetch or write it again; what other files gave is kept",
+                do="Download or write it again; the results of other files are kept",
             ) from error

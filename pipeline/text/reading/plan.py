@@ -1,7 +1,7 @@
-"""The plan: which parts of which files make which block.
+"""The plan: which parts of which files make up each block.
 
-It follows from the files' sizes (for Parquet, those of the row groups) and `block_bytes` alone, so it is the same on
-every runner. Cuts inside a file are nominal here; the readers move each to the next boundary between documents.
+It depends only on the files' sizes (for Parquet, those of the row groups) and `block_bytes`, so it is the same on every
+runner. Cuts within a file are nominal here; the readers move each to the next boundary between documents.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pipeline.text.reading.formats import FORMATS
 from pipeline.text.reading.segment import Segment as Segment
 
 _LEAST_BLOCK, _USUAL_BLOCK = 4 << 20, 32 << 20
-# So many files, a few for each block, an object store still lists in a minute; a manifest still is a few tens of MB.
+# With this many blocks, and a few files for each, an object store still lists the files in a minute, and the manifest
+# is a few tens of MB.
 _MOST_BLOCKS = 50_000
-# What compressed text grows to, about. It decides which compressed files share a block, no more.
+# Approximate expansion of compressed text; it only decides which compressed files share a block.
 _EXPANSION = 4
 
 
@@ -25,13 +26,13 @@ class InputFile(NamedTuple):
     """A file to read.
 
     Attributes:
-        path: where it is.
+        path: its path.
         bytes: its size.
         format: a key of `pipeline.text.reading.formats.FORMATS`.
         compression: "gzip", "bzip2", "zstd", "xz", or "" for none.
-        row_groups: of a format that comes in pieces, the bytes of text in each: of Parquet, in each row group.
-        modified: when it was last written, as its file system tells it, and a checksum where it has one; no part of
-            the plan.
+        row_groups: for a format with pieces, the bytes of text in each: for Parquet, in each row group.
+        modified: its modification time as reported by the file system, and its checksum if there is one; does not
+            affect the plan.
     """
 
     path: str
@@ -43,7 +44,7 @@ class InputFile(NamedTuple):
 
     @property
     def text_bytes(self) -> int:
-        """Bytes of text, as far as they are known without reading it."""
+        """Bytes of text, as far as known without reading the file."""
         if FORMATS[self.format].pieces is not None:
             return sum(self.row_groups)
         return self.bytes * _EXPANSION if self.compression else self.bytes
@@ -51,32 +52,32 @@ class InputFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The unit of work: a few segments, and the block's place in the plan."""
+    """The unit of work: segments, and the block's index in the plan."""
 
     index: int
     segments: tuple[Segment, ...]
 
     @property
     def bytes(self) -> int:
-        """Bytes of text, as far as they are known without reading it."""
+        """Bytes of text, as far as known without reading the files."""
         return sum(segment.text_bytes for segment in self.segments)
 
 
 def default_block_bytes(total_bytes: int) -> int:
-    """Block size for an input of `total_bytes`: 4 to 32 MiB, small enough for work on all cores of a machine.
+    """Returns the block size for an input of `total_bytes`: 4 to 32 MiB, small enough to keep all cores busy.
 
-    From 1.7 TB on it is larger, so that there are no more than 50,000 blocks.
+    From 1.7 TB on, blocks are larger, so that there are at most 50,000.
     """
     return max(min(max(total_bytes // 64, _LEAST_BLOCK), _USUAL_BLOCK), -(-total_bytes // _MOST_BLOCKS))
 
 
 def plan_blocks(inputs: Iterable[InputFile], block_bytes: int) -> list[Block]:
-    """Cuts the inputs into blocks: a large file into many, many small files into one.
+    """Cuts the inputs into blocks: a large file into several, many small files into one.
 
     Args:
-        inputs: the files, in the order in which they are to be read.
-        block_bytes: size of a block, in bytes of text; nearly reached by most blocks, passed only by what cannot be
-            cut: a compressed file, and a row group of Parquet.
+        inputs: the files, in reading order.
+        block_bytes: maximum size of a block, in bytes of text, exceeded only by data that cannot be cut: a compressed
+            file, or a row group of Parquet.
     """
     blocks: list[Block] = []
     shared: list[Segment] = []
@@ -84,7 +85,7 @@ def plan_blocks(inputs: Iterable[InputFile], block_bytes: int) -> list[Block]:
     for file in inputs:
         segments = list(_segments(file, block_bytes)) if file.text_bytes else []
         for segment in segments:
-            # A file that is cut shares its blocks with no other.
+            # A file that is cut does not share its blocks with other files.
             if shared and (len(segments) > 1 or shared_bytes + segment.text_bytes > block_bytes):
                 blocks.append(Block(len(blocks), tuple(shared)))
                 shared, shared_bytes = [], 0
@@ -98,7 +99,7 @@ def plan_blocks(inputs: Iterable[InputFile], block_bytes: int) -> list[Block]:
 
 
 def _segments(file: InputFile, block_bytes: int) -> Iterator[Segment]:
-    """Cuts a file into segments of at most `block_bytes`, where that can be."""
+    """Cuts a file into segments of at most `block_bytes`, if possible."""
     if FORMATS[file.format].pieces is not None:
         cuts = _pack(file.row_groups, block_bytes)
         sizes = [sum(file.row_groups[start:end]) for start, end in itertools.pairwise(cuts)]
@@ -111,7 +112,7 @@ def _segments(file: InputFile, block_bytes: int) -> Iterator[Segment]:
 
 
 def _pack(sizes: Iterable[int], most: int) -> list[int]:
-    """Cuts a row of sizes into runs of at most `most` each, or of one; returns the runs' ends, 0 first."""
+    """Cuts a sequence of sizes into runs of at most `most` each, or of one size; returns 0 and the runs' ends."""
     cuts, total = [0], 0
     for index, size in enumerate(sizes):
         if total and total + size > most:

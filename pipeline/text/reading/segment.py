@@ -1,4 +1,4 @@
-"""A part of a file: what a reader reads."""
+"""A part of a file, as read by a reader."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Segment:
 
     Attributes:
         path: the file.
-        start: its first byte, before it is moved to a boundary; of Parquet, the first row group.
-        end: likewise, the one after the last.
+        start: the first byte, before it is moved to a boundary; for Parquet, the first row group.
+        end: likewise, the byte or row group after the last.
         file_bytes: size of the whole file.
-        text_bytes: bytes of text, as far as they are known without reading it.
+        text_bytes: bytes of text, as far as known without reading the file.
         format: a key of `pipeline.text.reading.formats.FORMATS`.
-        compression: "gzip", "bzip2", "zstd", "xz", or "" for none. A compressed file is one segment.
-        modified: when the file was last written, as its file system tells it.
+        compression: "gzip", "bzip2", "zstd", "xz", or "" for none. A compressed file is a single segment.
+        modified: the file's modification time, as reported by its file system.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""What stands between documents in files of text."""
+"""The separators between documents in files of text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Separators:
     """Patterns that find the separators of documents.
 
     Attributes:
-        between_documents: in text whose lines end in line feeds; the text before and behind it are documents.
-        boundaries: in bytes as they are in the file, where it may be cut, each behind its end, best first: between
-            documents, then within one: between paragraphs, lines, words.
-        mark: a text that separates documents where it is alone, and is likely to be meant to where it is not.
+        between_documents: separator of documents, in text whose lines end in line feeds.
+        boundaries: where a file may be cut, in its raw bytes: after the end of a match. The best come first: between
+            documents, then, within a document, between paragraphs, lines, words.
+        mark: a text that was probably meant as a separator if it occurs within a document.
     """
 
     between_documents: re.Pattern[str]
@@ -30,20 +30,20 @@ class Separators:
 
 
 def separators(text_format: str, document_separator: str = "") -> Separators:
-    """Finds the separators of a format.
+    """Returns the separators of a format.
 
     Args:
         text_format: a key of `pipeline.text.reading.formats.TEXT_FORMATS`.
-        document_separator: the text of the lines that stand between documents; or, with line ends (also as the escape
-            "\\n") in it, exactly what does; "" for blank lines: one, in wrapped prose three.
+        document_separator: the text of the line between documents; or, if it contains line ends (also as the escape
+            "\\n"), the exact text between them; "" for blank lines: one, or three in wrapped prose.
 
     Raises:
-        ConfigError: for a separator of white space within a line.
+        ConfigError: if the separator is white space without a line end.
     """
     separator = re.sub(r"\\[nt\\]", lambda escape: _ESCAPES[escape[0]], document_separator).replace("\r\n", "\n")
     if separator and not separator.strip() and "\n" not in separator:
         raise ConfigError(
-            "document_separator must be the text of a line, or hold line ends",
+            "document_separator must be the text of a line, or contain line ends",
             received=repr(document_separator),
             do=r"'\n' makes every line a document",
         )
@@ -55,12 +55,12 @@ def separators(text_format: str, document_separator: str = "") -> Separators:
 
 
 def _between_documents(text_format: str, separator: str, *, newline: str, space: str, start: str) -> str:
-    """The pattern of the separators of documents, of patterns of line ends, white space, and a line's start."""
+    """Builds the pattern of document separators from patterns of line ends, white space, and the start of a line."""
     if "\n" in separator:
         return newline.join(map(re.escape, separator.split("\n")))
     if separator:
         return rf"{start}{space}*{re.escape(separator.strip())}{space}*(?={newline})"
     if text_format == "wrapped":
-        # What sets chapters apart in books: fewer blank lines stand between paragraphs and around headings.
+        # As between the chapters of books, where fewer blank lines separate paragraphs and headings.
         return rf"{newline}(?:{space}*{newline}){{3,}}"
     return rf"{newline}{space}*{newline}"

@@ -1,4 +1,4 @@
-"""Telling the formats of files: by their names, and of text by looking at it."""
+"""Detects the formats of files from their names, and those of text from its content."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _SNIFFED_FILES = 5
 _STOPS = "。！？।؟۔።။։॥។｡"
 _SENTENCE_END = re.compile(rf"[.!?…{_STOPS}:;\"”’'»)\]]$")
 _INNER_SENTENCE = re.compile(rf"[.!?…][\"”’')\]]*\s+[\"“‘'(\[]*([^\W\d_])|[{_STOPS}].")
-_HARDLY_ANY_CAPITAL = 0.01  # Of letters: then a small one may begin a sentence.
+_HARDLY_ANY_CAPITAL = 0.01  # Share of letters below which a lower-case letter may begin a sentence.
 
 
 def sniff_formats(paths: Sequence[str]) -> list[str]:
-    """Tells the formats of files.
+    """Detects the formats of files.
 
     Args:
         paths: the files.
 
     Returns:
-        A key of `pipeline.text.reading.formats.FORMATS` for each: by its name, or, for text, the one that most of a few
-        files spread over all are in. One input is text of one kind, and a few files know better than a single odd one.
+        A key of `pipeline.text.reading.formats.FORMATS` for each file: from its name, or, for text, the most frequent
+        format in a small sample of the files. All text of an input has one format, so one odd file does not matter.
 
     Raises:
-        InputError: if a file that is looked at cannot be read.
+        InputError: if a file of the sample cannot be read.
     """
     formats = [format_and_compression(path)[0] for path in paths]
     unnamed = [path for path, name in zip(paths, formats, strict=True) if not name]
@@ -38,13 +38,13 @@ def sniff_formats(paths: Sequence[str]) -> list[str]:
 
 
 def sniff_format(path: str) -> str:
-    """Tells which of `pipeline.text.reading.formats.TEXT_FORMATS` a file of text is in, from its first 64 KiB.
+    """Detects which of `pipeline.text.reading.formats.TEXT_FORMATS` a file of text is in, from its first 64 KiB.
 
-    Lines that mostly do not end as sentences do are wrapped prose, unless each stands for a whole paragraph; groups
-    of lines that do are documents, of sentences or, where most lines hold several, of paragraphs.
+    If most lines do not end like sentences, the text is wrapped prose, unless many are long enough to be paragraphs.
+    Otherwise, each line is a paragraph if many lines hold several sentences, and a sentence if not.
 
     Raises:
-        InputError: if it cannot be read.
+        InputError: if the file cannot be read.
     """
     data = read_head(path, format_and_compression(path)[1])
     text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")

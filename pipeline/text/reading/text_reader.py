@@ -1,4 +1,4 @@
-"""Reading files of text, whose documents are set apart by blank lines or a separator."""
+"""Reads files of text, whose documents are separated by blank lines or a custom separator."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import Separators
 from pipeline.text.reading.text_stream import split_stream
 
-_CUT_WINDOW = 1 << 20  # How far after a nominal cut a boundary is looked for, in bytes.
-_LONGEST = 1 << 25  # Characters of a document in a compressed file, which no plan can cut.
+_CUT_WINDOW = 1 << 20  # Bytes searched for a boundary after a nominal cut.
+_LONGEST = 1 << 25  # Maximum characters of a document in a compressed file, which the plan cannot cut.
 
 
 def read_text(segment: Segment, separators: Separators, counts: TextCounts) -> Iterator[Document]:
     """Reads the documents that begin in a segment of a file of text.
 
     Args:
-        segment: which part of which file.
-        separators: what stands between documents.
-        counts: gets "documents_cut" for a document cut in two because it goes on for more than a block.
+        segment: the part of a file to read.
+        separators: the separators between documents.
+        counts: gets "documents_cut" for a document that is cut because it is too long for a block.
 
     Yields:
-        Documents whose paragraphs or sentences are lines of their own, without white space around them; none is empty.
-        A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
+        Documents with one paragraph or sentence per line, without white space around it; none is empty. A byte that is
+        not valid UTF-8 is a lone surrogate (`surrogateescape`).
 
     Raises:
-        InputError: if the file cannot be read, is shorter than planned, or damaged.
+        InputError: if the file cannot be read, is shorter than planned, or is damaged.
     """
 
     def find_boundary(read: Callable[[int], bytes], left: int) -> tuple[int, bool]:
@@ -47,21 +47,21 @@ def read_text(segment: Segment, separators: Separators, counts: TextCounts) -> I
 
 
 def stripped_lines(text: str) -> str:
-    """Text without white space around its lines, and without empty lines."""
+    """Strips each line of a text, and removes empty lines."""
     return "\n".join(filter(None, map(str.strip, text.split("\n"))))
 
 
 def _unwrapped(text: str) -> str:
-    """Wrapped prose with a paragraph a line."""
+    """Joins the lines of each paragraph of wrapped prose."""
     paragraphs = "\n".join(map(str.strip, text.split("\n"))).split("\n\n")
     return "\n".join(filter(None, (paragraph.strip("\n").replace("\n", " ") for paragraph in paragraphs)))
 
 
 def _find_boundary(window: bytes, separators: Separators, *, file_ends: bool) -> tuple[int, bool]:
-    """Finds the best boundary in the bytes after a nominal cut: its place, and whether it is between documents."""
+    """Finds the best boundary in the bytes after a nominal cut: its offset, and whether it is between documents."""
     between_documents, *within = separators.boundaries
-    # A separator that reaches the end of the window might continue: it counts all the same, because both segments that
-    # meet here see the same window.
+    # A separator at the end of the window might continue after it. It is accepted all the same, because both segments
+    # that meet here see the same window.
     if found := between_documents.search(window):
         return found.end(), True
     if file_ends:

@@ -1,4 +1,4 @@
-"""A stream of bytes as text, split at the separators of documents."""
+"""Decodes a stream of bytes as text and splits it at the separators of documents."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def split_stream(
     file_begins: bool,
     longest: int = sys.maxsize,
 ) -> Iterator[str]:
-    """Splits a stream of UTF-8 as `separator.split` would split it whole, in memory for one part and one chunk.
+    """Splits a stream of UTF-8 as `separator.split` would split all of it, holding only one part and chunk in memory.
 
     Args:
         chunks: the bytes.
-        separator: what stands between parts, in text whose lines, the last one too, end in line feeds.
+        separator: pattern of the separator between parts, in text whose lines, including the last, end in line feeds.
         counts: gets "documents_cut" for each cut in a part that is too long.
-        file_begins: whether the stream begins where a file does: then a byte order mark is no text.
-        longest: characters of the longest part; longer ones are cut.
+        file_begins: whether the stream begins at the start of a file, so that a byte order mark is skipped.
+        longest: maximum number of characters in a part; longer parts are cut.
 
     Yields:
-        The parts. A byte that is not UTF-8 is half a surrogate pair (`surrogateescape`).
+        The parts. A byte that is not valid UTF-8 is a lone surrogate (`surrogateescape`).
     """
     codec = codecs.getincrementaldecoder("utf-8-sig" if file_begins else "utf-8")
     decoder = io.IncrementalNewlineDecoder(codec("surrogateescape"), translate=True)
@@ -37,7 +37,7 @@ def split_stream(
     for chunk in itertools.chain(chunks, [b""]):
         waiting.append(decoder.decode(chunk, final=not chunk))
         waiting_length += len(waiting[-1])
-        if waiting_length < len(rest):  # A long part is looked through again only when it has doubled.
+        if waiting_length < len(rest):  # A long part is searched again only once it has doubled.
             continue
         *parts, rest = separator.split("".join([rest, *waiting]))
         waiting, waiting_length = [], 0
@@ -49,7 +49,7 @@ def split_stream(
 
 
 def _cut(part: str, longest: int, counts: Counter[str]) -> Iterator[str]:
-    """Cuts a part that is too long where that does least harm."""
+    """Cuts a part that is too long at the best boundaries."""
     while len(part) > longest:
         cut = _last_boundary(part, longest)
         counts["documents_cut"] += 1
@@ -59,7 +59,7 @@ def _cut(part: str, longest: int, counts: Counter[str]) -> Iterator[str]:
 
 
 def _last_boundary(text: str, end: int) -> int:
-    """The best place to cut `text`, in the second half of what is before `end`."""
+    """Returns the best place to cut `text`, between `end // 2` and `end`."""
     for boundary in ("\n\n", "\n", " "):
         found = text.rfind(boundary, end // 2, end)
         if found >= 0:

@@ -187,14 +187,14 @@ TWO = [{"text": "One.", "a": {"b": [1]}}, {"text": "Two."}]
         (json.dumps(TWO * 5000), "one JSON array"),
         (
             json.dumps(TWO[0], indent=2),
-            r"JSON that is spread over several lines \(pretty-printed\)\. .* jq -c \. a\.json",
+            r"JSON objects that span several lines \(pretty-printed\)\. .* jq -c \. a\.json",
         ),
         ("\n".join(json.dumps(one, indent="\t") for one in TWO), "pretty-printed"),
         ('{ "text": "One.",\n  "a": 1 }\n', "pretty-printed"),
     ],
 )
 def test_json_that_is_no_json_lines(contents: str, what: str) -> None:
-    with pytest.raises(InputError, match=rf"a\.json must be JSON Lines, an object a line\. Received: .*{what}"):
+    with pytest.raises(InputError, match=rf"a\.json must be JSON Lines, one object per line\. Received: .*{what}"):
         check_is_text("a.json", contents.encode()[:HEAD_BYTES], "jsonl")
     check_is_text("a.txt", contents.encode()[:HEAD_BYTES], "lines")
 

@@ -281,7 +281,7 @@ def test_a_file_that_shrank_is_an_error(path: Path) -> None:
     bert = separators("bert")
     assert len(texts_of(segment, bert, TextCounts())) == 10
     path.write_text("One.\n\n" * 9)
-    with pytest.raises(InputError, match=r"must hold 60 bytes, .* Received: 54 bytes\. Leave the inputs alone"):
+    with pytest.raises(InputError, match=r"must hold 60 bytes, .* Received: 54 bytes\. Run the job again, and do not"):
         texts_of(segment, bert, TextCounts())
     path.unlink()
     with pytest.raises(InputError, match=r"Cannot read .*No such file"):
@@ -298,7 +298,7 @@ def test_what_was_appended_since_the_plan_is_not_read(path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (gzip.compress(b"One.", mtime=0), "a gzip file: let its name end in .gz"),
+        (gzip.compress(b"One.", mtime=0), "a gzip file: its name must end in .gz"),
         (bz2.compress(b"One."), "bzip2"),
         (lzma.compress(b"One."), "xz"),
         (zstandard.compress(b"One."), "Zstandard"),
