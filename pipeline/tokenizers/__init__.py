@@ -1,4 +1,4 @@
-"""Text to ids, and vocabularies."""
+"""Tokenizers, which turn text into ids, and their vocabularies."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 
 
 def make_tokenizer(vocabulary: bytes, *, name: str = "the vocabulary", lower_case: bool | None = None) -> Tokenizer:
-    """Makes the tokenizer of a vocabulary, whose bytes tell its kind.
+    """Makes the tokenizer of a vocabulary, whose kind is detected from its bytes.
 
     Args:
         vocabulary: the bytes of a WordPiece vocabulary or a SentencePiece model.
-        name: what to call that file in messages.
-        lower_case: as with `WordPieceTokenizer` and `SentencePieceTokenizer`.
+        name: the name of that file in messages.
+        lower_case: as for `WordPieceTokenizer` and `SentencePieceTokenizer`.
 
     Raises:
         VocabularyError: if it is malformed.
@@ -48,11 +48,11 @@ def tokenizer_of_file(path: str, vocabulary: bytes, *, lower_case: bool | None =
     Args:
         path: the file.
         vocabulary: its bytes.
-        lower_case: whether to lower-case text and strip accents; None finds out: from what the files beside it say,
-            else from its entries.
+        lower_case: whether to lower-case text and strip accents; None decides from the files beside it, or else from
+            its entries.
 
     Returns:
-        The tokenizer, and what decided on its case.
+        The tokenizer, and the decision on its casing.
 
     Raises:
         VocabularyError: if it is malformed.
@@ -67,7 +67,7 @@ def load_tokenizer(description: TokenizerDescription, directory: str) -> Tokeniz
 
     Args:
         description: the manifest's `tokenizer`.
-        directory: where its vocabulary file lies: the corpus's directory.
+        directory: the directory of its vocabulary file: the corpus's directory.
 
     Raises:
         VocabularyError: if the vocabulary is missing or malformed.

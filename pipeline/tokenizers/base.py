@@ -1,4 +1,4 @@
-"""What every tokenizer of this project offers."""
+"""The interface of all tokenizers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.tokenizers.casing import Casing
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
 SPECIAL_NAMES = ("pad", "unk", "cls", "sep", "mask")
-MASK = "[MASK]"  # What a mask is called in texts to fill, whatever the vocabulary calls it.
+MASK = "[MASK]"  # A mask in texts to fill, whatever the vocabulary's own name for it.
 
 
 class TokenBatch(NamedTuple):
     """The tokens of a batch of sentences, as columns.
 
     Attributes:
-        ids: int32 `[tokens]`, sentence after sentence.
+        ids: int32 `[tokens]`, sentence by sentence.
         row_splits: int64 `[sentences + 1]`; sentence i holds `ids[row_splits[i]:row_splits[i + 1]]`.
     """
 
@@ -28,15 +28,15 @@ class TokenBatch(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """Text to ids, in batches, and what pre-training needs to know of a vocabulary.
+    """Turns text into ids, in batches, and provides the properties of a vocabulary that pre-training needs.
 
     Attributes:
-        vocab_size: entries of the vocabulary.
+        vocab_size: number of entries of the vocabulary.
         lower_case: whether text is lower-cased and stripped of accents before the vocabulary's own rules, if any.
-        casing: that, and what tells so.
+        casing: the same decision, with its reason.
         special_ids: ids of the special tokens, by the names of `SPECIAL_NAMES`.
-        ordinary_ids: int32, ascending: the ids that a random replacement may be; never a special or unused token's.
-        word_boundaries: tells where words begin among tokens.
+        ordinary_ids: int32, ascending: the ids allowed as random replacements, without special and unused tokens.
+        word_boundaries: finds the tokens that begin words.
         tokens: the vocabulary's entries, by id.
     """
 
@@ -49,13 +49,13 @@ class Tokenizer(Protocol):
     tokens: Sequence[str]
 
     def encode(self, sentences: Sequence[str]) -> TokenBatch:
-        """Tokenizes sentences; no special token is added, and none comes of text that spells one."""
+        """Tokenizes sentences; adds no special tokens, and text that spells one does not become one."""
 
     def encode_with_masks(self, text: str) -> list[int]:
-        """Tokenizes a text in which `MASK` stands for the special token; else as `encode`."""
+        """Tokenizes a text like `encode`, except that `MASK` becomes the special token."""
 
     def describe(self) -> TokenizerDescription:
-        """What a manifest says of this tokenizer; `vocab_file` is what a corpus calls its copy of the vocabulary."""
+        """Returns the manifest's description of this tokenizer; `vocab_file` names the corpus's own copy."""
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text that reads like what was encoded; special tokens are spelled out."""
+        """Converts ids back to readable text, with special tokens spelled out."""

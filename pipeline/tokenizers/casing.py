@@ -1,7 +1,7 @@
-"""Whether text is lower-cased and stripped of accents for a vocabulary: what its files say, else what its entries show.
+"""Decides whether to lower-case text and strip accents for a vocabulary, from the files beside it, or from its entries.
 
-Only evidence counts. A vocabulary of a script without case has no capital letter either, and text without its marks
-(the vowel signs of Hindi, the voicing marks of kana, the syllables of Hangul) is no longer what it was learned from.
+A lack of capital letters alone decides nothing: a vocabulary of a script without case has none either. Text stripped of
+its marks (the vowel signs of Hindi, the voicing marks of kana, the syllables of Hangul) would not match it.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pipeline import files
 from pipeline.errors import VocabularyError
 from pipeline.tokenizers.normalizer import strip_accents
 
-# Uncased vocabularies hold next to no entry that lower-cased text without accents cannot give: BERT's holds none. So
-# does a share of capitals (of the entries in scripts that have them) below this show none.
+# Uncased vocabularies have almost no entries that cannot result from lower-cased text without accents; BERT's has none.
+# Smaller shares than this are ignored: of capitals among entries in scripts with case, and of accents among all.
 _HARDLY_ANY = 0.01
-_CONJOINING_JAMO = ("\u1100", "\u11ff")  # What Hangul's syllables become without accents.
-# Hugging Face's files. The first describes the vocabulary beside it, which must therefore bear one of these names.
+_CONJOINING_JAMO = ("\u1100", "\u11ff")  # Stripping accents decomposes Hangul syllables into these.
+# Hugging Face's files. They describe the vocabulary beside them only if it has one of these names.
 _TOKENIZER_CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 _HUGGING_FACE_NAMES = ("vocab.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 
 
-AS_ASKED = "as asked for"
+AS_ASKED = "as requested"
 
 
 class Casing(NamedTuple):
-    """A decision.
+    """A decision on the casing of text.
 
     Attributes:
-        lower_case: whether to lower-case text and to strip accents.
-        reason: what tells so, in words that complete a sentence.
-        certain: whether anything does; else text is kept as it is.
+        lower_case: whether to lower-case text and strip accents.
+        reason: the reason, as a clause that completes a sentence.
+        certain: whether there is evidence for the decision; if not, text is left unchanged.
     """
 
     lower_case: bool
@@ -41,25 +41,25 @@ class Casing(NamedTuple):
     certain: bool = True
 
     def __str__(self) -> str:
-        done = "lower-cased, without accents" if self.lower_case else "kept as it is, capitals and accents"
+        done = "lower-cased and stripped of accents" if self.lower_case else "kept as it is, with case and accents"
         return f"Text is {done}: {self.reason}"
 
 
 def stated_casing(path: str, vocabulary: bytes) -> Casing | None:
-    """What the files beside a vocabulary say of it.
+    """Reads the casing of a vocabulary from the files beside it.
 
-    These are: the .json that `vocab` writes, the manifest.json of a corpus, the run.json of a run (each counts only if
-    it names this vocabulary's SHA-256), and Hugging Face's tokenizer_config.json or tokenizer.json.
+    These are the .json written by `vocab`, a corpus's manifest.json and a run's run.json (each is used only if it
+    contains the vocabulary's SHA-256), and Hugging Face's tokenizer_config.json and tokenizer.json.
 
     Args:
-        path: where the vocabulary lies.
+        path: the vocabulary file.
         vocabulary: its bytes.
 
     Returns:
-        The decision; None where no file tells.
+        The decision; None if no file states it.
 
     Raises:
-        VocabularyError: if text is to be lower-cased with its accents kept, which no tokenizer here does.
+        VocabularyError: if only one of lower-casing and stripping accents is stated, which no tokenizer here supports.
     """
     sha256 = hashlib.sha256(vocabulary).hexdigest()
     folder, _, name = path.rpartition("/")
@@ -88,15 +88,15 @@ def _as_hugging_face_says(folder: str) -> Casing | None:
     strips = settings.get("strip_accents")
     if isinstance(strips, bool) and strips != lower_case:
         raise VocabularyError(
-            f"{files.join(folder, name)} must strip accents where it lower-cases, and only there",
+            f"{files.join(folder, name)} must both lower-case and strip accents, or neither",
             received=f"lower case: {lower_case}, strip_accents: {strips}",
-            do="No tokenizer here does one without the other; for a corpus, --lower-case or --no-lower-case decides",
+            do="For a corpus, set --lower-case or --no-lower-case, which does both or neither",
         )
     return Casing(lower_case, f"the {name} beside the vocabulary says so")
 
 
 def casing_of_entries(entries: Iterable[str]) -> Casing:
-    """What the entries of a vocabulary show; special tokens and place holders are to be left out."""
+    """Infers the casing from a vocabulary's entries, given without special tokens and placeholders."""
     text = [entry for entry in entries if any(map(str.isalpha, entry))]
     cased = [entry for entry in text if entry.lower() != entry.upper()]
     if sum(entry != entry.lower() for entry in cased) > _HARDLY_ANY * len(cased):
@@ -105,20 +105,20 @@ def casing_of_entries(entries: Iterable[str]) -> Casing:
     if len(unreachable) > _HARDLY_ANY * len(text):
         return Casing(False, f"the vocabulary has entries with accents or marks, such as {unreachable[0]!r}")
     if cased:
-        return Casing(True, "the vocabulary has small letters, no capital ones and no accents")
+        return Casing(True, "the vocabulary has lower-case letters, no capitals and no accents")
     first, last = _CONJOINING_JAMO
     if any(first <= character <= last for entry in text for character in entry):
-        return Casing(True, "the vocabulary has Hangul's syllables in parts, as they are without accents")
+        return Casing(True, "the vocabulary has decomposed Hangul syllables, as stripping accents leaves them")
     return Casing(
         lower_case=False,
         reason="the vocabulary has neither cased letters nor marks, so nothing shows that its text was lower-cased;"
-        " --lower-case says that it was",
+        " if it was, use --lower-case",
         certain=False,
     )
 
 
 def _read_object(path: str) -> dict[str, Any]:
-    """A JSON object from a file; an empty one if there is none. What is no JSON tells nothing."""
+    """Reads a JSON object from a file; returns an empty one if the file is missing or is not a JSON object."""
     if not files.exists(path):
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Inner loops of WordPiece, compiled: cutting text into chunks, numbering these, cutting words into pieces."""
+"""Compiled inner loops of WordPiece, which cut text into chunks, number the chunks, and cut words into pieces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba import types
 from pipeline.compiling import compiled, inlined, read_only
 
 PART, SPACE, LONE = 0, 1, 2
-"""What a character is: part of a chunk; between chunks; a chunk by itself."""
+"""Classes of characters: part of a chunk; between chunks; a chunk by itself."""
 
 _BYTES, _UINT8, _INT64 = read_only(types.uint8), types.uint8[::1], types.int64[::1]
 _SPLITS, _INT32, _INT32S = read_only(types.int64), types.int32[::1], read_only(types.int32)
@@ -18,7 +18,7 @@ _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1
 
 @inlined
 def _next_character(data: np.ndarray, place: int, classes: np.ndarray) -> tuple[np.int64, int]:
-    """The class of the character at `place` of UTF-8, and the bytes that it takes."""
+    """Returns the class of the UTF-8 character at `place`, and its length in bytes."""
     byte = np.int64(data[place])
     if byte < 0x80:
         return np.int64(classes[byte]), 1
@@ -49,23 +49,23 @@ def number_chunks(
     numbers: np.ndarray,
     number_splits: np.ndarray,
 ) -> bool:
-    """Cuts rows of text into chunks and looks up the number of each, new ones getting the next.
+    """Cuts rows of text into chunks and looks up their numbers; new chunks get the next number.
 
     Args:
         data: uint8, UTF-8.
         row_splits: int64 `[rows + 1]`, over the bytes.
-        classes: uint8: by code point, what a character is; what is not there is part of a chunk.
-        slots: int32, a power of two of them, twice as many as `hashes`: the numbers by hash, -1 where there is none.
+        classes: uint8: the class of each code point; code points beyond its end are part of a chunk.
+        slots: int32, a hash table of numbers, -1 where empty; its size is a power of two, twice that of `hashes`.
         hashes: uint64, by number.
         key_splits: int64, where each chunk begins in `keys`, and the last ends.
         keys: uint8, the bytes of the chunks.
-        state: int64 `[4]`: the byte and the row to go on with, how many numbers were written and how many chunks are
-            known; all brought up to date.
-        numbers: int32, to write the numbers to, row after row.
-        number_splits: int64 `[rows + 1]`, to be written to.
+        state: int64 `[4]`: the byte and the row to continue from, the count of numbers written, and the count of known
+            chunks; updated.
+        numbers: int32, output: the numbers, row by row.
+        number_splits: int64 `[rows + 1]`, output.
 
     Returns:
-        Whether all is done; if not, there was no room for a new chunk.
+        True if all rows are done; False if there was no room for a new chunk.
     """
     place, row, written, known = state[0], state[1], state[2], state[3]
     mask = np.uint64(len(slots) - 1)
@@ -122,7 +122,7 @@ def number_chunks(
 
 @compiled(types.void, _UINT64, types.int64, _INT32)
 def fill_slots(hashes: np.ndarray, known: int, slots: np.ndarray) -> None:
-    """Puts the numbers from 0 to `known` into slots, all of which are -1; see `number_chunks`."""
+    """Inserts the numbers 0 to `known - 1` into `slots`, which are all -1; see `number_chunks`."""
     mask = np.uint64(len(slots) - 1)
     for number in range(known):
         slot = hashes[number] & mask
@@ -133,13 +133,13 @@ def fill_slots(hashes: np.ndarray, known: int, slots: np.ndarray) -> None:
 
 @compiled(types.void, _BYTES, _SPLITS, _BYTES, _INT32)
 def fill_pieces(tokens: np.ndarray, token_splits: np.ndarray, goes_on: np.ndarray, slots: np.ndarray) -> None:
-    """Puts the entries of a vocabulary into slots by their hash.
+    """Inserts the entries of a vocabulary into a hash table.
 
     Args:
-        tokens: uint8, UTF-8, one behind the other; without what marks those that go on with a word.
-        token_splits: int64 `[entries + 1]`; an empty one is never met.
-        goes_on: uint8 `[entries]`: 1 for an entry that goes on with a word.
-        slots: int32, -1, a power of two of them and at least twice the entries.
+        tokens: uint8, UTF-8, concatenated, without the prefix of entries that continue a word.
+        token_splits: int64 `[entries + 1]`; empty entries are skipped.
+        goes_on: uint8 `[entries]`: 1 for an entry that continues a word.
+        slots: int32, all -1; its size is a power of two and at least twice the number of entries.
     """
     mask = np.uint64(len(slots) - 1)
     for token in range(len(token_splits) - 1):
@@ -172,20 +172,20 @@ def cut_words(
     ids: np.ndarray,
     id_splits: np.ndarray,
 ) -> int:
-    """Cuts words into the longest pieces there are, from the left; a word that does not come out even is unknown.
+    """Cuts words into pieces, longest match first, from the left; a word with an unmatched remainder is unknown.
 
     Args:
-        words: uint8, UTF-8, one behind the other.
+        words: uint8, UTF-8, concatenated.
         word_splits: int64 `[words + 1]`.
         tokens, token_splits, goes_on, slots: the vocabulary, see `fill_pieces`.
-        longest: bytes of the longest entry.
-        most_chars: longer words are unknown.
-        unknown: the id of such words.
-        ids: int32 `[bytes of the words or more]`, to be written to.
-        id_splits: int64 `[words + 1]`, to be written to.
+        longest: length of the longest entry in bytes.
+        most_chars: maximum characters of a word; longer words are unknown.
+        unknown: the id of unknown words.
+        ids: int32 `[bytes of the words or more]`, output.
+        id_splits: int64 `[words + 1]`, output.
 
     Returns:
-        How many ids there are.
+        The number of ids.
     """
     mask = np.uint64(len(slots) - 1)
     written = 0
@@ -237,15 +237,15 @@ def put_ids(
     ids: np.ndarray,
     row_splits: np.ndarray,
 ) -> None:
-    """Writes the ids of the chunks of rows, one after another.
+    """Writes the ids of the chunks of each row.
 
     Args:
         numbers: int32, the chunks' numbers.
-        number_splits: int64 `[rows + 1]`, over them.
-        chunk_ids: int32, the ids of all chunks, by number.
-        chunk_splits: int64, over them.
-        ids: int32, to be written to.
-        row_splits: int64 `[rows + 1]`, zeros, to be written to.
+        number_splits: int64 `[rows + 1]`, over `numbers`.
+        chunk_ids: int32, the ids of all known chunks, by number.
+        chunk_splits: int64, over `chunk_ids`.
+        ids: int32, output.
+        row_splits: int64 `[rows + 1]`, output; must be zeros.
     """
     written = 0
     for row in range(len(number_splits) - 1):

@@ -1,8 +1,8 @@
-"""Chunks of text, numbered: what BERT's tokenization can look at one at a time.
+"""Cuts text into numbered chunks, which BERT's tokenization can process one at a time.
 
-Text is full of repetitions: what is to be done with a chunk is done once, for the first of its kind, and looked up for
-all others. A chunk ends at white space; punctuation and ideographs are chunks of their own, because to BERT they are
-words of their own wherever they stand. Everything else that BERT does to text, it does within a chunk.
+Text is full of repetitions, so each distinct chunk is processed once, and its result is looked up from then on. A chunk
+ends at white space. Punctuation characters and ideographs are chunks by themselves, because BERT always makes them
+separate words. All other steps of BERT's tokenization work within a chunk.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 
 from pipeline.tokenizers import normalizer
 
-_CODE_POINTS = 0x30000  # All ideographs are before it, and all punctuation but what is not in a word anyway.
+_CODE_POINTS = 0x30000  # BERT's ideographs and all punctuation are below.
 _LEAST_SLOTS = 1 << 15
 
 
 def encoded(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts as UTF-8, one after another: uint8, and int64 `[texts + 1]`, where each begins.
+    """Encodes texts as UTF-8: returns the concatenated bytes, uint8, and their row splits, int64 `[texts + 1]`.
 
-    Half a surrogate pair is encoded as any other code point.
+    A lone surrogate is encoded like any other code point.
     """
     joined = "".join(texts)
     if joined.isascii():
@@ -37,7 +37,7 @@ def encoded(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Chunks:
-    """The chunks met so far, each with a number, in the order in which they came."""
+    """The chunks seen so far, numbered in order of appearance."""
 
     def __init__(self) -> None:
         self._known = 0
@@ -50,7 +50,7 @@ class Chunks:
         return self._known
 
     def since(self, first: int) -> Iterator[bytes]:
-        """The chunks from number `first` on, as UTF-8."""
+        """Yields the chunks from number `first` on, as UTF-8."""
         splits = self._splits[first : self._known + 1]
         data = self._keys[splits[0] : splits[-1]].tobytes()
         for start, end in itertools.pairwise((splits - splits[0]).tolist()):
@@ -60,15 +60,15 @@ class Chunks:
         """Cuts texts into chunks.
 
         Args:
-            data: uint8, the texts as `encoded` gives them.
+            data: uint8, the texts as encoded by `encoded`.
             row_splits: int64 `[texts + 1]`.
 
         Returns:
-            The chunks' numbers, int32, text after text, and int64 `[texts + 1]` over them.
+            The chunks' numbers, int32, text by text, and their row splits, int64 `[texts + 1]`.
         """
         from pipeline.tokenizers import chunk_kernels as kernels
 
-        numbers = np.empty(len(data), np.int32)  # Of what is not written to, nothing is in memory.
+        numbers = np.empty(len(data), np.int32)  # Pages never written to take no memory.
         number_splits = np.zeros(len(row_splits), np.int64)
         state = np.array([0, 0, 0, self._known], np.int64)
         while not kernels.number_chunks(
@@ -81,7 +81,7 @@ class Chunks:
         return numbers[: state[2]], number_splits
 
     def _grow(self) -> None:
-        """Makes room for more chunks, or for more bytes of them."""
+        """Makes room for more chunks, or for more of their bytes."""
         from pipeline.tokenizers import chunk_kernels as kernels
 
         if self._known < len(self._hashes):
@@ -100,7 +100,7 @@ def _doubled(array: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _classes() -> np.ndarray:
-    """What characters are, uint8 by code point: see `pipeline.tokenizers.chunk_kernels`."""
+    """Returns the class of each code point, uint8; see `pipeline.tokenizers.chunk_kernels`."""
     from pipeline.tokenizers.chunk_kernels import LONE, PART, SPACE
 
     kinds = {"Z": SPACE, "P": LONE}

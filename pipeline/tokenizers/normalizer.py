@@ -1,7 +1,7 @@
 """BERT's text normalisation and word splitting.
 
-`basic_tokenize` says what is right, one character at a time, as google-research/bert's `BasicTokenizer` does
-(tokenization.py). `BertNormalizer` gives the same words at the speed of `str.translate`.
+`basic_tokenize` is the reference implementation, character by character, of google-research/bert's `BasicTokenizer`
+(tokenization.py). `BertNormalizer` produces the same words at the speed of `str.translate`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-# Blocks that BERT takes for CJK ideographs and splits one by one; Hangul and kana are words like any other.
+# Blocks that BERT treats as CJK ideographs, each of which is a word; Hangul and kana form words like other letters.
 CJK_RANGES = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -26,14 +26,14 @@ _SPLIT = re.compile(r"[!-/:-@\[-`{-~]|[^\s!-/:-@\[-`{-~]+")
 
 
 def is_whitespace(char: str) -> bool:
-    """Whether BERT turns `char` into a space."""
+    """Returns whether BERT turns `char` into a space."""
     return char in " \t\n\r" or unicodedata.category(char) == "Zs"
 
 
 def is_control(char: str) -> bool:
-    """Whether BERT removes `char`: NUL, U+FFFD, and control and format characters but tab and line ends.
+    """Returns whether BERT removes `char`: NUL, U+FFFD, control and format characters except tab and line ends.
 
-    Half a surrogate pair goes as well: it is not text, and no UTF-8 holds it.
+    Lone surrogates are removed, too: they are not text, and UTF-8 cannot encode them.
     """
     if char in "\t\n\r":
         return False
@@ -41,7 +41,7 @@ def is_control(char: str) -> bool:
 
 
 def is_punctuation(char: str) -> bool:
-    """Whether `char` is a word of its own: every ASCII symbol, and Unicode's punctuation."""
+    """Returns whether `char` is a word of its own: an ASCII symbol, or Unicode punctuation."""
     code = ord(char)
     if 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126:
         return True
@@ -49,13 +49,13 @@ def is_punctuation(char: str) -> bool:
 
 
 def is_cjk(char: str) -> bool:
-    """Whether `char` is in one of Unicode's blocks of CJK ideographs."""
+    """Returns whether `char` is in one of `CJK_RANGES`, Unicode's blocks of CJK ideographs."""
     code = ord(char)
     return any(low <= code <= high for low, high in CJK_RANGES)
 
 
 def strip_accents(text: str) -> str:
-    """Decomposes `text` (NFD) and removes what is then a mark without width."""
+    """Decomposes `text` (NFD) and removes nonspacing marks (Mn)."""
     return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
 
 
@@ -68,7 +68,9 @@ def basic_tokenize(
     split_punctuation: bool = True,
     is_kept: Callable[[str], bool] = lambda word: False,
 ) -> list[str]:
-    """Splits text into BERT's words: cleaned, CJK ideographs apart, lower-cased, without accents, punctuation apart.
+    """Splits text into BERT's words.
+
+    Cleans it, splits off CJK ideographs, lower-cases it and strips accents if `lower_case`, and splits off punctuation.
 
     Args:
         text: any text.
@@ -97,11 +99,11 @@ def basic_tokenize(
 
 
 class BertNormalizer:
-    """Brings text into a form that splitting at spaces and ASCII punctuation cuts into BERT's words.
+    """Normalises text so that splitting it at spaces and ASCII punctuation gives BERT's words.
 
-    Each character is looked up once in a table that grows with the characters met, whose entries are made by the
-    functions above. Sentences with what no table can do are left to `basic_tokenize`: the capital sigma, whose
-    lower case depends on its neighbours, and the few combining marks that canonical ordering may move.
+    Each character is looked up in a table, which grows with each new character and is filled by the functions above.
+    Two kinds of characters depend on their neighbours, and sentences with them are left to `basic_tokenize`: the
+    capital sigma, because of its lower case, and the few combining marks that canonical ordering may move.
     """
 
     def __init__(self, *, lower_case: bool) -> None:
@@ -109,7 +111,7 @@ class BertNormalizer:
         self._table = _CharacterTable(lower_case)
 
     def normalize(self, sentences: Sequence[str]) -> list[str]:
-        """Normalises sentences; the result is as long as the input."""
+        """Normalises sentences; returns one string per sentence."""
         lower = self.lower_case
         return [
             (sentence.lower() if lower else sentence)
@@ -119,7 +121,7 @@ class BertNormalizer:
         ]
 
     def words(self, sentence: str) -> list[str]:
-        """BERT's words of one sentence; equal to `basic_tokenize`."""
+        """Splits one sentence into BERT's words; equals `basic_tokenize`."""
         return _SPLIT.findall(self.normalize([sentence])[0])
 
     def _normalize_any(self, sentence: str) -> str:
@@ -130,7 +132,7 @@ class BertNormalizer:
 
 
 class _CharacterTable(dict[int, str]):
-    """For `str.translate`: a character's replacement, made when the character is first met."""
+    """A table for `str.translate` that computes the replacement of a character when it first occurs."""
 
     def __init__(self, lower_case: bool) -> None:
         self._lower_case = lower_case
@@ -140,8 +142,7 @@ class _CharacterTable(dict[int, str]):
         char = chr(code)
         if self._lower_case and (char == "Σ" or _may_reorder(char)):
             self.contextual.add(char)
-        # A lone character is cut into words as it would be anywhere, but whether it touches its neighbours shows only
-        # between two letters.
+        # Between two letters, so that the result also shows whether the character joins its neighbours.
         pieces = basic_tokenize(f"x{char}x", lower_case=self._lower_case)
         replacement = " ".join(pieces)[1:-1]
         self[code] = replacement
@@ -149,6 +150,6 @@ class _CharacterTable(dict[int, str]):
 
 
 def _may_reorder(char: str) -> bool:
-    """Whether decomposing `char` gives marks that stay after accents are stripped and that ordering may move."""
+    """Returns whether decomposing `char` gives marks that are not stripped as accents and that ordering may move."""
     decomposed = unicodedata.normalize("NFD", char)
     return any(unicodedata.combining(part) and unicodedata.category(part) != "Mn" for part in decomposed)

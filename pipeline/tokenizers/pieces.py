@@ -1,4 +1,4 @@
-"""The entries of a WordPiece vocabulary, and cutting words into them."""
+"""Cuts words into the entries of a WordPiece vocabulary."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pipeline.tokenizers.chunks import encoded
 
 # google-research/bert's max_input_chars_per_word: longer words become [UNK].
 MAX_WORD_CHARS = 200
-_GOES_ON = "##"  # How an entry begins that continues a word.
+_GOES_ON = "##"  # Prefix of entries that continue a word.
 
 
 class Pieces:
-    """Cuts words as google-research/bert's `WordpieceTokenizer` does: the longest entry first, from the left.
+    """Cuts words as google-research/bert's `WordpieceTokenizer` does: longest match first, from the left.
 
     Args:
         tokens: the vocabulary.
-        unknown_id: what a word becomes that it cannot spell.
+        unknown_id: the id of words that the vocabulary cannot spell.
     """
 
     def __init__(self, tokens: Sequence[str], *, unknown_id: int) -> None:
@@ -36,10 +36,10 @@ class Pieces:
         """Cuts words.
 
         Args:
-            words: as `pipeline.tokenizers.normalizer` gives them; none is empty.
+            words: as split by `pipeline.tokenizers.normalizer`; none is empty.
 
         Returns:
-            Their ids, int32, word after word, and int64 `[words + 1]` over them.
+            Their ids, int32, word by word, and their row splits, int64 `[words + 1]`.
         """
         from pipeline.tokenizers import chunk_kernels as kernels
 

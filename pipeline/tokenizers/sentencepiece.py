@@ -1,4 +1,4 @@
-"""SentencePiece (Kudo and Richardson, 2018), with the ids of its own library: unigram, BPE, byte fallback."""
+"""SentencePiece (Kudo and Richardson, 2018), with the same ids as its own library: unigram, BPE, byte fallback."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from pipeline.tokenizers.normalizer import is_punctuation
 from pipeline.tokenizers.vocabulary import special_token
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
-_SPACE = "▁"  # What SentencePiece writes for white space, U+2581.
-_BATCH = 16_384  # Sentences a call of the library: bounds its temporary memory, lists of integers.
-# Pieces that have the part of BERT's special tokens: those of BERT and ALBERT, and those of RoBERTa and its heirs.
+_SPACE = "▁"  # SentencePiece's symbol for white space, U+2581.
+_BATCH = 16_384  # Sentences per call of the library: bounds its temporary memory, lists of integers.
+# Alternatives to the special tokens of BERT and ALBERT: those of RoBERTa and its successors.
 _OTHER_NAMES = {"pad": "<pad>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
 
 
 class SentencePieceTokenizer:
     """Cuts text into the pieces of a SentencePiece model; see `pipeline.tokenizers.base.Tokenizer`.
 
-    The library itself does the work: tensorflow-text's copy of it is slower, and of another version, whose ties fall
-    otherwise. The model normalises text by its own rules.
+    It uses the `sentencepiece` library: tensorflow-text's copy is slower, and of another version, which breaks ties
+    differently. The model normalises text by its own rules.
 
     Args:
         model: the bytes of a model file.
-        name: what to call that file in messages.
+        name: the name of that file in messages.
         lower_case: whether to lower-case and strip accents before the model sees the text, as ALBERT does
-            (google-research/albert tokenization.py); None finds out from the pieces; see `pipeline.tokenizers.casing`.
+            (google-research/albert tokenization.py); None infers it from the pieces, see `pipeline.tokenizers.casing`.
             A model that folds case itself does not need it.
 
     Raises:
@@ -58,7 +58,7 @@ class SentencePieceTokenizer:
             raise VocabularyError(f"{name} must hold more than special and unused pieces")
         self.ordinary_ids = np.array(ordinary, np.int32)
         self.word_boundaries = _word_boundaries(self.tokens, types, ordinary)
-        # Text never gives a control symbol, whatever it spells; a user-defined one it would.
+        # Text never becomes a control symbol, whatever it spells; it could become a user-defined one.
         for index in special - {self.special_ids["unk"]}:
             self._model.pieces[index].type = sentencepiece_model.CONTROL
         self._processor = _make_processor(self._model, name)
@@ -74,28 +74,28 @@ class SentencePieceTokenizer:
         """Tokenizes sentences.
 
         Args:
-            sentences: any text; what it spells, "[MASK]" too, is text.
+            sentences: any text; special tokens in it, such as "[MASK]", are plain text.
 
         Returns:
-            The ids, int32, without special tokens; what the model can neither spell nor write in bytes is [UNK].
+            The ids, int32, without special tokens; text that the model can neither spell nor encode in bytes is [UNK].
         """
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
         for start in range(0, len(sentences), _BATCH):
             batch = [self._prepare(sentence) for sentence in sentences[start : start + _BATCH]]
-            # Measured: twice as fast as the library's own arrays, one a sentence.
+            # Measured: twice as fast as the library's own arrays, one per sentence.
             lists = self._processor.encode(batch, out_type=int)
             lengths.append(np.fromiter(map(len, lists), np.int64, len(lists)))
             ids.append(np.fromiter(itertools.chain.from_iterable(lists), np.int32, int(lengths[-1].sum())))
         return TokenBatch(np.concatenate(ids), np.cumsum(np.concatenate(lengths)))
 
     def encode_with_masks(self, text: str) -> list[int]:
-        """Tokenizes a text in which [MASK] stands for the special token."""
+        """Tokenizes a text in which [MASK] becomes the special token."""
         mask_id = self.special_ids["mask"]
-        # The white space before a mask belongs to what it hides, as in the pieces "▁word".
+        # White space before a mask belongs to the hidden piece, as in "▁word".
         parts = [self._prepare(part) for part in text.split(MASK)]
         marked = self.tokens[mask_id].join([part.rstrip() for part in parts[:-1]] + parts[-1:])
         ids: list[int] = self._masking_processor.encode(marked, out_type=int)
-        # The library begins every text with white space, one that begins with a mask too.
+        # The library prepends white space to every text, even before a mask.
         return [i for i, next_id in itertools.pairwise([*ids, -1]) if next_id != mask_id or self.tokens[i] != _SPACE]
 
     @functools.cached_property
@@ -107,7 +107,7 @@ class SentencePieceTokenizer:
     def _prepare(self, sentence: str) -> str:
         if sentence.isascii():
             return sentence.lower() if self.lower_case else sentence
-        # Half a surrogate pair is not text, and no UTF-8 holds it.
+        # Drops lone surrogates, which are not text and which UTF-8 cannot encode.
         sentence = sentence.encode("utf-8", "ignore").decode()
         if not self.lower_case:
             return sentence
@@ -115,7 +115,7 @@ class SentencePieceTokenizer:
         return "".join(char for char in decomposed if not unicodedata.combining(char)).lower()
 
     def describe(self) -> TokenizerDescription:
-        """What a manifest says of this tokenizer."""
+        """Returns the manifest's description of this tokenizer."""
         return TokenizerDescription(
             kind="sentencepiece",
             vocab_file="spm.model",
@@ -126,7 +126,7 @@ class SentencePieceTokenizer:
         )
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text that reads like what was encoded; special tokens are spelled out."""
+        """Converts ids back to readable text, with special tokens spelled out."""
         of_text = set(self.ordinary_ids.tolist())
         parts = []
         for is_text, run in itertools.groupby(map(int, ids), of_text.__contains__):
@@ -144,12 +144,12 @@ def _make_processor(model: Any, name: str) -> Any:
         return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString(), num_threads=1)
     except RuntimeError as error:
         raise VocabularyError(
-            f"{name} must be a SentencePiece model that its library can load", received=error
+            f"{name} must be a SentencePiece model that the sentencepiece library can load", received=error
         ) from error
 
 
 def _find_special(tokens: Sequence[str], types: Sequence[int], name: str) -> dict[str, int]:
-    """The ids of the special pieces, by the names of `SPECIAL_NAMES`."""
+    """Returns the ids of the special pieces, by the names of `SPECIAL_NAMES`."""
     found = {"unk": types.index(sentencepiece_model.UNKNOWN)} if sentencepiece_model.UNKNOWN in types else {}
     for key, other in _OTHER_NAMES.items():
         for token in (special_token(key), other):
@@ -167,10 +167,10 @@ def _find_special(tokens: Sequence[str], types: Sequence[int], name: str) -> dic
 
 
 def _word_boundaries(tokens: Sequence[str], types: Sequence[int], ordinary: Sequence[int]) -> WordBoundaries:
-    """Where words begin: at white space, and around what is a word of its own, as punctuation and ideographs are.
+    """Returns where words begin: at white space, and around words by themselves, such as punctuation and ideographs.
 
-    BERT's words, that is; but a piece of several ideographs is one word, and so is each piece of other scripts without
-    spaces. A lone "▁" belongs to what is behind it, and [UNK] is part of a word.
+    These are BERT's words, except that a piece of several ideographs is one word, as is every piece of other scripts
+    without spaces. A lone "▁" belongs to the piece after it, and [UNK] is part of a word.
     """
     begins, behind = np.ones(len(tokens), np.bool_), np.ones(len(tokens), np.int8)
     for index in ordinary:
@@ -186,13 +186,13 @@ def _word_boundaries(tokens: Sequence[str], types: Sequence[int], ordinary: Sequ
 
 
 def _stands_alone(char: str) -> bool:
-    """Whether `char` is no part of a word that white space or punctuation would end."""
+    """Returns whether `char` is not part of a word delimited by white space or punctuation."""
     # In a script without spaces, a piece is the best guess at a word.
     return is_punctuation(char) or is_unspaced(char)
 
 
 def _byte_begins_word(byte: int) -> bool:
-    """Whether a character whose UTF-8 begins with `byte` is likely to stand alone: CJK or an emoji, say."""
+    """Returns whether a character whose UTF-8 begins with `byte` is likely to stand alone, such as CJK or an emoji."""
     if byte < 0x80:
         return _stands_alone(chr(byte))
     return 0xE3 <= byte <= 0xE9 or byte >= 0xF0

@@ -1,7 +1,7 @@
-"""SentencePiece's model file, a protocol buffer, as far as this project reads and changes it.
+"""SentencePiece's model file, a protocol buffer: the fields that this project reads and changes.
 
-The `sentencepiece` package's own generated classes refuse the version of protobuf that TensorFlow needs. The fields
-named here are those of its sentencepiece_model.proto; all others stay in the message, unknown and unchanged.
+The generated classes of the `sentencepiece` package do not work with the protobuf version that TensorFlow requires. The
+fields here are those of its sentencepiece_model.proto; all others are kept in the message, unknown and unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.errors import VocabularyError
 # ModelProto.SentencePiece.Type.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
-# By message: its fields, each with its number and its type.
+# The fields of each message, with their numbers and types.
 _SCHEMA = {
     "Piece": {"piece": (1, "STRING"), "score": (2, "FLOAT"), "type": (3, "INT32")},
     "TrainerSpec": {
@@ -33,25 +33,25 @@ _SCHEMA = {
 
 
 def is_model(data: bytes) -> bool:
-    """Tells whether the bytes of a vocabulary are a SentencePiece model."""
+    """Returns whether the bytes of a vocabulary are a SentencePiece model."""
     return data.startswith(b"\n") and _parse(data) is not None
 
 
 def parse_model(data: bytes, *, name: str) -> Any:
-    """A model's message: `pieces`, each with `piece`, `score` and `type`, `trainer_spec` and `normalizer_spec`.
+    """Parses a model: `pieces`, each with `piece`, `score` and `type`, `trainer_spec` and `normalizer_spec`.
 
     Args:
         data: the file's bytes.
-        name: what to call the file in messages.
+        name: the name of the file in messages.
 
     Raises:
-        VocabularyError: if it is no model, or a damaged one.
+        VocabularyError: if it is not a model, or is damaged.
     """
     model = _parse(data)
     if model is None:
         raise VocabularyError(
-            f"{name} must be a SentencePiece model, as its trainer writes it",
-            received=f"{len(data):,} bytes that are none",
+            f"{name} must be a SentencePiece model, as written by its trainer",
+            received=f"{len(data):,} bytes that are not a model",
             do="Learn one with the vocab command, or copy the file again",
         )
     return model

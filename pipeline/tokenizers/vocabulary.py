@@ -1,4 +1,4 @@
-"""Reading a WordPiece vocabulary: a token a line, its line number its id."""
+"""Reads WordPiece vocabularies: one token per line, whose id is the line number, from 0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESERVED = re.compile(r"\[[^\[\]\s]+\]")
 
 
 def special_token(name: str) -> str:
-    """The token of a special name: "[MASK]" of "mask"."""
+    """Returns the token of a special name: "[MASK]" for "mask"."""
     return f"[{name.upper()}]"
 
 
@@ -21,12 +21,15 @@ SPECIAL_TOKENS = tuple(map(special_token, SPECIAL_NAMES))
 
 
 def is_reserved(token: str) -> bool:
-    """Whether `token` is a special one or a place holder, "[MASK]" or "[unused0]": BERT cuts text at brackets."""
+    """Returns whether `token` is a special token or a placeholder, such as "[MASK]" or "[unused0]".
+
+    No other token has this form, because BERT cuts text at brackets.
+    """
     return _RESERVED.fullmatch(token) is not None
 
 
 def read_vocabulary(path: str) -> bytes:
-    """The bytes of a vocabulary file.
+    """Reads the bytes of a vocabulary file.
 
     Raises:
         VocabularyError: if it cannot be read.
@@ -37,26 +40,26 @@ def read_vocabulary(path: str) -> bytes:
         raise VocabularyError(
             f"There must be a vocabulary at {path}",
             received=error.__cause__,
-            do="Name one with --vocab, or learn one from your text with the vocab command",
+            do="Set --vocab to a vocabulary, or learn one from your text with the vocab command",
         ) from error
 
 
 def parse_vocabulary(data: bytes, *, name: str) -> list[str]:
-    """The tokens of a vocabulary file, by id.
+    """Parses the tokens of a vocabulary file, by id.
 
     Args:
-        data: the file's bytes, UTF-8, a token a line, as google-research/bert writes them. A byte order mark is no part
-            of the first; empty lines take their ids.
-        name: what to call the file in messages.
+        data: the file's bytes: UTF-8, one token per line, as google-research/bert writes them. A byte order mark is
+            skipped; empty lines take up ids.
+        name: the name of the file in messages.
 
     Raises:
-        VocabularyError: if it is not UTF-8, has an entry twice or lacks a special token.
+        VocabularyError: if it is not UTF-8, has a duplicate entry, or lacks a special token.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise VocabularyError(
-            f"{name} must be UTF-8 text, a token a line, or a SentencePiece model", received=str(error)
+            f"{name} must be UTF-8 text, one token per line, or a SentencePiece model", received=str(error)
         ) from error
     tokens = [line.strip() for line in text.split("\n")]
     while tokens and not tokens[-1]:
@@ -66,10 +69,10 @@ def parse_vocabulary(data: bytes, *, name: str) -> list[str]:
 
 
 def check_tokens(tokens: Sequence[str], *, name: str) -> None:
-    """Checks that every token is there once, and the special ones at all; empty ones are none.
+    """Checks that no token occurs twice and that no special token is missing; empty entries are ignored.
 
     Raises:
-        VocabularyError: naming what is missing or doubled.
+        VocabularyError: with the missing or duplicate tokens.
     """
     present = set(tokens)
     missing = [special_token(key) for key in SPECIAL_NAMES if special_token(key) not in present]
@@ -83,6 +86,6 @@ def check_tokens(tokens: Sequence[str], *, name: str) -> None:
     for line, token in enumerate(tokens, start=1):
         if token and token in lines:
             raise VocabularyError(
-                f"Every entry of {name} must be there once", received=f"{token!r} on lines {lines[token]} and {line}"
+                f"Every entry of {name} must occur only once", received=f"{token!r} on lines {lines[token]} and {line}"
             )
         lines[token] = line

@@ -1,4 +1,4 @@
-"""Where words begin in a row of tokens: what whole-word masking needs to know."""
+"""Finds where words begin in a sequence of tokens, for whole-word masking."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 
 
 class WordBoundaries(NamedTuple):
-    """What the entries of a vocabulary say about the words that they are part of.
+    """Describes which entries of a vocabulary begin words.
 
     Attributes:
-        begins: bool `[vocab_size]`: whether a token begins a word rather than going on with one.
-        behind: int8 `[vocab_size]`: what a token says of the one behind it: 1, it begins a word; -1, it goes on with
-            this one's; 0, it tells that itself. None if all leave it to the next.
+        begins: bool `[vocab_size]`: whether a token begins a word rather than continuing one.
+        behind: int8 `[vocab_size]`: how a token affects the next one: 1, the next token begins a word; -1, it continues
+            this token's word; 0, its own entry in `begins` decides. None if this is 0 for all tokens.
     """
 
     begins: np.ndarray
     behind: np.ndarray | None = None
 
     def find(self, ids: np.ndarray) -> np.ndarray:
-        """Tells which tokens begin a word.
+        """Finds the tokens that begin a word.
 
         Args:
             ids: integers `[..., tokens]`.
 
         Returns:
-            Bool, of the same shape. The first of a row tells for itself alone.
+            Bool, of the same shape. For the first token of a row, `begins` alone decides.
         """
         begins: np.ndarray = self.begins[ids]
         if self.behind is not None:

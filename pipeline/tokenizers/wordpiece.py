@@ -1,4 +1,4 @@
-"""WordPiece, with the ids of google-research/bert's `FullTokenizer` at the speed of a table."""
+"""WordPiece, with the same ids as google-research/bert's `FullTokenizer`, at the speed of table look-ups."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from pipeline.tokenizers.vocabulary import is_reserved, parse_vocabulary, specia
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
 _CAPITAL_SIGMA = "Σ"
-_MOST_CHUNKS = 1 << 19  # Remembered at a time: bounds memory.
+_MOST_CHUNKS = 1 << 19  # Chunks remembered at a time: bounds memory.
 
 
 class WordPieceTokenizer:
     """Cuts text into the pieces of a WordPiece vocabulary; see `pipeline.tokenizers.base.Tokenizer`.
 
-    Text is cut into chunks, each of which is normalised, cut into words and these into pieces when it is first met;
-    from then on its ids are looked up.
+    Text is cut into chunks. When a chunk first occurs, it is normalised and cut into words, and these into pieces; from
+    then on, its ids are looked up.
 
     Args:
         vocabulary: the bytes of a vocabulary file.
-        name: what to call that file in messages.
-        lower_case: whether to lower-case and strip accents; None finds out from the entries; see
+        name: the name of that file in messages.
+        lower_case: whether to lower-case and strip accents; None infers it from the entries, see
             `pipeline.tokenizers.casing`.
 
     Raises:
@@ -45,7 +45,7 @@ class WordPieceTokenizer:
         self._ids = {token: index for index, token in enumerate(self.tokens)}
         self.vocab_size = len(self.tokens)
         self.special_ids: Mapping[str, int] = {key: self._ids[special_token(key)] for key in SPECIAL_NAMES}
-        # An empty line takes its id, as in google-research/bert, and is no token.
+        # An empty line takes up an id, as in google-research/bert, but is not a token.
         ordinary = [i for i, token in enumerate(self.tokens) if token and not is_reserved(token)]
         if not ordinary:
             raise VocabularyError(f"{name} must hold more than special and unused tokens")
@@ -57,7 +57,7 @@ class WordPieceTokenizer:
             self.casing = Casing(lower_case, AS_ASKED)
         self.lower_case = self.casing.lower_case
         self._normalizer = BertNormalizer(lower_case=self.lower_case)
-        self._learning = threading.Lock()  # Many runners have several threads in a worker, which share the chunks.
+        self._learning = threading.Lock()  # Many runners use several threads per worker, which share the chunks.
         self._forget()
 
     @functools.cached_property
@@ -68,7 +68,7 @@ class WordPieceTokenizer:
         """Tokenizes sentences.
 
         Args:
-            sentences: any text; what it spells, "[MASK]" too, is text.
+            sentences: any text; special tokens in it, such as "[MASK]", are plain text.
 
         Returns:
             The ids, int32, without special tokens; words that the vocabulary cannot spell are [UNK].
@@ -76,8 +76,8 @@ class WordPieceTokenizer:
         from pipeline.tokenizers.chunk_kernels import put_ids
 
         data, splits = encoded(sentences)
-        # Its lower case depends on whether the word continues, after an apostrophe say, where chunks do not. What is
-        # normalised already stays as it is.
+        # The lower case of sigma depends on whether the word continues, even after an apostrophe, where a chunk ends.
+        # Normalising text again does not change it.
         if self.lower_case and _CAPITAL_SIGMA.encode() in data.tobytes():
             data, splits = encoded([_settled(sentence) for sentence in sentences])
         with self._learning:
@@ -93,7 +93,7 @@ class WordPieceTokenizer:
         return TokenBatch(ids, row_splits)
 
     def encode_with_masks(self, text: str) -> list[int]:
-        """Tokenizes a text in which [MASK] stands for the special token."""
+        """Tokenizes a text in which [MASK] becomes the special token."""
         ids, row_splits = self.encode(text.split(MASK))
         with_masks: list[int] = np.insert(ids, row_splits[1:-1], self.special_ids["mask"]).tolist()
         return with_masks
@@ -104,7 +104,7 @@ class WordPieceTokenizer:
         self._splits_of_chunks = np.zeros(1, np.int64)
 
     def _learn_chunks(self) -> None:
-        """Finds the ids of the chunks that have become known."""
+        """Computes the ids of the new chunks."""
         words: list[str] = []
         words_of = [0]
         for chunk in self._chunks.since(len(self._splits_of_chunks) - 1):
@@ -116,7 +116,7 @@ class WordPieceTokenizer:
         self._splits_of_chunks = np.concatenate([self._splits_of_chunks[:-1], begun + splits[words_of]])
 
     def describe(self) -> TokenizerDescription:
-        """What a manifest says of this tokenizer."""
+        """Returns the manifest's description of this tokenizer."""
         return TokenizerDescription(
             kind="wordpiece",
             vocab_file="vocab.txt",
@@ -127,7 +127,7 @@ class WordPieceTokenizer:
         )
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text that reads like what was encoded: pieces joined to words, words by spaces."""
+        """Converts ids back to readable text: pieces joined into words, and words separated by spaces."""
         return " ".join(self.tokens[int(i)] for i in ids).replace(" ##", "")
 
 

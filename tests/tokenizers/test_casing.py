@@ -59,11 +59,11 @@ def test_text_is_lower_cased_for_a_vocabulary_that_shows_that(language: str) -> 
 @pytest.mark.parametrize(
     ("entries", "lower_case", "reason"),
     [
-        (["a", "b", "##c"], True, "small letters, no capital ones and no accents"),
+        (["a", "b", "##c"], True, "lower-case letters, no capitals and no accents"),
         (["a", "B"], False, "capital letters"),
-        ([*(f"word{i}" for i in range(200)), "NASA"], True, "small letters"),
+        ([*(f"word{i}" for i in range(200)), "NASA"], True, "lower-case letters"),
         (["a", "b", "é"], False, "with accents or marks, such as 'é'"),
-        (["ᄒ", "##ᅡ", "##ᆫ"], True, "Hangul's syllables in parts"),
+        (["ᄒ", "##ᅡ", "##ᆫ"], True, "decomposed Hangul syllables"),
         (["河", "水", "1"], False, "nothing shows"),
         (["1", "-", "!"], False, "nothing shows"),
     ],
@@ -102,7 +102,7 @@ def test_what_a_file_beside_the_vocabulary_says_counts(tmp_path: Path, file: str
     assert f"{file} " in casing.reason
     # Asked for is asked for; other bytes are another vocabulary, but to files without a checksum.
     tokenizer, casing = tokenizer_of_file(path, data, lower_case=not lower_case)
-    assert (tokenizer.lower_case, casing.reason) == (not lower_case, "as asked for")
+    assert (tokenizer.lower_case, casing.reason) == (not lower_case, "as requested")
     tokenizer, _ = tokenizer_of_file(path, data + b"\n")
     assert tokenizer.lower_case is (lower_case if file.startswith("tokenizer") else not lower_case)
 
@@ -117,7 +117,7 @@ def test_files_that_tell_nothing_are_passed_over(tmp_path: Path, contents: str) 
 
 def test_a_tokenizer_that_keeps_accents_but_not_capitals_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": true, "strip_accents": false}')
-    with pytest.raises(VocabularyError, match=r"only there\. Received: lower case: True, strip_accents: False"):
+    with pytest.raises(VocabularyError, match=r"or neither\. Received: lower case: True, strip_accents: False"):
         tokenizer_of_file(str(tmp_path / "vocab.txt"), as_file(["a"]))
     assert tokenizer_of_file(str(tmp_path / "vocab.txt"), as_file(["a"]), lower_case=True)[0].lower_case
     # The file tells of the vocabulary of its folder, not of one's own that lies there too.

@@ -1,1 +1,1 @@
-"""Learning a vocabulary from word counts."""
+"""Learns vocabularies from word counts."""

@@ -1,4 +1,4 @@
-"""How well a vocabulary covers a text: what it cannot spell, and into how many tokens it cuts a word."""
+"""Measures how well a vocabulary covers a text: what it cannot spell, and how many tokens it needs per word."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pipeline.tokenizers.base import Tokenizer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CoverageReport:
-    """Coverage of a text, best one that the vocabulary was not learned from.
+    """Coverage of a text, preferably one that the vocabulary was not learned from.
 
     Attributes:
         words: number of words.
         characters: number of their characters.
         tokens: number of tokens.
         unknown_tokens: number of [UNK] among them.
-        unknown_characters: the characters that the vocabulary cannot spell, with the number of their occurrences, the
-            most frequent first.
+        unknown_characters: number of occurrences of each character that the vocabulary cannot spell, the most frequent
+            first.
     """
 
     words: int
@@ -33,7 +33,7 @@ class CoverageReport:
 
     @property
     def tokens_per_word(self) -> float:
-        """Also called fertility (Rust et al., 2021, "How good is your tokenizer?"); 1.0 if every word is a token."""
+        """Fertility (Rust et al., 2021, "How good is your tokenizer?"); 1.0 if every word is a single token."""
         return self.tokens / self.words
 
     @property
@@ -52,14 +52,14 @@ def coverage(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> CoverageRe
 
     Args:
         tokenizer: any tokenizer.
-        word_counts: how often each word occurs. Words that white space separates make different tokenizers comparable.
+        word_counts: how often each word occurs. Splitting words at white space makes tokenizers comparable.
 
     Raises:
         InputError: if there are no words.
     """
     words = [word for word, count in word_counts.items() if word and count > 0]
     if not words:
-        raise InputError("Coverage is measured on words", received="none", do="Check that the input holds text")
+        raise InputError("Coverage must be measured on words", received="none", do="Check that the input holds text")
     counts = np.array([word_counts[word] for word in words], np.int64)
     ids, row_splits = tokenizer.encode(words)
     word_of_token = np.repeat(np.arange(len(words)), np.diff(row_splits))
@@ -74,7 +74,7 @@ def coverage(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> CoverageRe
 
 
 def _unknown_characters(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> dict[str, int]:
-    """The characters of some words that are [UNK] also on their own, with how often they occur."""
+    """Counts those characters of the words that are [UNK] even by themselves."""
     occurrences: Counter[str] = Counter()
     for word, count in word_counts.items():
         for character in word:

@@ -1,4 +1,4 @@
-"""Learning a vocabulary of any kind: the words to count, which of them to keep, the vocabulary file."""
+"""Learns a vocabulary of any kind: selects the words to count and to keep, and makes the vocabulary file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KINDS = {
 
 
 def word_splitter(kind: str, *, lower_case: bool) -> Callable[[str], list[str]]:
-    """What cuts text into the words to count for a kind of vocabulary."""
+    """Returns the function that cuts text into the words to count for a kind of vocabulary."""
     return BertNormalizer(lower_case=lower_case).words if kind == "wordpiece" else split_sentencepiece_words
 
 
 def most_frequent(counts: Iterable[tuple[str, int]], limit: int) -> list[tuple[str, int]]:
-    """The `limit` most frequent of words with their counts; a set that does not depend on their order.
+    """Returns the `limit` most frequent words with their counts; which words does not depend on their order.
 
-    Which of equals are kept, a checksum decides: in their own order, the first letters of the alphabet would.
+    Ties are broken by a checksum: alphabetical order would favour the first letters of the alphabet.
     """
     counts = list(counts)
     if len(counts) <= limit:
@@ -50,24 +50,24 @@ def learn_vocabulary(
     byte_fallback: bool,
     min_count: int,
 ) -> bytes:
-    """Learns a vocabulary from words as `word_splitter` cuts them; the same counts give the same bytes.
+    """Learns a vocabulary from words cut by `word_splitter`; the same counts give the same bytes.
 
     Args:
         word_counts: how often each word occurs.
         kind: a key of `KINDS`.
-        vocab_size: entries.
+        vocab_size: number of entries.
         lower_case: whether text is lower-cased.
         special_tokens: the first entries, the five of BERT before all others.
-        unused_tokens: how many place holders come next.
+        unused_tokens: number of placeholders that follow.
         character_coverage: share of all characters that the vocabulary must be able to spell.
         byte_fallback: whether SentencePiece gets a piece for each byte.
-        min_count: least occurrences of a WordPiece piece.
+        min_count: minimum number of occurrences of a WordPiece piece.
 
     Returns:
         The bytes of the vocabulary file.
 
     Raises:
-        VocabularyError: if there are no words, or `vocab_size` does not suffice for the characters.
+        VocabularyError: if there are no words, or `vocab_size` is too small for the characters.
     """
     if kind != "wordpiece":
         return learn_sentencepiece(

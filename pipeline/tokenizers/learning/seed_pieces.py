@@ -1,7 +1,7 @@
-"""The pieces that a unigram model is pruned from: the frequent substrings of words.
+"""Finds the seed pieces from which a unigram model is pruned: the frequent substrings of words.
 
-SentencePiece's trainer finds them itself, but for counted words it does not weigh them (its `MakeSeedSentencePieces`
-says so): each word would count twice, "the" no more than what occurs once. So it is given them, counted.
+SentencePiece's trainer can find them itself, but ignores the counts of words (see its `MakeSeedSentencePieces`): each
+word would count twice, and "the" no more than a word that occurs once. So it is given counted seed pieces instead.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import numpy as np
 
 from pipeline.tokenizers.learning.substring_trie import SubstringTrie, Words, build_trie
 
-_EDGE = "\0"  # Set before each word, so that a substring counts alike at its start and further inside.
+_EDGE = "\0"  # Put before each word, so that substrings at its start and inside it count alike.
 
 
 def seed_pieces(word_counts: Mapping[str, int], *, max_length: int, limit: int) -> list[tuple[str, int]]:
-    """Finds the substrings that make up the most of the words, with how often they occur.
+    """Finds the substrings that cover the most text, with their numbers of occurrences.
 
-    As in SentencePiece: at least twice, of two characters or more, and not always followed by the same character; the
-    `limit` with the largest product of frequency and length.
+    As in SentencePiece, substrings occur at least twice, have at least two characters, and are not always followed by
+    the same character; the `limit` with the largest product of frequency and length are kept.
 
     Args:
         word_counts: how often each word occurs.
-        max_length: most characters of a substring.
-        limit: most substrings.
+        max_length: maximum characters of a substring.
+        limit: maximum number of substrings.
 
     Returns:
         A list that does not depend on the order of the words.

@@ -1,8 +1,8 @@
-"""Learning a SentencePiece model from the counts of words, with the library's own trainer.
+"""Learns a SentencePiece model from the counts of words, with the library's own trainer.
 
-Words are counted as the trainer would see them: white space in front is part of a word, and punctuation is cut off, as
-pieces are not to mix it with letters. So "word", "word," and "(word)" are counted together, and text without spaces
-comes in clauses rather than paragraphs; both bound the number of distinct words.
+Words are counted as the trainer would see them: leading white space is part of a word, and punctuation is split off,
+because pieces must not mix it with letters. So "word", "word," and "(word)" are counted together, and text without
+spaces is cut into clauses rather than paragraphs; both limit the number of distinct words.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 
 
 def split_words(text: str) -> list[str]:
-    """Cuts text into the words to count: runs of punctuation and of other characters, " word" where white space is.
+    """Cuts text into the words to count: runs of punctuation or of other characters, with any space before them.
 
-    Words of more than 200 characters are cut.
+    Longer runs are cut after 200 characters.
     """
     return _word_pattern().findall(" " + " ".join(text.split()))
 
@@ -55,31 +55,31 @@ def learn_sentencepiece(
     character_coverage: float = 0.99999,
     byte_fallback: bool = False,
 ) -> bytes:
-    """Learns a model; the same counts give the same bytes, in whatever order they come.
+    """Learns a model; the same counts give the same bytes, in any order.
 
     Args:
-        word_counts: how often each word occurs; words as `split_words` cuts them.
+        word_counts: how often each word occurs; words as cut by `split_words`.
         model_type: "unigram" (Kudo, 2018, "Subword regularization") or "bpe" (Sennrich et al., 2016).
-        vocab_size: pieces of the model.
-        lower_case: whether the model folds case; it normalises text by NFKC in any case.
+        vocab_size: number of pieces.
+        lower_case: whether the model folds case; it always normalises text by NFKC.
         special_tokens: the first pieces, in this order; the first five are [PAD], [UNK], [CLS], [SEP] and [MASK].
-        unused_tokens: how many place holders, "[unused0]" and so on, come next.
+        unused_tokens: number of placeholders, "[unused0]" and so on, that follow.
         character_coverage: share of all characters that the model must be able to spell, in (0, 1]: the rarest are
             left out, and become [UNK] or bytes.
-        byte_fallback: whether to have a piece for each byte, so that nothing becomes [UNK].
+        byte_fallback: whether to add a piece for each byte, so that nothing becomes [UNK].
 
     Returns:
-        The bytes of the model file. It has `vocab_size` pieces, or fewer (and a warning is logged) if words do not give
-        as many.
+        The bytes of the model file. It has `vocab_size` pieces, or fewer (and a warning is logged) if the words do not
+        yield enough.
 
     Raises:
-        VocabularyError: if there are no words, or `vocab_size` does not suffice for the characters.
+        VocabularyError: if there are no words, or `vocab_size` is too small for the characters.
     """
     rule = "nmt_nfkc_cf" if lower_case else "nmt_nfkc"
     counts = _normalize(word_counts, rule)
     if not counts:
         raise VocabularyError(
-            "A vocabulary is learned from words", received="none", do="Check that the input holds text"
+            "A vocabulary must be learned from words", received="none", do="Check that the input holds text"
         )
     pad, unk, cls, sep, *others = special_tokens
     options: dict[str, Any] = {
@@ -106,17 +106,17 @@ def learn_sentencepiece(
             seeds.flush()
             options |= {"seed_sentencepieces_file": seeds.name, "seed_sentencepiece_size": _SEED_PIECES}
         model = sentencepiece_model.parse_model(_train(counts, options), name="the model")
-    # Words came with their white space; text will come without.
+    # For training, words included their white space; for encoding, the model adds it.
     model.normalizer_spec.add_dummy_prefix = model.normalizer_spec.remove_extra_whitespaces = True
-    model.trainer_spec.ClearField("seed_sentencepieces_file")  # The name of a file that is no more.
+    model.trainer_spec.ClearField("seed_sentencepieces_file")  # The name of a file that is deleted by now.
     if len(model.pieces) < vocab_size:
-        _log.warning("The vocabulary has %d entries, not %d: the words give no more.", len(model.pieces), vocab_size)
+        _log.warning("The vocabulary has %d entries, not %d: the words yield no more.", len(model.pieces), vocab_size)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
 
 def _normalize(word_counts: Mapping[str, int], rule: str) -> dict[str, int]:
-    """Counts of words as the model will see them."""
+    """Normalises the words as the model will, and adds up their counts."""
     import sentencepiece
 
     normalizer = sentencepiece.SentencePieceNormalizer(
@@ -138,7 +138,7 @@ def _train(counts: Mapping[str, int], options: Mapping[str, Any]) -> bytes:
             sentence_iterator=iter([f"{word}\t{counts[word]}" for word in sorted(counts)]),
             model_writer=model,
             input_format="tsv",
-            num_threads=1,  # The order in which sums are made changes the pieces.
+            num_threads=1,  # With several threads, the order of summation changes the pieces.
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
             minloglevel=2,
@@ -148,6 +148,6 @@ def _train(counts: Mapping[str, int], options: Mapping[str, Any]) -> bytes:
         raise VocabularyError(
             "SentencePiece could not learn a vocabulary",
             received=str(error).rpartition("] ")[2] or str(error),
-            do="Ask for more entries, fewer special and unused tokens, or a lower --character-coverage",
+            do="Use more entries, fewer special and unused tokens, or a lower --character-coverage",
         ) from error
     return model.getvalue()

@@ -1,4 +1,4 @@
-"""The frequent substrings of many words, as a trie in flat arrays."""
+"""A trie of the frequent substrings of many words, in flat arrays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 class Words(NamedTuple):
-    """Distinct words and how often each occurs, as columns.
+    """Distinct words and their counts, as columns.
 
     Attributes:
-        characters: int64 `[characters]`, word after word; each is a number below the size of the alphabet.
+        characters: int64 `[characters]`, word by word; each is an index into the alphabet.
         row_splits: int64 `[words + 1]`; word i is `characters[row_splits[i]:row_splits[i + 1]]`, never empty.
         counts: float64 `[words]`; whole numbers, exact up to 2**53.
     """
@@ -21,17 +21,17 @@ class Words(NamedTuple):
     counts: np.ndarray
 
     def inside(self) -> np.ndarray:
-        """Tells which characters do not start a word: bool `[characters]`."""
+        """Returns which characters do not start a word: bool `[characters]`."""
         inside = np.ones(len(self.characters), np.bool_)
         inside[self.row_splits[:-1]] = False
         return inside
 
 
 class SubstringTrie(NamedTuple):
-    """A node per frequent substring, ordered by length.
+    """A trie with a node for each frequent substring, ordered by length.
 
-    A substring at the start of a word and the same one further inside have a node each, as "run" and "##run" are
-    two pieces. Nodes of one character are there whatever their count, first those that start a word.
+    A substring has separate nodes for the start of a word and for further inside, as "run" and "##run" are different
+    pieces. Nodes of one character exist whatever their count, those that start a word first.
 
     Attributes:
         level_splits: int64 `[levels + 1]`; the nodes of d characters are `level_splits[d - 1]:level_splits[d]`.
@@ -48,11 +48,11 @@ class SubstringTrie(NamedTuple):
     deepest: np.ndarray
 
     def levels(self) -> list[slice]:
-        """The nodes of each length, shortest first."""
+        """Returns the nodes of each length, shortest first."""
         return [slice(*pair) for pair in zip(self.level_splits[:-1], self.level_splits[1:], strict=True)]
 
     def add_to_parents(self, level: slice, weights: np.ndarray, totals: np.ndarray) -> None:
-        """Adds the weight of each node of a level, `[nodes of the level]`, to its parent's in `totals`, `[nodes]`."""
+        """Adds the weight of each node of a level, `[nodes of the level]`, to its parent in `totals`, `[nodes]`."""
         parents = self.parent[level]
         first, last = parents[0], parents[-1] + 1  # Nodes are ordered by their parents.
         totals[first:last] += np.bincount(parents - first, weights=weights)
@@ -70,7 +70,7 @@ def build_trie(words: Words, *, alphabet_size: int, min_count: float, max_length
     places = np.arange(len(characters))
     first = 2 * alphabet_size
     for length in range(1, max_length):
-        # A substring is frequent only if it is without its last character: only those continue.
+        # A substring can be frequent only if it is frequent without its last character, so only those are extended.
         places = places[places + length < ends[places]]
         keys, inverse = np.unique(deepest[places] * alphabet_size + characters[places + length], return_inverse=True)
         frequent = np.bincount(inverse, weights=counts[places], minlength=len(keys)) >= min_count

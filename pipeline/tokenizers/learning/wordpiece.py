@@ -1,18 +1,18 @@
-"""Learning a WordPiece vocabulary from the counts of words.
+"""Learns a WordPiece vocabulary from the counts of words.
 
 The algorithm is the top-down one that Google publishes as BERT's (tensorflow-text's tutorial "Subword tokenizers" and
-its `wordpiece_tokenizer_learner_lib`), which chooses pieces for the longest-match-first way in which BERT cuts words:
+its `wordpiece_tokenizer_learner_lib`), which chooses pieces for BERT's longest-match-first way of cutting words:
 
 1. Cut each word into pieces; at first, into characters.
 2. Count all substrings that start where a piece starts.
-3. From the longest to the shortest, keep those that occur often enough; what is kept no longer counts for its prefixes.
-4. Cut the words again, into what was kept, and repeat.
+3. From the longest to the shortest, keep those that occur often enough, and subtract their counts from their prefixes.
+4. Cut the words again, into the pieces kept, and repeat.
 
-It is written anew here, over arrays, as neither library at hand would do (bench/wordpiece_learners.py compares them).
-tensorflow-text's needs a minute for 20,000 words, misses the size asked for by some per cent, and subtracts from
-prefixes also what it does not keep (https://github.com/tensorflow/text/issues/583): 0.4 to 3 % more tokens on held-out
-text. The trainer of Hugging Face's tokenizers merges pairs as byte-pair encoding does: 0.6 to 1.6 % more tokens; it may
-give another vocabulary on the next run (https://github.com/huggingface/tokenizers/issues/1794), and takes no counts.
+It is implemented here over arrays, because neither available library suffices (bench/wordpiece_learners.py compares
+them). tensorflow-text's needs a minute for 20,000 words, misses the requested size by some per cent, and subtracts from
+prefixes even substrings that it does not keep (https://github.com/tensorflow/text/issues/583): 0.4 to 3 % more tokens
+on held-out text. Hugging Face's trainer merges pairs as byte-pair encoding does: 0.6 to 1.6 % more tokens. Its result
+may differ between runs (https://github.com/huggingface/tokenizers/issues/1794), and it does not take word counts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from pipeline.tokenizers.learning.substring_trie import SubstringTrie, Words, bu
 from pipeline.tokenizers.normalizer import is_cjk, is_punctuation
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 
-_ITERATIONS = 4  # As in Google's; more of them gain nothing on held-out text.
-_MAX_PIECE_CHARS = 50  # As in Google's; BERT's own vocabulary has none of more than 18.
+_ITERATIONS = 4  # As in Google's; more do not improve results on held-out text.
+_MAX_PIECE_CHARS = 50  # As in Google's; the longest piece of BERT's own vocabulary has 18.
 
 _log = logging.getLogger(__name__)
 
@@ -43,25 +43,25 @@ def learn_wordpiece(
     character_coverage: float = 0.99999,
     min_count: int = 2,
 ) -> list[str]:
-    """Learns a vocabulary; the same counts give the same one, in whatever order they come.
+    """Learns a vocabulary; the same counts give the same vocabulary, in any order.
 
     Args:
-        word_counts: how often each word occurs; words normalised and split as BERT does it.
-        vocab_size: entries of the vocabulary.
+        word_counts: how often each word occurs; words normalised and split as by BERT.
+        vocab_size: number of entries.
         special_tokens: the first entries, in this order.
-        unused_tokens: how many place holders, "[unused0]" and so on, come next.
+        unused_tokens: number of placeholders, "[unused0]" and so on, that follow.
         character_coverage: share of all characters that the vocabulary must be able to spell, in (0, 1]: the rarest
-            are left out, and words with one of them become [UNK].
-        min_count: a piece that would occur less often is left out, even if there is room for it.
+            are left out, and words that contain them become [UNK].
+        min_count: minimum number of occurrences; rarer pieces are left out, even if there is room for them.
 
     Returns:
-        The vocabulary by id: special tokens, unused tokens, the characters that words may start with, those that
-        words may go on with ("##e"), then pieces, the most frequent first. It has `vocab_size` entries, or fewer (and
-        a warning is logged) if there are not as many pieces that occur `min_count` times.
+        The vocabulary by id: special tokens, unused tokens, the characters that can start a word, those that can
+        continue one ("##e"), then pieces, the most frequent first. It has `vocab_size` entries, or fewer (and a warning
+        is logged) if too few pieces occur `min_count` times.
 
     Raises:
-        VocabularyError: if there are no words, if words are not split as BERT does it, or if `vocab_size` does not
-            suffice for the characters.
+        VocabularyError: if there are no words, if words are not split as by BERT, or if `vocab_size` is too small for
+            the characters.
     """
     words, alphabet = _columns(word_counts, character_coverage)
     continuing = _continuing(words, alphabet)
@@ -77,13 +77,13 @@ def learn_wordpiece(
             f"The vocabulary needs at least {len(first):,} entries: {len(special_tokens)} special tokens, "
             f"{unused_tokens:,} unused, {len(alphabet):,} characters, and {int(continuing.sum()):,} of them as ##",
             received=f"a vocabulary size of {vocab_size:,}",
-            do=f"Ask for more, or for a character coverage below {character_coverage}",
+            do=f"Use a larger vocabulary, or a character coverage below {character_coverage}",
         )
     vocabulary = first + _learn_pieces(words, alphabet, wanted, min_count)
     twice = [token for token, times in Counter(vocabulary).items() if times > 1]
     if twice:
         raise VocabularyError(
-            "Words must be split as BERT does it, so that none looks like a special token or a ## piece",
+            "Words must be split as by BERT, so that none looks like a special token or a ## piece",
             received=", ".join(twice),
         )
     if len(vocabulary) < vocab_size:
@@ -95,11 +95,11 @@ def learn_wordpiece(
 
 
 def _columns(word_counts: Mapping[str, int], character_coverage: float) -> tuple[Words, list[str]]:
-    """The words that the alphabet can spell, and the alphabet, sorted."""
+    """Returns the words that the alphabet can spell, and the sorted alphabet."""
     texts = [word for word, count in word_counts.items() if word and count > 0]
     if not texts:
         raise VocabularyError(
-            "A vocabulary is learned from words", received="none", do="Check that the input holds text"
+            "A vocabulary must be learned from words", received="none", do="Check that the input holds text"
         )
     counts = np.array([word_counts[word] for word in texts], np.float64)
     lengths = np.array([len(word) for word in texts], np.int64)
@@ -110,13 +110,13 @@ def _columns(word_counts: Mapping[str, int], character_coverage: float) -> tuple
     codes = codes[np.repeat(spelled, lengths)]
     alphabet = [chr(code) for code in np.flatnonzero(kept)]
     if any(char.isspace() for char in alphabet):
-        raise VocabularyError("Words must be split at white space, as BERT does it")
+        raise VocabularyError("Words must be split at white space, as by BERT")
     row_splits = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[spelled])])
     return Words((np.cumsum(kept) - 1)[codes], row_splits, counts[spelled]), alphabet
 
 
 def _most_frequent(occurrences: np.ndarray, coverage: float) -> np.ndarray:
-    """Tells which characters, the most frequent first, make up `coverage` of all; of equals, those of lower code."""
+    """Selects the most frequent characters that make up `coverage` of all; ties go to the lower code point."""
     order = np.argsort(-occurrences, kind="stable")
     before = np.cumsum(occurrences[order]) - occurrences[order]
     kept = np.zeros(len(occurrences), np.bool_)
@@ -125,7 +125,7 @@ def _most_frequent(occurrences: np.ndarray, coverage: float) -> np.ndarray:
 
 
 def _continuing(words: Words, alphabet: Sequence[str]) -> np.ndarray:
-    """Tells which characters can stand inside a word: BERT makes words of punctuation and of CJK ideographs."""
+    """Returns which characters can continue a word: to BERT, punctuation and CJK ideographs are separate words."""
     seen = np.bincount(words.characters[words.inside()], minlength=len(alphabet)) > 0
     possible = np.array([not (is_punctuation(char) or is_cjk(char)) for char in alphabet], np.bool_)
     return np.logical_or(seen, possible)
@@ -137,7 +137,7 @@ def _learn_pieces(words: Words, alphabet: Sequence[str], wanted: int, min_count:
         return []
     lengths = np.diff(words.row_splits)
     # A word that occurs as often as the threshold is always kept. So the threshold is never below the count of the
-    # last of the `wanted` most frequent words, and what is rarer than that can be left out from the start.
+    # least of the `wanted` most frequent words, and anything rarer can be left out from the start.
     whole = np.sort(words.counts[(lengths > 1) & (lengths <= _MAX_PIECE_CHARS)])[::-1]
     least = max(min_count, int(whole[wanted - 1]) if len(whole) >= wanted else 0)
     trie = build_trie(words, alphabet_size=len(alphabet), min_count=least, max_length=_MAX_PIECE_CHARS)
@@ -153,15 +153,15 @@ def _learn_pieces(words: Words, alphabet: Sequence[str], wanted: int, min_count:
 
 
 def _order(trie: SubstringTrie, kept: np.ndarray) -> np.ndarray:
-    """The nodes by falling frequency; of equals, the longer first, which save more tokens."""
+    """Sorts the nodes by descending frequency; of ties, the longer first, as they save more tokens."""
     return np.lexsort((-trie.length, -kept))
 
 
 def _keep_most_frequent(trie: SubstringTrie, totals: np.ndarray, wanted: int, least: int) -> np.ndarray:
-    """Keeps `wanted` substrings, if as many occur `least` times: by the highest threshold that gives enough.
+    """Keeps `wanted` substrings, or fewer if too few occur `least` times, with the highest threshold that suffices.
 
     Returns:
-        As `_keep`; those that the threshold lets in beyond `wanted` are left out.
+        As `_keep`, with the least frequent substrings beyond `wanted` left out.
     """
     low, high = least, max(least, int(totals.max()))
     while low < high:
@@ -176,14 +176,15 @@ def _keep_most_frequent(trie: SubstringTrie, totals: np.ndarray, wanted: int, le
 
 
 def _keep(trie: SubstringTrie, totals: np.ndarray, threshold: int) -> np.ndarray:
-    """Keeps the substrings that occur often enough otherwise than as prefixes of longer ones that are kept.
+    """Keeps the substrings that occur often enough, not counting occurrences as prefixes of longer ones kept.
 
     Args:
+        trie: the substrings.
         totals: float64 `[nodes]`, how often each occurs at the start of a piece.
-        threshold: least number of occurrences.
+        threshold: minimum number of occurrences.
 
     Returns:
-        float64 `[nodes]`: how often each occurs otherwise; 0 if it is not kept, and for single characters.
+        float64 `[nodes]`: the remaining occurrences of each; 0 if it is not kept, and for single characters.
     """
     kept = np.zeros_like(totals)
     in_longer = np.zeros_like(totals)
@@ -198,7 +199,7 @@ def _piece_starts(trie: SubstringTrie, is_piece: np.ndarray, words: Words) -> tu
     """Cuts the words into pieces and single characters, the longest match first.
 
     Returns:
-        The places in the words where a piece starts, and how often the word with it occurs.
+        The places in the words where pieces start, and the counts of their words.
     """
     matched = np.ones_like(trie.length)
     for level in trie.levels()[1:]:

@@ -139,7 +139,7 @@ def test_a_script_without_case_keeps_its_marks(make: Make, tmp_path: Path, capfd
         assert manifest.options["lower_case"] is manifest.tokenizer.lower_case is False
         assert manifest.statistics["train"]["unknown_share"] == 0
         assert manifest.tokenizer.casing.startswith(reason)
-        assert f"Text is kept as it is, capitals and accents: {reason}" in capfd.readouterr().err
+        assert f"Text is kept as it is, with case and accents: {reason}" in capfd.readouterr().err
         Path(f"{vocab}.json").unlink(missing_ok=True)
         vocab.write_bytes(vocab.read_bytes() + b"\n")
 
