@@ -1,1 +1,1 @@
-"""PTransforms that wrap the pure layers, and the jobs made of them."""
+"""Beam jobs, and the PTransforms that wrap the pure layers."""

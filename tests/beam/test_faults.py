@@ -165,7 +165,7 @@ def test_a_full_disk(text: Path, command: Command, contents: Contents, undisturb
     assert code == 2
     assert f"Cannot write {output}/" in errors
     assert "No space left on device" in errors
-    assert "What is finished is kept: put it right and run the same command again" in errors
+    assert "Finished work is kept: fix the problem and run the same command again" in errors
     assert not (output / "manifest.json").exists()
     assert not list(output.rglob("*.tmp"))
     kept = check_final_names_hold_what_is_right(contents, output, undisturbed)
@@ -245,5 +245,5 @@ def test_a_damaged_gzip_file_among_others(
     assert code == 0
     # A file that was cut has another size: another plan, and a fresh start.
     assert ("3 of them finished earlier" in errors) == (damage == "flipped")
-    assert ("holds a corpus of other options or inputs: starting over" in errors) == (damage == "cut")
+    assert ("holds a corpus made with other options or inputs: starting over" in errors) == (damage == "cut")
     check_is_as_undisturbed(contents, tmp_path / "corpus", tmp_path / "right")

@@ -326,7 +326,8 @@ def test_a_corpus_replaces_no_file_of_the_users(make: Make, options: Options, cl
     path = output / name.format(blocks=len(clean[1].split("train")))
     path.write_text("mine")
     (output / "notes.txt").write_text("mine, too")
-    with pytest.raises(OutputError, match=f"would replace, and no corpus. Received: {path.name}"):
+    message = f"holds no corpus, but files that the corpus would replace. Received: {path.name}"
+    with pytest.raises(OutputError, match=message):
         make()
     assert path.read_text() == "mine"
     assert make(overwrite=True).shards == clean[1].shards

@@ -1,1 +1,1 @@
-"""The corpus job: raw text to shards of examples, and their manifest."""
+"""The corpus job, which turns raw text into shards of examples and a manifest."""

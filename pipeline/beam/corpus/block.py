@@ -1,4 +1,4 @@
-"""One block, from its bytes to its shards: the pure layers, put in a row."""
+"""Turns one block of input into shards, by chaining the pure layers."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer
 
 SPLITS = ("train", "validation")
-# Characters of a part of a block, which is what a worker holds in memory, however large the block is.
+# Characters of a part of a block. A worker holds one part in memory at a time, however large the block is.
 PART_CHARACTERS = 1 << 22
-_TOKENS_A_BATCH = 1 << 19  # Examples are made and encoded in batches of about so many tokens: bounds memory.
+_TOKENS_A_BATCH = 1 << 19  # Approximate tokens per batch of examples: bounds memory.
 
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What one block gave.
+    """The result of one block.
 
     Attributes:
-        shards: its shards, one a split and bin of lengths.
-        counts: by split (and "text" for what was counted before the split), what was counted.
-        dropped: samples of the documents that were dropped, by reason; see `TextCounts`.
+        shards: its shards, one per split and bin of lengths.
+        counts: counts by split, and "text" for counts made before the split.
+        dropped: samples of the dropped documents, by reason; see `TextCounts`.
     """
 
     shards: tuple[Shard, ...]
@@ -51,7 +51,7 @@ class BlockResult:
     dropped: Samples = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The result as plain values, for its sidecar."""
+        """Returns the result as plain values, for its sidecar."""
         return asdict(self)
 
     @staticmethod
@@ -61,16 +61,16 @@ class BlockResult:
 
 
 def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_index: int) -> str:
-    """The name of a block's shard of one split and one bin of lengths."""
+    """Returns the name of a block's shard for one split and one bin of lengths."""
     length = f"-len{config.specs()[bin_index].max_seq_length}" if config.bins else ""
-    width = max(5, len(str(blocks)))  # Names sort as their numbers do.
+    width = max(5, len(str(blocks)))  # Names sort like their numbers.
     return f"{split}{length}-{index:0{width}d}-of-{blocks:0{width}d}.tfrecord" + (
         ".gz" if config.compression == "gzip" else ""
     )
 
 
 class _Place(NamedTuple):
-    """What is drawn on its own: the documents of one split in a part of a block.
+    """The unit with its own random numbers: the documents of one split in a part of a block.
 
     Attributes:
         block: the block's index in the plan.
@@ -83,7 +83,7 @@ class _Place(NamedTuple):
     part: int
 
     def numbers(self) -> tuple[int, int, int]:
-        """As `pipeline.seeding.generator` takes it."""
+        """Returns the place as arguments of `pipeline.seeding.generator`."""
         return self.block, SPLITS.index(self.split), self.part
 
 
@@ -100,14 +100,14 @@ def build_block(
 
     Args:
         block: the block.
-        blocks: how many blocks the plan has.
+        blocks: number of blocks in the plan.
         config: the job's options.
         tokenizer: the job's tokenizer.
-        duplicates: the documents of the block to drop: by number, in the order of `clean_documents`, why.
-        before_naming: called before each shard gets its name; what it raises leaves no shard.
+        duplicates: the documents of the block to drop: maps numbers, in the order of `clean_documents`, to reasons.
+        before_naming: called before each shard gets its final name; if it raises, there is no shard.
 
     Raises:
-        UserError: if the input cannot be read, or was modified since it was planned, or a shard cannot be written.
+        UserError: if the input cannot be read or was modified since planning, or a shard cannot be written.
     """
     text_counts = TextCounts()
     splits = SPLITS if config.validation_fraction else SPLITS[:1]
@@ -127,7 +127,7 @@ def build_block(
         for part, texts in enumerate(_read_parts(block, config, duplicates, text_counts)):
             for split in splits:
                 documents = _tokenize(texts[split], tokenizer, counts[split])
-                texts[split].clear()  # Its memory is needed for what follows.
+                texts[split].clear()  # Frees memory for what follows.
                 place = _Place(block.index, split, part)
                 _write_part(documents, writers[split], place, config, tokenizer, counts[split])
         _check_unmodified(block)
@@ -143,9 +143,9 @@ def build_block(
 
 
 def _check_unmodified(block: Block) -> None:
-    """Makes sure that what was read is what was planned: text of another length shows itself, this does not."""
+    """Checks that the files read are those planned; reading itself only detects changes of length."""
     for segment in block.segments:
-        if not segment.modified or files.is_remote(segment.path):  # Asking a store costs as much as reading does.
+        if not segment.modified or files.is_remote(segment.path):  # Asking a store is as slow as reading.
             continue
         try:
             now = files.info(segment.path)
@@ -154,14 +154,14 @@ def _check_unmodified(block: Block) -> None:
         if now.bytes == segment.file_bytes and now.modified != segment.modified:
             raise InputError(
                 f"{segment.path} was modified while the job ran",
-                do="Leave the inputs alone while the job runs, then run it again",
+                do="Run the job again, and do not change its inputs while it runs",
             )
 
 
 def _read_parts(
     block: Block, config: CorpusConfig, duplicates: Mapping[int, str], counts: TextCounts
 ) -> Iterator[dict[str, list[list[str]]]]:
-    """The block's documents as lists of sentences, by split, in parts that fit into memory."""
+    """Yields the block's documents as lists of sentences, by split, in parts that fit into memory."""
     chars = 0
     texts: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
     numbers = itertools.count()
@@ -208,7 +208,7 @@ def _write_part(
         pairing=config.pairing,
         max_seq_length=config.max_seq_length,
         short_seq_prob=config.short_seq_prob,
-        # One copy of what is only evaluated on: more would count the same text again.
+        # One copy of validation text: more would only count the same text again.
         copies=config.copies() if place.split == "train" else 1,
         sep_id=tokenizer.special_ids["sep"],
         generator=lambda copy: generator(config.seed, "pairs", *place.numbers(), copy),
@@ -234,7 +234,7 @@ def _encoded_batches(
     tokenizer: Tokenizer,
     counts: Counter[str],
 ) -> Iterator[memoryview]:
-    """Instances as TFRecords, in batches."""
+    """Encodes instances as TFRecords, in batches."""
     policy = dataclasses.replace(config.masking_policy(), max_predictions_per_seq=spec.max_predictions_per_seq)
     batch = max(1, _TOKENS_A_BATCH // spec.max_seq_length)
     for number, start in enumerate(range(0, len(instances), batch)):

@@ -1,4 +1,4 @@
-"""The options of the Beam jobs."""
+"""The options of the corpus job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.text.config import TextConfig
 from pipeline.text.duplicates import DEDUPLICATIONS
 from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
 
-# What a corpus's directory holds. Other files in it, a text to read say, are the user's.
+# Files of a corpus. Other files in its directory, such as input text, are the user's.
 _OWN_NAME = re.compile(
     rf"(?:train|validation)(?:-len\d+)?-\d+-of-\d+\.tfrecord(?:\.gz)?|{re.escape(MANIFEST_NAME)}|vocab\.txt|spm\.model"
 )
@@ -30,7 +30,7 @@ _BERT = "google-research/bert create_pretraining_data.py"
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(TextConfig):
-    """Every option that decides the bytes of a corpus."""
+    """Options that determine the bytes of a corpus."""
 
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
     vocab: str = option("", "vocabulary: a file with one WordPiece token per line, or a SentencePiece model")
@@ -125,25 +125,25 @@ class CorpusConfig(TextConfig):
         self.masking_policy()
 
     def writes(self, path: str) -> bool:
-        """Whether a path is that of a shard, the manifest or the vocabulary of a corpus in the output directory."""
+        """Returns whether a path is a shard, the manifest or the vocabulary of a corpus in the output directory."""
         folder, _, name = path.rpartition("/")
         return bool(_OWN_NAME.fullmatch(name)) and files.same(folder or ".", self.output)
 
     def copies(self) -> int:
-        """How many copies of the training text to make."""
+        """Returns the number of copies of the training text to make."""
         return self.dupe_factor or (1 if self.masking == "dynamic" else 5)
 
     def prediction_room(self) -> int:
-        """Room for predictions in an example of full length."""
-        # Not more than is needed where the product is a whole number but for its last bits.
+        """Returns the room for predictions in an example of full length."""
+        # Tolerates rounding errors if the product is meant to be a whole number.
         needed = math.ceil(self.max_seq_length * self.masked_lm_prob - 1e-9)
         return self.max_predictions_per_seq or max(1, needed)
 
     def masking_policy(self) -> MaskingPolicy:
-        """How examples are masked.
+        """Returns the policy for masking examples.
 
         Raises:
-            ConfigError: for rates that cannot be.
+            ConfigError: if the rates are invalid.
         """
         return MaskingPolicy(
             max_predictions_per_seq=self.prediction_room(),
@@ -155,12 +155,12 @@ class CorpusConfig(TextConfig):
         )
 
     def specs(self) -> list[RecordSpec]:
-        """The shapes of the examples: one for each bin of lengths, the longest last.
+        """Returns the shapes of the examples: one for each bin of lengths, the longest last.
 
-        The shorter bins have no more room for predictions than their examples can fill.
+        Shorter bins have only as much room for predictions as their examples can fill.
 
         Raises:
-            ConfigError: if the lengths contradict one another.
+            ConfigError: if the lengths contradict each other.
         """
         longest = RecordSpec(
             self.max_seq_length,

@@ -1,7 +1,7 @@
-"""Deduplication as passes before the corpus is made: keys of each block, comparisons of each column, what to drop.
+"""Deduplication in passes before the corpus is made: compute each block's keys, compare each column, list the drops.
 
-The keys go through files in the work folder instead of a shuffle, which Beam's local runner would hold in memory
-several times over; a part that is finished is not redone, and no runner gets this shape wrong.
+Keys are exchanged through files in the work folder instead of a shuffle, which Beam's local runner would hold in memory
+several times over. Finished parts are not redone, and this shape works on every runner.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.plan import Block
 
 _RESULT_NAME = "duplicates.bin"
-# Documents compared at a time: about 40 bytes each.
+# Documents compared at a time, at about 40 bytes each.
 _DOCUMENTS_A_COMPARISON = 1 << 22
 REASONS = ("duplicate", "near_duplicate")
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """A part of a column's keys: those that leave the remainder `part` when divided by `parts`."""
+    """A part of a column's keys: those equal to `part` modulo `parts`."""
 
     column: int
     part: int
@@ -42,13 +42,13 @@ class _Comparison:
 
     @property
     def index(self) -> int:
-        """Its place among all comparisons."""
+        """Its index among all comparisons."""
         return self.column * self.parts + self.part
 
 
 @dataclass(frozen=True)
 class Deduplication:
-    """What the workers need, fit for pickling.
+    """The data that workers need for deduplication; can be pickled.
 
     Attributes:
         config: the corpus job's options.
@@ -60,25 +60,25 @@ class Deduplication:
 
     @property
     def keys(self) -> WorkFolder:
-        """Where the blocks' keys are marked as done."""
+        """The work folder in which the blocks' keys are marked as done."""
         return WorkFolder(self.plan.folder, "fingerprint", key=self.plan.key, run_id=self.plan.key)
 
     @property
     def comparisons(self) -> WorkFolder:
-        """Where the comparisons are marked as done."""
+        """The work folder in which comparisons are marked as done."""
         return WorkFolder(self.plan.folder, "comparison", key=self.plan.key, run_id=self.plan.key)
 
     def run(self, blocks: Sequence[Block], *, beam_args: Sequence[str], workers: int, show_progress: bool) -> None:
-        """Finds out which documents to drop, unless that is known from before.
+        """Determines which documents to drop, unless an earlier run has done so.
 
         Args:
             blocks: the plan.
             beam_args: Beam's own options.
-            workers: processes on this machine, at most.
+            workers: maximum number of processes on this machine.
             show_progress: whether to draw progress bars.
 
         Raises:
-            CorpusError: naming the blocks that failed, and why.
+            CorpusError: with the blocks that failed, and the reasons.
         """
         if files.exists(self._file(_RESULT_NAME)):
             return
@@ -98,7 +98,7 @@ class Deduplication:
         self._write_result(comparisons, starts)
 
     def of_block(self, index: int) -> dict[int, str]:
-        """The documents of a block to drop: by number within the block, why."""
+        """Returns the documents of a block to drop: maps their numbers within the block to reasons."""
         with files.open_read(self._file(_RESULT_NAME), 8 * index) as stream:
             start, end = np.frombuffer(stream.read(16), "<i8").tolist()
             stream.seek(start)
@@ -106,7 +106,7 @@ class Deduplication:
         return {entry >> 1: REASONS[entry & 1] for entry in entries}
 
     def write_keys(self, index: int) -> dict[str, int]:
-        """Writes the keys of a block's documents, one column after another."""
+        """Writes the keys of a block's documents, column by column."""
         segments = self.plan.block(index).segments
         documents = (
             document.text for segment in segments for document in clean_documents(segment, self.config, TextCounts())
@@ -117,7 +117,7 @@ class Deduplication:
         return {"documents": len(columns[0])}
 
     def compare(self, index: int, starts: np.ndarray, parts: int) -> dict[str, int]:
-        """Compares the keys of one part of a column over all blocks, and writes the pairs that are alike."""
+        """Compares the keys of one part of a column over all blocks, and writes the pairs of equals."""
         which, part = divmod(index, parts)
         width = FINGERPRINT_BYTES if which == 0 else 8
         keys, numbers = [np.zeros((0, width // 8), np.uint64)], [np.zeros(0, np.int64)]
@@ -134,7 +134,7 @@ class Deduplication:
         return {"pairs": len(pairs)}
 
     def _write_result(self, comparisons: Sequence[_Comparison], starts: np.ndarray) -> None:
-        """Writes the documents to drop, twice the number plus the reason, after a table of where blocks begin."""
+        """Writes a table of where blocks begin, then the documents to drop, as twice the number plus the reason."""
         sets, exact = DuplicateSets(int(starts[-1])), np.zeros(0, np.int64)
         for column, group in itertools.groupby(comparisons, lambda comparison: comparison.column):
             for comparison in group:

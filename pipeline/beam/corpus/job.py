@@ -1,4 +1,4 @@
-"""A corpus job: what its workers need, and what decides the bytes that they write."""
+"""A corpus job: the data that its workers need, and that determine the bytes that they write."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from pipeline.tokenizers.casing import Casing
 from pipeline.tokenizers.vocabulary import read_vocabulary
 from pipeline.version import __version__
 
-WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until the manifest holds what they say.
-# What does not change a byte of the output: where it goes, where the vocabulary lay (its contents count), and whether
-# the formats that the plan holds were given or found out.
+WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until their contents are in the manifest.
+# Options that do not change the output: its path, the path of the vocabulary (only its contents count), and whether the
+# formats in the plan were given or detected.
 _NOT_IN_KEY = ("output", "vocab", "input", "format")
 
 
 @dataclasses.dataclass(frozen=True)
 class CorpusJob:
-    """What the workers of a corpus job need, fit for pickling.
+    """The data that the workers of a corpus job need; can be pickled.
 
     Attributes:
-        config: the options, all decided.
+        config: the options, all resolved.
         vocabulary: the bytes of the vocabulary file.
-        blocks: how many blocks the plan has.
-        casing: whether text is lower-cased, and what tells so.
-        key: SHA-256 over all that decides the bytes of the shards.
-        modified: SHA-256 over when each input was last written.
+        blocks: number of blocks in the plan.
+        casing: whether text is lower-cased, and the reason.
+        key: SHA-256 over everything that determines the bytes of the shards.
+        modified: SHA-256 over the modification times of the inputs.
     """
 
     config: CorpusConfig
@@ -49,25 +49,25 @@ class CorpusJob:
 
     @property
     def work(self) -> WorkFolder:
-        """Where the blocks leave their results."""
+        """The work folder in which blocks leave their results."""
         return WorkFolder(files.join(self.config.output, WORK_FOLDER), key=self.key, run_id=self._run)
 
     @property
     def plan(self) -> PlanFile:
-        """Where the blocks read what they are."""
+        """The plan file, from which workers read their blocks."""
         return PlanFile(self.work.path, self._run)
 
     @property
     def _run(self) -> str:
-        """What tells this job from others at work in the same directory, and from itself with edited inputs."""
+        """Identifies this job among others in the same directory, including the same job with modified inputs."""
         return hashlib.sha256(f"{self.key} {self.modified}".encode()).hexdigest()
 
     def begin(self) -> None:
-        """Notes in the work folder which corpus the output directory holds until there is a manifest."""
+        """Records in the work folder, until there is a manifest, which corpus the output directory holds."""
         self.work.begin({"key": self.key, "run": self._run, "shards": self.shard_names()})
 
     def shard_names(self) -> list[str]:
-        """Names of all shards that the job may make."""
+        """Returns the names of all shards that the job may make."""
         return [
             shard_name(split, block, self.blocks, self.config, bin_index)
             for split in SPLITS
@@ -76,13 +76,13 @@ class CorpusJob:
         ]
 
     def inputs_of(self, block: Block) -> list[str]:
-        """What a block's result depends on that its key does not tell: when the inputs were last written."""
+        """Returns what a block's result depends on besides the key: the modification times of its inputs."""
         if self.config.dedup != "none":  # Any input may hold the first of two duplicates.
             return [self.modified]
         return [segment.modified for segment in block.segments]
 
     def duplicates(self, index: int) -> dict[int, str]:
-        """The documents of a block to drop as duplicates: by number within the block, why."""
+        """Returns the documents of a block to drop as duplicates: maps their numbers within the block to reasons."""
         if self.config.dedup == "none":
             return {}
         from pipeline.beam.corpus.deduplicate import Deduplication
@@ -90,7 +90,7 @@ class CorpusJob:
         return Deduplication(self.config, self.plan).of_block(index)
 
     def tokenizer(self) -> Tokenizer:
-        """The job's tokenizer, made once in a process."""
+        """Returns the job's tokenizer, which is made once per process."""
         return _tokenizer(self.vocabulary, self.config.vocab, self.config.lower_case)
 
     def build_shards(self, index: int) -> dict[str, Any]:
@@ -118,13 +118,13 @@ def _tokenizer(vocabulary: bytes, name: str, lower_case: bool | None) -> Tokeniz
 
 
 def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
-    """Lists the inputs, reads the vocabulary, and decides what was left to be decided.
+    """Lists the inputs, reads the vocabulary, and resolves options that were left open.
 
     Returns:
-        The job, its plan, and its key: SHA-256 over all that decides the bytes of the shards.
+        The job, its plan, and its key: SHA-256 over everything that determines the bytes of the shards.
 
     Raises:
-        InputError: if an input names no file, or all are empty.
+        InputError: if an input matches no file, or all files are empty.
         VocabularyError: if the vocabulary is missing or malformed.
     """
     vocabulary = read_vocabulary(config.vocab)

@@ -1,4 +1,4 @@
-"""The corpus job: raw text to shards of training examples and their manifest."""
+"""The corpus job, which turns raw text into shards of training examples and a manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline.text.reading.plan import Block
 from pipeline.version import __version__
 from pipeline.worth_a_look import corpus_notes, render
 
-_MOST_ROUNDS = 3  # Of making again what another job has written to.
+_MOST_ROUNDS = 3  # Maximum attempts to remake shards that another job has overwritten.
 
 
 def make_corpus(
@@ -40,7 +40,7 @@ def make_corpus(
 
     Args:
         config: the options.
-        beam_args: Beam's own options; without a `--runner` among them the job runs on this machine.
+        beam_args: Beam's own options; without `--runner`, the job runs on this machine.
         workers: processes to use on this machine.
         overwrite: whether to replace a finished corpus that was made with other options or inputs.
         show_progress: whether to draw a progress bar on standard error.
@@ -49,7 +49,7 @@ def make_corpus(
         The manifest, as written.
 
     Raises:
-        UserError: for whatever the user can put right; nothing half-written is then under a final name.
+        UserError: for any problem that the user can fix; no incomplete file then has its final name.
     """
     check_paths(beam_args, (*config.input, config.output))
     job, plan, _ = plan_corpus(config)
@@ -73,7 +73,7 @@ def make_corpus(
             _say("Another job has written to some shards: making them again.")
         raise CorpusError(
             f"Another job keeps writing to {config.output}",
-            do="Cancel it where it runs, on a cluster say; then run the same command again",
+            do="Cancel it where it runs, for example on a cluster; then run the same command again",
         )
 
 
@@ -105,12 +105,12 @@ def _make_blocks(
             show_progress=show_progress,
         )
     finally:
-        if workers_end_with_the_run(beam_args):  # In the midst of a block, where the run fails.
+        if workers_end_with_the_run(beam_args):  # Left in the middle of a block, if the run failed.
             files.remove_temporary(job.config.output, job.shard_names())
 
 
 def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
-    """Makes the output directory ready; returns the manifest if the corpus is there, finished, as it is to be."""
+    """Prepares the output directory; returns the manifest if this very corpus is already finished there."""
     output = job.config.output
     manifest_path = files.join(output, MANIFEST_NAME)
     if files.exists(manifest_path):
@@ -118,7 +118,7 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
         edited = manifest.key == job.key and manifest.inputs_modified not in ("", job.modified)
         if manifest.key == job.key and not edited:
             if _is_complete(manifest, output):
-                job.work.clear()  # Should the run that finished it have been stopped right then.
+                job.work.clear()  # In case the run that finished it was stopped before it did so.
                 return manifest
             _say(f"{output} has lost shards since it was finished: making them again.")
         elif not overwrite:
@@ -127,7 +127,7 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
                 + ("before its inputs were last modified" if edited else "with other options, inputs or vocabulary"),
                 do="Choose another output directory, or replace the corpus with --overwrite",
             )
-        # What is there becomes an unfinished corpus: should this run be stopped, the next one knows what is to go.
+        # Marks it as an unfinished corpus: if this run is stopped, the next one knows what to remove.
         shards = [shard.name for shard in manifest.shards]
         job.work.begin({"key": "" if edited else manifest.key, "run": "", "shards": shards})
         files.remove(manifest_path)
@@ -137,7 +137,7 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
     begun = job.work.begun()
     if begun is not None and begun.get("key") != job.key:
         if begun:
-            _say(f"{output} holds a corpus of other options or inputs: starting over.")
+            _say(f"{output} holds a corpus made with other options or inputs: starting over.")
         _remove_shards(output, begun.get("shards", job.shard_names()))
         job.work.clear()
     if not overwrite:
@@ -147,9 +147,9 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
 
 
 def _check_nothing_is_lost(job: CorpusJob, *, begun: bool) -> None:
-    """Makes sure that no file in the way is one that this program did not make.
+    """Checks that no file would be replaced that this program did not make.
 
-    Of a corpus that was begun, the shards are its own; the vocabulary comes with the manifest.
+    If a corpus was begun, the shards are its own; the vocabulary is written with the manifest.
     """
     there = files.infos(job.config.output)
     vocabulary = job.tokenizer().describe().vocab_file
@@ -158,20 +158,20 @@ def _check_nothing_is_lost(job: CorpusJob, *, begun: bool) -> None:
         in_the_way.append(vocabulary)
     if in_the_way:
         raise OutputError(
-            f"{job.config.output} holds files that the corpus would replace, and no corpus",
+            f"{job.config.output} holds no corpus, but files that the corpus would replace",
             received=", ".join(in_the_way[:3]) + f" and {len(in_the_way) - 3:,} more" * (len(in_the_way) > 3),
             do="Choose another output directory, or replace them with --overwrite",
         )
 
 
 def _is_complete(manifest: Manifest, output: str) -> bool:
-    """Whether the shards are there as the manifest says, by their sizes."""
+    """Returns whether all shards of the manifest exist with their sizes."""
     sizes = {info.path: info.bytes for info in files.match([output])}
     return all(sizes.get(files.join(output, shard.name)) == shard.bytes for shard in manifest.shards)
 
 
 def _remove_shards(output: str, names: Iterable[str]) -> None:
-    """Removes shards, and what was to become of them."""
+    """Removes shards, and their temporary files."""
     names = set(names)
     for name in names.intersection(files.list_names(output)):
         files.remove(files.join(output, name))
@@ -179,7 +179,7 @@ def _remove_shards(output: str, names: Iterable[str]) -> None:
 
 
 def _results(job: CorpusJob, plan: InputPlan) -> dict[int, BlockResult]:
-    """The results, by index, of the blocks that are finished, and whose shards are there as they were written."""
+    """Returns the results, by index, of finished blocks whose shards exist as they were written."""
     there = files.infos(job.config.output)
     found = {}
     for index, data in job.work.results([block.index for block in plan.blocks]).items():
@@ -193,17 +193,17 @@ def _results(job: CorpusJob, plan: InputPlan) -> dict[int, BlockResult]:
 
 
 def _is_as_written(found: FileInfo | None, shard: Shard, modified: str) -> bool:
-    """Whether a shard is what its block says: unless its time tells, which is dear to know otherwise, by its bytes."""
+    """Returns whether a shard is as its block wrote it: by its modification time, or else, which is slow, its hash."""
     if found is None or found.bytes != shard.bytes:
         return False
     return found.modified == modified != "" or files.sha256(found.path) == shard.sha256
 
 
 def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> Manifest | None:
-    """Writes the vocabulary and the manifest, and clears away what was needed until then.
+    """Writes the vocabulary and the manifest, and removes the work folder.
 
     Returns:
-        The manifest; None if another job wrote to the shards in the meantime, and there is none.
+        The manifest; None if another job wrote to the shards in the meantime, and the manifest was removed.
     """
     results = [found[block.index] for block in plan.blocks]
     shards = [shard for result in results for shard in result.shards]

@@ -1,4 +1,4 @@
-"""Writing a shard bit by bit."""
+"""Writes a shard incrementally."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pipeline.records.spec import RecordSpec
 
 
 class ShardWriter:
-    """A shard in the making; `open_shard` makes one.
+    """A shard being written; see `open_shard`.
 
     Attributes:
         spec: the shape of its examples.
-        counts: what was counted of its examples: at least "examples", "tokens" and "predictions".
+        counts: counts of its examples: at least "examples", "tokens" and "predictions".
     """
 
     def __init__(self, writer: files.AtomicWriter, spec: RecordSpec, compression: str) -> None:
         self.spec = spec
         self.counts: Counter[str] = Counter()
         self._writer = writer
-        # 31: GZIP, without a time.
+        # 31: gzip format, without a time stamp.
         self._compressor = zlib.compressobj(wbits=31) if compression == "gzip" else None
 
     def write(self, records: bytes | memoryview) -> None:
@@ -32,12 +32,12 @@ class ShardWriter:
         self._writer.write(self._compressor.compress(records) if self._compressor else records)
 
     def finish(self) -> None:
-        """Writes what the compression still holds back."""
+        """Writes the data still held by the compressor."""
         if self._compressor:
             self._writer.write(self._compressor.flush())
 
     def describe(self, name: str, split: str) -> Shard:
-        """What the manifest says of the finished shard."""
+        """Returns the manifest's description of the finished shard."""
         return Shard(
             name=name,
             split=split,
@@ -55,7 +55,7 @@ class ShardWriter:
 def open_shard(
     path: str, spec: RecordSpec, compression: str, before_naming: Callable[[], None] | None = None
 ) -> Iterator[ShardWriter]:
-    """Opens a shard to write; it has its name when the body has ended, complete, or is not there.
+    """Opens a shard for writing; it gets its final name when the body ends, and does not exist if the body fails.
 
     Args:
         path: the file.

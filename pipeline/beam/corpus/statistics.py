@@ -1,4 +1,4 @@
-"""What the blocks of a corpus counted, added up."""
+"""Adds up the counts of a corpus's blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.text.reading.document import Samples, add_samples
 
 
 def summarize(shards: Iterable[Shard], results: Sequence[BlockResult]) -> dict[str, Any]:
-    """Adds up what the blocks counted, with the shares that a reader wants, by split."""
+    """Adds up the counts of the blocks, by split, and computes shares."""
     totals: dict[str, Counter[str]] = {name: Counter() for name in ("text", *SPLITS)}
     for result in results:
         for name, counts in result.counts.items():
@@ -42,7 +42,7 @@ def summarize(shards: Iterable[Shard], results: Sequence[BlockResult]) -> dict[s
 
 
 def _with_drops(counts: dict[str, int]) -> dict[str, Any]:
-    """What was counted of the text, with the documents dropped for each reason together, under "dropped"."""
+    """Collects the counts of dropped documents, by reason, under "dropped"."""
     kept = {name: count for name, count in counts.items() if not name.startswith("dropped/")}
     dropped = {name.removeprefix("dropped/"): count for name, count in counts.items() if name not in kept}
     read = kept.get("documents", 0) + sum(dropped.values())
@@ -54,12 +54,12 @@ def _share(part: int, whole: int) -> float:
 
 
 def where_it_went(statistics: dict[str, Any]) -> str:
-    """Why a corpus has no training example, for a message."""
+    """Explains why a corpus has no training examples, for a message."""
     text, train = statistics["text"], statistics["train"]
     if not text["documents_read"]:
         return "the input holds no document, only white space"
     if train.get("documents"):
-        return f"{train['documents']:,} documents gave none"
+        return f"{train['documents']:,} documents yielded none"
     lost = [f"{count:,} were dropped ({reason})" for reason, count in text["dropped"].items()]
     lost.append(f"{train.get('documents_dropped_without_token', 0):,} hold no token")
     lost.append(f"{statistics['validation'].get('documents', 0):,} fell to the validation shards")

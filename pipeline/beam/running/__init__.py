@@ -1,1 +1,1 @@
-"""Units of work on any runner of Beam: what each leaves in a folder, launching them, and watching them."""
+"""Runs units of work on any of Beam's runners: launches and watches them, and keeps their results in a folder."""

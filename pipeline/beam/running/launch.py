@@ -1,4 +1,4 @@
-"""Running units of work: a pipeline of them, started again while that gets further, and what to say when some fail."""
+"""Runs units of work in a pipeline, restarts it as long as it makes progress, and reports the units that fail."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pipeline.beam.running.workers import WORKER_ENDED
 from pipeline.errors import CorpusError
 from pipeline.quiet import native_stderr_to
 
-_MOST_SHOWN = 5  # Failed blocks in a message.
+_MOST_SHOWN = 5  # Maximum number of failed blocks in a message.
 _MOST_RETRIES = 5
 
 
 def run_units_left(work: WorkFolder, units: Sequence[Unit], step: Callable[[int], Any], **options: Any) -> None:
-    """Runs a step for those of the units that are not finished, where a sidecar is all that a unit is to leave.
+    """Runs a step for the unfinished units, where the sidecars alone show which are finished.
 
     Args:
-        work: where the units leave their sidecars.
+        work: the folder for the units' sidecars.
         units: the units.
         step: see `ForEach`.
         options: see `run_units`.
@@ -44,25 +44,25 @@ def run_units(
     description: str,
     show_progress: bool,
 ) -> None:
-    """Runs a step for units, each of which is to leave its sidecar, and checks that all did.
+    """Runs a step for units, and checks that each leaves its sidecar.
 
-    Where a runner gives up, with a worker that was killed say, it is started again with the units that are left,
-    as long as that gets them further; and once where a worker was killed before any unit was finished.
+    If the runner fails, for example because a worker was killed, it is started again with the remaining units as long
+    as each attempt makes progress, and once if a worker was killed before any unit was finished.
 
     Args:
-        work: where the units leave their sidecars.
+        work: the folder for the units' sidecars.
         units: the units.
         step: see `ForEach`.
         beam_args: Beam's own options.
-        workers: processes on this machine, at most.
-        description: what to write before the progress bar.
+        workers: maximum number of processes on this machine.
+        description: the label of the progress bar.
         show_progress: whether to draw it.
 
     Raises:
-        CorpusError: naming the units that failed, and why.
-        WorkerFault: likewise, where the user cannot put it right.
+        CorpusError: with the units that failed, and the reasons.
+        WorkerFault: likewise, if the user cannot fix the problem.
     """
-    # What an earlier run left says nothing of this one.
+    # Files left by an earlier run say nothing about this one.
     ours = {name for unit in units for name in (work.done_name(unit.index), work.failed_name(unit.index))}
     for name in ours.intersection(files.list_names(work.path)):
         files.remove(files.join(work.path, name))
@@ -93,20 +93,20 @@ def run_units(
             raise WorkerFault(f"{failed}\n\nIn a worker:\n{fault}")
         raise CorpusError(
             failed,
-            do="What is finished is kept: put it right and run the same command again",
+            do="Finished work is kept: fix the problem and run the same command again",
         )
     if failure:
         raise CorpusError(f"The runner failed after the last block: {failure}", do="Run the same command again")
 
 
 def _check_folder_is_ours(work: WorkFolder) -> None:
-    """Tells a run whose workers have stopped because another one has begun in its folder."""
+    """Raises an error if the workers stopped because another run has begun in the folder."""
     try:
         work.check_run()
     except RunIsOver as error:
         raise CorpusError(
             f"Another run has begun in {work.path}",
-            do="Let one of them finish; give the other another output",
+            do="Let one of them finish, and use a different output for the other",
         ) from error
 
 
@@ -118,29 +118,29 @@ def _run_once(
     workers: int,
     label: str,
 ) -> str | None:
-    """Runs the pipeline once; returns the reason for which the runner failed, if it did."""
+    """Runs the pipeline once; returns the reason if the runner failed."""
     from pipeline.beam.running.transforms import ForEach  # Beam takes a second to import.
 
     each = ForEach(work, indices, step)
     try:
         return runner.run(lambda root: root | label >> each, beam_args=beam_args, units=len(indices), workers=workers)
     finally:
-        if runner.workers_end_with_the_run(beam_args):  # In the midst of a unit, where the run fails.
+        if runner.workers_end_with_the_run(beam_args):  # Left in the middle of a unit, if the run failed.
             files.remove_temporary(work.path)
 
 
 def _reasons(work: WorkFolder, noted: Sequence[int], failure: str | None) -> str:
-    """Why blocks are missing: the first notes that blocks left, then the runner's own reason."""
+    """Explains why blocks are missing: their first failure notes, then the runner's own reason."""
     reasons = [f"{work.kind} {index}: {str(work.failure(index)).rstrip('.')}" for index in noted[:_MOST_SHOWN]]
     if len(noted) > _MOST_SHOWN:
         reasons.append(f"and {len(noted) - _MOST_SHOWN:,} more")
     if failure or not noted:
-        reasons.append(f"the runner: {failure or f'it left these {work.kind}s out'}")
+        reasons.append(f"the runner: {failure or f'it skipped these {work.kind}s'}")
     return "; ".join(reasons)
 
 
 def _with_last_lines(failure: str, log: IO[bytes]) -> str:
-    """A runner's failure with the last that its workers wrote: a worker that was killed says nothing itself."""
+    """Appends the last lines that the workers wrote: a killed worker cannot report the failure itself."""
     log.seek(0, 2)
     log.seek(max(0, log.tell() - 2000))
     lines = log.read().decode(errors="replace").splitlines()[-5:]

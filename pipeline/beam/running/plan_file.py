@@ -1,7 +1,7 @@
-"""The plan as a file in the work folder, so that what a runner is handed are blocks' numbers alone.
+"""The plan as a file in the work folder, so that the pipeline itself contains only block numbers.
 
-Runners keep a pipeline's initial elements within the pipeline, whose size they limit (Dataflow: 10 MB); the plan of a
-million files is a hundred.
+Runners store a pipeline's initial elements in the pipeline, whose size they limit (Dataflow: 10 MB); the plan of a
+million files has 100 MB.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from dataclasses import dataclass
 from pipeline import files
 from pipeline.text.reading.plan import Block, Segment
 
-_KEY_DIGITS = 16  # Hexadecimal: too many for two runs in one folder to share them.
+_KEY_DIGITS = 16  # Hexadecimal: enough to tell apart all runs in a folder.
 
 
 @dataclass(frozen=True)
 class PlanFile:
-    """A plan that workers read block by block, fit for pickling.
+    """A plan that workers read block by block; can be pickled.
 
     Attributes:
-        folder: where it is.
-        key: what tells it from the plans of other runs, whose workers may still be reading theirs.
+        folder: its folder.
+        key: distinguishes it from the plans of other runs, whose workers may still be reading them.
     """
 
     folder: str
     key: str = ""
 
     def path(self, name: str) -> str:
-        """Where a run with this plan keeps a file of its own in the folder."""
+        """Returns the path of a file in the folder that belongs to this plan's run."""
         return files.join(self.folder, f"{self.key[:_KEY_DIGITS]}-{name}" if self.key else name)
 
     def write(self, blocks: Sequence[Block]) -> None:
-        """Writes a plan, whose blocks are numbered from 0: a line a block, and a table of where the lines begin.
+        """Writes a plan, whose blocks are numbered from 0: one line per block, and a table of where the lines begin.
 
         Raises:
             OutputError: if it cannot be written.

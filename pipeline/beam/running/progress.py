@@ -1,4 +1,4 @@
-"""A progress bar for work whose parts each leave a file: it moves on any runner."""
+"""A progress bar that counts the files left by finished work, so that it works on any runner."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def watch_folder(
 
     Args:
         folder: the folder.
-        sizes: by the file names waited for, how much of the work each stands for.
+        sizes: the file names to wait for, with the amount of work that each represents.
         unit: the unit of `sizes`.
-        description: what to write before the bar.
+        description: the label of the bar.
         enabled: whether to draw it.
     """
     if not enabled:
@@ -33,7 +33,7 @@ def watch_folder(
 
     done = threading.Event()
     seen: set[str] = set()
-    # A terminal wants every move; a log file wants a line now and then.
+    # Updates a terminal at every step, but a log file only occasionally.
     wait = 0 if sys.stderr.isatty() else 10
     bar = tqdm(total=sum(sizes.values()), desc=description, unit=unit, unit_scale=True, mininterval=wait)
 
@@ -46,7 +46,7 @@ def watch_folder(
     def keep_looking() -> None:
         wait = _SECONDS_BETWEEN_REMOTE_LOOKS if files.is_remote(folder) else _SECONDS_BETWEEN_LOOKS
         while not done.wait(wait):
-            # A look that fails, on an object store say, is no reason to end the work.
+            # A failed look, for example on an object store, must not stop the work.
             with contextlib.suppress(Exception):
                 look()
 

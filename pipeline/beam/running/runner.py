@@ -1,4 +1,4 @@
-"""Running a pipeline: on this machine by default, on any of Beam's runners by Beam's own options."""
+"""Runs a pipeline on this machine, or on any of Beam's runners, as chosen by Beam's own options."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LOCAL_RUNNER = "FnApiRunner"
 
 
 def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()) -> None:
-    """Refuses options that Beam does not know: Beam itself would ignore them silently.
+    """Refuses options that Beam does not know, which Beam itself would silently ignore.
 
     Args:
-        beam_args: what is to be handed to Beam.
-        own_options: the command's own options, to suggest what was meant.
+        beam_args: the options to pass to Beam.
+        own_options: the command's own options, for suggestions.
 
     Raises:
-        ConfigError: naming the first unknown option, one that is given twice, a wrong value or an unknown runner.
+        ConfigError: for the first unknown option, an option given twice, an invalid value, or an unknown runner.
     """
     if not beam_args:
         return
@@ -39,7 +39,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
     unusable = None
     if runner:
         try:
-            create_runner(runner)  # Beam knows a runner's own options once it is imported.
+            create_runner(runner)  # Imports the runner, which registers its options.
         except (ValueError, ImportError, AttributeError) as error:
             unusable = error
     parser = _QuietParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
@@ -49,7 +49,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
     for name, values in values_given(parser, beam_args).items():
         if len(set(values)) > 1:
             raise ConfigError(
-                "One of Beam's options is given twice, and Beam would pass over the first",
+                "One of Beam's options is given twice, and Beam would ignore the first",
                 received=f"{name} with {values[0]} and {values[-1]}",
                 do="Give it once",
             )
@@ -70,7 +70,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
 
 
 def _chosen_runner(beam_args: Sequence[str]) -> str | None:
-    """The runner that Beam's options name, as Beam knows it; None if they name none."""
+    """Returns the runner chosen by Beam's options, by the name that Beam accepts; None if they choose none."""
     parser = _QuietParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--runner")
     runner: str | None = parser.parse_known_args(list(beam_args))[0].runner
@@ -79,37 +79,37 @@ def _chosen_runner(beam_args: Sequence[str]) -> str | None:
 
 
 def check_paths(beam_args: Sequence[str], paths: Sequence[str]) -> None:
-    """Refuses paths on this machine where the workers are on others.
+    """Refuses local paths if the workers run on other machines.
 
     Args:
         beam_args: Beam's own options.
-        paths: what the workers are to read or to write.
+        paths: the paths that workers read or write.
 
     Raises:
-        ConfigError: naming the first path that they cannot reach. Where a cluster may share a file system with this
-            machine, none is refused.
+        ConfigError: for the first path that they cannot reach. Never raised if a cluster might share a file system with
+            this machine.
     """
     if "dataflow" not in (_chosen_runner(beam_args) or "").lower():
         return
     for path in paths:
         if not files.is_remote(path):
             raise ConfigError(
-                "Dataflow's workers read and write object stores alone",
+                "Dataflow's workers can only read and write object stores",
                 received=path,
-                do="Copy the input to gs://, and let --output be a directory there",
+                do="Copy the input to gs://, and set --output to a directory there",
             )
 
 
 def workers_end_with_the_run(beam_args: Sequence[str]) -> bool:
-    """Whether no worker is left at work when `run` returns, however it went."""
+    """Returns whether all workers have ended when `run` returns, even after a failure."""
     return _chosen_runner(beam_args) in (None, _LOCAL_RUNNER)
 
 
 class _QuietParser(argparse.ArgumentParser):
-    """Raises what the base class would print after the usage of all of Beam's options."""
+    """Raises errors, which the base class would print after the usage of all of Beam's options."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigError("One of Beam's options has a value that it cannot have", received=message)
+        raise ConfigError("One of Beam's options has an invalid value", received=message)
 
 
 def _subclasses(kind: Any) -> list[Any]:
@@ -120,19 +120,19 @@ def _subclasses(kind: Any) -> list[Any]:
 
 
 def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, workers: int) -> str | None:
-    """Runs the pipeline that `build` makes.
+    """Builds and runs a pipeline.
 
     Args:
         build: applied to the pipeline's root.
         beam_args: Beam's own options. Without `--runner`, Beam's FnApiRunner runs the pipeline on this machine.
-        units: how many units of work the pipeline begins with.
-        workers: processes on this machine, where the runner starts its workers here.
+        units: number of units of work at the start of the pipeline.
+        workers: number of processes, if the runner starts its workers on this machine.
 
     Returns:
-        None, or the reason for which the runner failed, in a line.
+        None, or, if the runner failed, the reason in one line.
 
     Raises:
-        KeyboardInterrupt: if SIGINT or SIGTERM came; a job on a cluster is then cancelled.
+        KeyboardInterrupt: on SIGINT or SIGTERM; a job on a cluster is then cancelled.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -147,40 +147,40 @@ def run(build: Callable[[Any], Any], *, beam_args: Sequence[str], units: int, wo
                 watch_local_workers()
             elif runner == DASK_RUNNER:
                 arguments = stack.enter_context(dask_arguments(beam_args, units=units, workers=workers))
-            # The user's after ours, so that they stand. The runner is named outright: Beam's DirectRunner would first
-            # try to download another one.
+            # The user's options come last, so that they take precedence. The local runner is named explicitly: Beam's
+            # DirectRunner would first try to download another one.
             options = PipelineOptions([*arguments, *beam_args, f"--runner={runner}"])
             pipeline = beam.Pipeline(options=options)
             try:
                 with pipeline as root:
                     build(root)
             except KeyboardInterrupt:
-                if getattr(pipeline, "result", None) is not None:  # It was begun, on a cluster.
+                if getattr(pipeline, "result", None) is not None:  # The job has started, on a cluster.
                     _cancel(pipeline.result)
                 elif runner not in (_LOCAL_RUNNER, DASK_RUNNER):
                     _say(
-                        "Interrupted while the job was being submitted: it may have begun. Look for it with the"
-                        " runner's own tools, and cancel it there. What it still writes does no harm."
+                        "Interrupted while the job was being submitted: it may have started. Look for it with the"
+                        " runner's own tools, and cancel it there. Anything it still writes does no harm."
                     )
                 raise
-        except Exception as error:  # Runners raise all kinds of errors, many of them plain RuntimeErrors.
+        except Exception as error:  # Runners raise errors of all types, often plain RuntimeErrors.
             if interrupted.is_set():
                 raise KeyboardInterrupt from error
             return reason_of(error)
-        if interrupted.is_set():  # Beam takes what its main thread was interrupted by for a failure of the work.
+        if interrupted.is_set():  # Beam treats an interrupt of its main thread as a failure of the work.
             raise KeyboardInterrupt
     return None
 
 
 def _cancel(result: Any) -> None:
-    """Cancels a job, or says that it runs on."""
+    """Cancels a job, or reports that it may still be running."""
     try:
         result.cancel()
-    except Exception as error:  # A runner that knows no such thing, or whose cluster does not answer.
+    except Exception as error:  # The runner cannot cancel, or its cluster does not respond.
         job = getattr(result, "_job_id", None) or getattr(getattr(result, "_job", None), "id", None)
         _say(
             f"The job{f' {job}' if job else ''} could not be cancelled ({reason_of(error)}). It"
-            " may run on: cancel it with the runner's own tools. What it still writes does no harm."
+            " may run on: cancel it with the runner's own tools. Anything it still writes does no harm."
         )
 
 
@@ -188,17 +188,17 @@ def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-# "Caused by: java.lang.IllegalStateException: ...", "apache_beam.x.SomeError: ...", "MemoryError"; Dataflow's words.
+# "Caused by: java.lang.IllegalStateException: ...", "apache_beam.x.SomeError: ...", "MemoryError"; Dataflow's wording.
 _CAUSE = re.compile(
     r"(?:Caused by: |: )?(?:[\w$]+\.)*[\w$]*(?:Error|Exception|Failure|Interrupt)(?:\b[^:]*: \S.*|$)"
     r"|Workflow failed\. Causes: .*"
 )
-# Of gRPC's errors, and of Google's REST interfaces, whose errors hold JSON.
+# The details of gRPC errors, and of Google's REST errors, which contain JSON.
 _DETAILS = re.compile(r'(?:details = |"message": )"(.+)"')
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong, in a line: where a runner's message has many, the one that names the innermost cause."""
+    """Returns the reason for an error in one line: of a longer message, the line with the innermost cause."""
     lines = [line.strip() for line in str(error).splitlines() if re.search(r"\w", line)]
     if not lines:
         return type(error).__name__

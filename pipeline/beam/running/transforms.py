@@ -1,4 +1,4 @@
-"""The PTransform of every job: a step for each unit of work, which leaves its results in files."""
+"""The PTransform of every job: runs a step for each unit of work, which leaves its results in files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pipeline.beam.running.work import RunIsOver, WorkFolder
 
 
 class ForEach(beam.PTransform):
-    """Does a step for units of work: root -> 1 for each that succeeded, else 0.
+    """Runs a step for each unit of work: root -> 1 for each that succeeded, else 0.
 
-    Its shape, Create -> Map that writes files, is the one that every runner gets right, and needs no shuffle. A unit
-    that fails leaves a note and lets the others go on; the launcher reports it when all have run.
+    Its shape, a Create and a Map that writes files, works on every runner and needs no shuffle. A unit that fails
+    leaves a note and does not stop the others; the launcher reports it when all have run.
 
     Args:
-        work: where a unit is marked as done, or its failure noted.
+        work: the folder in which a unit is marked as done or failed.
         indices: the units' numbers.
-        step: what to do for a unit, given its number, fit for pickling; its result, plain values, goes with the mark.
+        step: function of a unit's number, which can be pickled; its result, plain values, is stored with the mark.
     """
 
     def __init__(self, work: WorkFolder, indices: Sequence[int], step: Callable[[int], Any]) -> None:
@@ -35,10 +35,10 @@ class ForEach(beam.PTransform):
 
 def _do(index: int, work: WorkFolder, step: Callable[[int], Any]) -> int:
     try:
-        if not work.is_done(index):  # A runner tries again what was done by a worker that it has lost since.
+        if not work.is_done(index):  # A runner repeats the work of workers that it has lost.
             work.check_run()
             work.mark_done(index, step(index))
-    except RunIsOver:  # Another run is at work in the folder by now, and this one's notes are of no use to it.
+    except RunIsOver:  # Another run uses the folder now, and has no use for this run's notes.
         return 0
     except Exception as error:
         with contextlib.suppress(RunIsOver):

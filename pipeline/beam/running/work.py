@@ -1,4 +1,4 @@
-"""The work folder of a job: what each block left there, which tells what is finished and what failed."""
+"""The work folder of a job, in which each block records its result or its failure."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ _READ_AT_ONCE = 32
 
 
 class Unit(Protocol):
-    """What a sidecar stands for: a block, or another part of a job's work."""
+    """A unit of work with its own sidecar: a block, or another part of a job's work."""
 
     @property
     def index(self) -> int:
-        """Its place among the others."""
+        """Its number."""
 
     @property
     def bytes(self) -> int:
-        """How much work it is, for the progress bar."""
+        """The amount of work, for the progress bar."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A unit that is nothing but its place and its size."""
+    """A unit that consists only of its number and its size."""
 
     index: int
     bytes: int
 
 
 class RunIsOver(Exception):
-    """The folder is another run's by now: a worker that has outlived its own must leave nothing there."""
+    """Raised if the folder now belongs to another run: workers of an earlier run must not write there any more."""
 
 
 class WorkerFault(Exception):
-    """A unit failed by a fault of this program, or of a function of the user's; with the worker's traceback."""
+    """Raised if a unit failed because of a bug in this program or in a user's function; has the worker's traceback."""
 
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """A folder of sidecars: one for each finished block, and a note for each that failed.
+    """A folder with a sidecar for each finished block, and a note for each that failed.
 
-    A runner may keep workers of a run going that was given up, while another run is at work in the folder. So each
-    sidecar says whose it is, others are taken for absent, and a worker stops once the folder is no longer its run's.
+    A runner may keep workers of an abandoned run alive while another run uses the folder. So each sidecar contains its
+    key, sidecars with other keys are ignored, and a worker stops once the folder no longer belongs to its run.
 
     Attributes:
         path: the folder.
-        kind: what the sidecars are of; several kinds may share a folder.
-        key: what the sidecars must be of to count: SHA-256 over all that decides what they say.
-        run_id: the run whose folder it must be; "" does not ask.
+        kind: the kind of units; several kinds may share a folder.
+        key: the key of valid sidecars: SHA-256 over everything that determines their contents.
+        run_id: the run to which the folder must belong; "" disables the check.
     """
 
     path: str
@@ -65,43 +65,43 @@ class WorkFolder:
     run_id: str = ""
 
     def begin(self, run: Mapping[str, Any]) -> None:
-        """Makes the folder that of a run, which is noted in it; its "run" is what `check_run` asks for.
+        """Creates the folder and assigns it to a run, by a note; `check_run` checks the note's "run".
 
         Raises:
-            OutputError: if it cannot be made.
+            OutputError: if it cannot be created.
         """
         files.make_directory(self.path)
         files.write_atomically(files.join(self.path, _RUN_NAME), json.dumps(run).encode())
 
     def begun(self) -> dict[str, Any] | None:
-        """What `begin` noted; None if nothing was begun, and an empty dictionary if the note cannot be read."""
+        """Returns the note of `begin`; None if there is none, and an empty dictionary if it cannot be read."""
         path = files.join(self.path, _RUN_NAME)
         if not files.exists(path):
             return None
         return _as_mapping(files.read(path))
 
     def check_run(self) -> None:
-        """Makes sure that the folder is still that of the run.
+        """Checks that the folder still belongs to the run.
 
         Raises:
-            RunIsOver: if it is not.
+            RunIsOver: if it does not.
         """
         if self.run_id and (self.begun() or {}).get("run") != self.run_id:
             raise RunIsOver(self.path)
 
     def done_name(self, index: int) -> str:
-        """File name of the sidecar of a finished block."""
+        """Returns the file name of a finished block's sidecar."""
         return f"{self.kind}-{index:05d}.json"
 
     def failed_name(self, index: int) -> str:
-        """File name of the note of a block that failed."""
+        """Returns the file name of a failed block's note."""
         return f"{self.kind}-{index:05d}.failed.json"
 
     def mark_done(self, index: int, result: Any) -> None:
-        """Says that a block is finished, with `result`, plain values.
+        """Marks a block as finished, with `result`, plain values.
 
         Raises:
-            RunIsOver: if the folder is no longer the run's.
+            RunIsOver: if the folder no longer belongs to the run.
         """
         self.check_run()
         files.remove(files.join(self.path, self.failed_name(index)))
@@ -113,7 +113,7 @@ class WorkFolder:
             writer.write(json.dumps({"key": self.key, **content}).encode())
 
     def _read(self, name: str) -> dict[str, Any]:
-        """A sidecar or a note; empty if it is another run's, damaged, or gone."""
+        """Reads a sidecar or a note; returns an empty dictionary if its key differs, or it is damaged or missing."""
         try:
             content = _as_mapping(files.read(files.join(self.path, name)))
         except InputError:
@@ -121,15 +121,15 @@ class WorkFolder:
         return content if content.get("key") == self.key else {}
 
     def is_done(self, index: int) -> bool:
-        """Whether a block is finished."""
+        """Returns whether a block is finished."""
         return files.exists(files.join(self.path, self.done_name(index))) and self.result(index) is not None
 
     def result(self, index: int) -> Any:
-        """What a finished block left; None if it is not finished."""
+        """Returns the result of a block; None if it is not finished."""
         return self._read(self.done_name(index)).get("result")
 
     def results(self, indices: Sequence[int]) -> dict[int, Any]:
-        """What the blocks of `indices` left, as far as they are finished, by index."""
+        """Returns the results of those blocks of `indices` that are finished, by index."""
         there = set(files.list_names(self.path))
         finished = [index for index in indices if self.done_name(index) in there]
         # On an object store, reading a small file is mostly waiting.
@@ -138,37 +138,37 @@ class WorkFolder:
             return {index: result for index, result in results if result is not None}
 
     def mark_failed(self, index: int, error: Exception) -> None:
-        """Leaves the reason for which a block failed; to be called where the error is handled.
+        """Records the reason why a block failed; must be called while the error is being handled.
 
         Raises:
-            RunIsOver: if the folder is no longer the run's.
+            RunIsOver: if the folder no longer belongs to the run.
         """
         message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        # A disk or a memory that is full is no fault of the program.
+        # A full disk or a lack of memory is not a bug.
         is_fault = not isinstance(error, (UserError, OSError, MemoryError))
         note = {"message": message, "fault": is_fault, "traceback": traceback.format_exc()}
         self._write(self.failed_name(index), note)
 
     def failure(self, index: int) -> str | None:
-        """The reason for which a block failed, if it left one."""
+        """Returns the reason why a block failed, if it recorded one."""
         return self._read(self.failed_name(index)).get("message")
 
     def fault(self, indices: Sequence[int]) -> str | None:
-        """The traceback of the first of these failures that the user cannot put right."""
+        """Returns the traceback of the first of these failures that the user cannot fix."""
         notes = (self._read(self.failed_name(index)) for index in indices)
         return next((note["traceback"] for note in notes if note.get("fault")), None)
 
     def clear(self) -> None:
-        """Removes the folder and all that is in it."""
-        # The note of the run first: workers that have outlived it then leave nothing more.
+        """Removes the folder and its contents."""
+        # The run's note first: workers that outlive the run then write nothing more.
         for name in [_RUN_NAME, *files.list_names(self.path)]:
             files.remove(files.join(self.path, name))
-        with contextlib.suppress(OSError):  # One of them was about to.
+        with contextlib.suppress(OSError):  # Such a worker may have just written a file.
             files.remove(self.path)
 
 
 def _as_mapping(data: bytes) -> dict[str, Any]:
-    """A JSON object; empty where the data are none, as a file that was cut is none."""
+    """Parses a JSON object; returns an empty one if the data are not JSON, such as a truncated file."""
     try:
         content = json.loads(data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The worker processes of Beam's local runner: a launcher notices that one ends, and none outlives its launcher."""
+"""Worker processes for Beam's local runner whose end the launcher notices, and that end with the launcher."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import threading
 from typing import ClassVar
 
 _SECONDS_BETWEEN_LOOKS = 0.2
-# Why a run fails that has lost a worker.
-WORKER_ENDED = "A worker process ended before its work did"
+# The reason of a run that failed because it lost a worker.
+WORKER_ENDED = "A worker process ended before its work was done"
 
 
 def watch_local_workers() -> None:
-    """Has the local runner start its processes as `local_worker` beside this, and give up when one of them ends.
+    """Makes the local runner start its processes with `local_worker`, and fail when one of them ends early.
 
-    Beam itself waits forever for a process that is killed before it has reported for work.
+    Beam itself waits forever for a process that is killed before it has connected.
     """
     from apache_beam.portability import python_urns
     from apache_beam.portability.api import beam_fn_api_pb2
@@ -30,7 +30,7 @@ def watch_local_workers() -> None:
         _open: ClassVar[set[WatchingHandler]] = set()
 
         def start_worker(self) -> None:
-            # In the shell's place, so that it is the launcher's own child.
+            # Replaces the shell, so that the worker is the launcher's own child.
             command = os.fsencode(
                 f"exec {shlex.quote(sys.executable)} -m pipeline.beam.running.local_worker {os.getpid()}"
             )
@@ -41,19 +41,19 @@ def watch_local_workers() -> None:
             self._open.add(self)
 
         def _run_and_watch(self) -> None:
-            with contextlib.suppress(RuntimeError):  # It ended with another code than 0.
+            with contextlib.suppress(RuntimeError):  # It ended with a non-zero exit code.
                 self.worker.run()
-            # What is asked of it from now on is in vain, too.
+            # Requests from now on must fail, too.
             while not self._closing.wait(_SECONDS_BETWEEN_LOOKS):
-                with contextlib.suppress(RuntimeError):  # Another thread asks at this very moment.
+                with contextlib.suppress(RuntimeError):  # Another thread may add a request meanwhile.
                     for future in list(self.control_conn._futures_by_id.values()):
-                        # As an answer: what was aborted counts as pending to Beam's loops.
+                        # Set as a response: Beam's loops treat aborted requests as pending.
                         asked = future.instruction_id
                         future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=asked, error=WORKER_ENDED))
 
         def close(self) -> None:
-            # Said to all at once: Beam says it to one after another, waiting for each to end, and only to those that
-            # have reported for work.
+            # Tells all workers to stop at once: Beam tells them one by one, waiting for each to end, and only those
+            # that have connected.
             for handler in self._open:
                 handler._closing.set()
                 handler.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)

@@ -1,1 +1,1 @@
-"""The vocabulary job: raw text to word counts, and a vocabulary learned from them."""
+"""The vocabulary job, which counts the words of raw text and learns a vocabulary from the counts."""

@@ -18,7 +18,7 @@ _BERT = "google-research/bert create_pretraining_data.py"
 
 @dataclass(frozen=True, kw_only=True)
 class VocabConfig(TextConfig):
-    """Every option that decides the bytes of a learned vocabulary."""
+    """Options that determine the bytes of a learned vocabulary."""
 
     output: str = option("", "vocabulary file to write; beside it, a .json that says from what, and how well it covers")
     kind: str = option("wordpiece", "; ".join(f"{k}: {v}" for k, v in KINDS.items()), choices=tuple(KINDS))
@@ -67,9 +67,9 @@ class VocabConfig(TextConfig):
     seed: int = option(12345, "seed of the choice of held-out documents", minimum=-LARGEST_SEED, maximum=LARGEST_SEED)
 
     def writes(self, path: str) -> bool:
-        """Whether a path is that of a vocabulary that was learned here before, or of its description."""
+        """Returns whether a path is the output of this job, the vocabulary or its description."""
         name = self.output.rpartition("/")[2]
-        own = path.rpartition("/")[2] in (name, f"{name}.json")  # Most are told apart by that alone.
+        own = path.rpartition("/")[2] in (name, f"{name}.json")  # Fast, and rules out most paths.
         return own and any(files.same(path, output) for output in (self.output, f"{self.output}.json"))
 
     def __post_init__(self) -> None:
@@ -88,4 +88,4 @@ class VocabConfig(TextConfig):
             )
         twice = [t for t, n in Counter((*SPECIAL_TOKENS, *self.special_tokens)).items() if n > 1]
         if twice:
-            raise ConfigError("Every special token must be there once", received=f"{twice[0]} twice")
+            raise ConfigError("Every special token must occur only once", received=f"{twice[0]} twice")

@@ -1,4 +1,4 @@
-"""The vocabulary job: words counted in Beam, a vocabulary learned from the counts."""
+"""The vocabulary job, which counts words in Beam and learns a vocabulary from the counts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.version import __version__
 from pipeline.worth_a_look import render, vocabulary_notes
 
-_MANY = 0.05  # Of words.
-_SHOWN_CHARACTERS = 20  # How many of the characters that a vocabulary cannot spell are listed.
+_MANY = 0.05  # Share of words.
+_SHOWN_CHARACTERS = 20  # Maximum number of characters listed that a vocabulary cannot spell.
 
 
 @dataclass(frozen=True)
 class TextCounts:
-    """What was counted of a text.
+    """Counts of a text.
 
     Attributes:
         documents: number of documents.
@@ -45,7 +45,7 @@ class TextCounts:
     word_counts: Mapping[str, int]
 
     def describe(self) -> dict[str, int]:
-        """The numbers, as the vocabulary's .json holds them."""
+        """Returns the counts for the vocabulary's .json."""
         return {
             "documents": self.documents,
             "words": self.words,
@@ -62,20 +62,20 @@ def make_vocabulary(
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> str:
-    """Learns a vocabulary from text and writes it, with a .json beside it that says from what and how well it covers.
+    """Learns a vocabulary from text and writes it, with a .json that describes its source and coverage.
 
     Args:
         config: the options.
-        beam_args: Beam's own options; without a `--runner` among them the job runs on this machine.
+        beam_args: Beam's own options; without `--runner`, the job runs on this machine.
         workers: processes to use on this machine.
-        overwrite: whether to replace a file that is no vocabulary of this program's making.
+        overwrite: whether to replace a file that is not a vocabulary made by this program.
         show_progress: whether to draw a progress bar on standard error.
 
     Returns:
-        Lines that say what was learned from what, and how well it covers the documents that were held out.
+        A summary of the vocabulary, its source, and its coverage of the held-out documents.
 
     Raises:
-        UserError: for whatever the user can put right.
+        UserError: for any problem that the user can fix.
     """
     check_paths(beam_args, (*config.input, config.output))
     files.check_output_file(config.output, files.is_as_described, overwrite=overwrite, beside=[f"{config.output}.json"])
@@ -91,7 +91,7 @@ def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], worker
     if not learned.words:
         counted.clear()
         raise InputError(
-            "A vocabulary is learned from words",
+            "A vocabulary must be learned from words",
             received=f"none in {learned.documents:,} documents, with {held_out.documents:,} documents held out",
             do="Check the input, its --format and --held-out-fraction",
         )
@@ -136,7 +136,7 @@ def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], worker
 
 
 def _words_stripped(word_counts: Mapping[str, int]) -> str:
-    """Words without cased letters that lose their marks when text is lower-cased, if that happens to many."""
+    """Lists examples of words without case that lose their marks when lower-cased, if these are many."""
     without_case = (word for word in word_counts if not word.isascii() and word.lower() == word.upper())
     changed = [word for word in without_case if strip_accents(word) != word]
     if sum(word_counts[word] for word in changed) <= _MANY * sum(word_counts.values()):
@@ -148,11 +148,11 @@ def _words_stripped(word_counts: Mapping[str, int]) -> str:
 def _count_words(
     config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool
 ) -> tuple[TextCounts, TextCounts, WorkFolder]:
-    """Counts the words to learn from and those of held-out text; they stay in a folder, to be cleared in the end."""
-    # Beside the output: a place that is there for all workers, and where it can be seen whether writing is allowed.
+    """Counts the words to learn from and those of held-out text; the caller clears the returned folder of counts."""
+    # Beside the output, where all workers have access, and where missing write permission shows early.
     folder = files.temporary_name(config.output) + ".d"
     options = {name: value for name, value in to_dict(config).items() if name not in ("input", "output")}
-    # What is counted depends on no more; another run's counts must not be taken for this one's.
+    # Determines the counts, so that those of a different run are not used.
     identity = [options, __version__, [list(file) for file in plan.files]]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     job = WordCounts(config, folder, len(plan.blocks), key)
@@ -174,7 +174,7 @@ def _count_words(
 
 
 def _measures(report: CoverageReport) -> dict[str, Any]:
-    """A report as the vocabulary's .json holds it."""
+    """Returns a report for the vocabulary's .json."""
     return {
         "tokens_per_word": round(report.tokens_per_word, 4),
         "unknown_share": round(report.unknown_share, 8),
@@ -192,9 +192,9 @@ def _summary(text: TextCounts) -> str:
 
 
 def _readable(held_out: TextCounts, report: CoverageReport | None) -> str:
-    """What is printed of the coverage of held-out text."""
+    """Formats the coverage of held-out text for printing."""
     if report is None:
-        return "No text was held out to judge it on; --held-out-fraction sets how much is."
+        return "No text was held out to evaluate it on; --held-out-fraction sets how much is."
     lost = "  ".join(
         f"{char!r} {count:,}" for char, count in list(report.unknown_characters.items())[:_SHOWN_CHARACTERS]
     )

@@ -1,6 +1,6 @@
-"""Counting the words of raw text: blocks leave their counts in files, whose parts are then summed.
+"""Counts the words of raw text: blocks write their counts to files, whose parts are then summed.
 
-Files instead of a shuffle, for the reasons that `pipeline.beam.corpus.deduplicate` gives.
+It uses files instead of a shuffle, for the reasons given in `pipeline.beam.corpus.deduplicate`.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Counts = list[tuple[str, int]]
 
 @dataclass(frozen=True)
 class WordCounts:
-    """What the workers need, fit for pickling.
+    """The data that workers need for counting words; can be pickled.
 
-    A word belongs to one part, by its checksum. Of a block, of a part and of all, the `max_words` most frequent words
-    are kept, of the words to learn from as of those of held-out text. What remains does not depend on the order in
-    which blocks and words come.
+    Each word belongs to one part, chosen by its checksum. For each block, each part and in total, only the `max_words`
+    most frequent words are kept, separately for words to learn from and for held-out text. The result does not depend
+    on the order of blocks and words.
 
     Attributes:
         config: the vocabulary job's options.
         folder: its work folder.
-        blocks: how many blocks the plan has.
-        key: what tells the run from others in the folder.
+        blocks: number of blocks in the plan.
+        key: distinguishes the run from others in the folder.
     """
 
     config: VocabConfig
@@ -51,35 +51,35 @@ class WordCounts:
 
     @property
     def plan(self) -> PlanFile:
-        """Where the blocks read what they are."""
+        """The plan file, from which workers read their blocks."""
         return PlanFile(self.folder, self.key)
 
     @property
     def counted(self) -> WorkFolder:
-        """Where blocks are marked as counted."""
+        """The work folder in which blocks are marked as counted."""
         return WorkFolder(self.folder, key=self.key, run_id=self.key)
 
     @property
     def summed(self) -> WorkFolder:
-        """Where parts are marked as summed."""
+        """The work folder in which parts are marked as summed."""
         return WorkFolder(self.folder, "part", key=self.key, run_id=self.key)
 
     @property
     def parts(self) -> int:
-        """How many parts there are."""
+        """The number of parts."""
         return min(self.blocks, _MOST_PARTS)
 
     def run(self, blocks: Sequence[Block], *, beam_args: Sequence[str], workers: int, show_progress: bool) -> None:
-        """Counts and sums.
+        """Counts the words of all blocks, and sums the counts.
 
         Args:
             blocks: the plan.
             beam_args: Beam's own options.
-            workers: processes on this machine, at most.
+            workers: maximum number of processes on this machine.
             show_progress: whether to draw progress bars.
 
         Raises:
-            CorpusError: naming the blocks that failed, and why.
+            CorpusError: with the blocks that failed, and the reasons.
         """
         options = {"beam_args": beam_args, "workers": workers, "show_progress": show_progress}
         run_units_left(self.counted, blocks, self.count_block, description="words", **options)
@@ -88,7 +88,7 @@ class WordCounts:
         run_units_left(self.summed, parts, self.sum_part, description="sums", **options)
 
     def count_block(self, index: int) -> dict[str, Any]:
-        """Counts the words of a block, and writes the counts by part, after a table of where each begins."""
+        """Counts the words of a block, and writes a table of where each part begins, then the counts by part."""
         split_words = word_splitter(self.config.kind, lower_case=self.config.lower_case)
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         documents = [0, 0]
@@ -96,7 +96,7 @@ class WordCounts:
             for document in clean_documents(segment, self.config, TextCounts()):
                 held_out = is_set_apart(document.text, self.config.held_out_fraction, self.config.seed)
                 documents[held_out] += 1
-                # Every tokenizer is judged on the same words: those that white space separates.
+                # All tokenizers are evaluated on the same words: text split at white space.
                 words[held_out].update(document.text.split() if held_out else split_words(document.text))
         sections: list[Counts] = [[] for _ in range(2 * self.parts)]
         for number, counts in enumerate(words):
@@ -122,7 +122,7 @@ class WordCounts:
         return {"ends": [len(data[0]), len(data[0]) + len(data[1])]}
 
     def most_frequent_words(self) -> tuple[dict[str, int], dict[str, int]]:
-        """The counts of the most frequent words of all parts, in the words' order: to learn from, and held out."""
+        """Returns the counts of the most frequent words, sorted by word: to learn from, and held out."""
         kept: tuple[Counts, Counts] = ([], [])
         for part in range(self.parts):
             end = self.summed.result(part)["ends"][0]
@@ -139,7 +139,7 @@ class WordCounts:
 
 
 def _to_lines(counts: Iterable[tuple[str, int]]) -> bytes:
-    """One line per word: the word, a tab, its count. A word holds neither tab nor line end."""
+    """Formats one line per word: the word, a tab, its count. Words contain neither tabs nor line ends."""
     return "".join(f"{word}\t{count}\n" for word, count in counts).encode("utf-8", "replace")
 
 

@@ -442,7 +442,7 @@ def test_an_unfinished_corpus_of_other_options_is_started_over(
             make(block_bytes=3000)
     capsys.readouterr()
     manifest = make()
-    assert "holds a corpus of other options or inputs: starting over" in capsys.readouterr().err
+    assert "holds a corpus made with other options or inputs: starting over" in capsys.readouterr().err
     assert set(contents(options().output)) == {"manifest.json", "vocab.txt", *(shard.name for shard in manifest.shards)}
 
 

@@ -89,7 +89,7 @@ def test_failed_blocks_are_named_with_their_reasons(work: WorkFolder) -> None:
         run(work, BLOCKS, fails={1: "No file", 4: "No space"})
     assert str(caught.value) == (
         "2 of 8 blocks failed: block 1: No file; block 4: No space."
-        " What is finished is kept: put it right and run the same command again."
+        " Finished work is kept: fix the problem and run the same command again."
     )
     assert work.result(0) == {"index": 0}
     run(work, [BLOCKS[1], BLOCKS[4]])
@@ -103,7 +103,7 @@ def test_of_many_failures_the_first_are_shown(work: WorkFolder) -> None:
 
 def test_blocks_that_a_runner_left_out_are_noticed(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     given = leave_out((2, 3), monkeypatch)
-    with pytest.raises(CorpusError, match="2 of 8 blocks failed: the runner: it left these blocks out"):
+    with pytest.raises(CorpusError, match="2 of 8 blocks failed: the runner: it skipped these blocks"):
         run(work, BLOCKS)
     assert given == [list(range(8))]  # A runner that says that all is well would say so again.
 
