@@ -1,1 +1,1 @@
-"""The sample corpus, out of the documentation of installed packages."""
+"""The sample corpus, extracted from the documentation of installed packages."""

@@ -1,7 +1,7 @@
-"""A corpus of real English for trying things out, taken from the documentation of installed packages.
+"""A corpus of real English for experiments, taken from the documentation of installed packages.
 
-The standard library and this project's own dependencies hold over ten megabytes of English prose. It is there on
-every machine without a download, and as the corpus stays on that machine, it passes on nobody's text.
+The standard library and this project's dependencies contain over ten megabytes of English prose. It is available on
+every machine without a download, and as the corpus stays on that machine, no text is redistributed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.sample.package_sources import STANDARD_LIBRARY, documents, source_files, version
 
-# What holds most prose among the packages that installing this project brings, in the order of the corpus.
+# The packages with the most prose among those installed with this project, in the order of the corpus.
 DEFAULT_PACKAGES = (
     STANDARD_LIBRARY,
     "numpy",
@@ -44,23 +44,23 @@ DEFAULT_PACKAGES = (
     "pillow",
     "pygments",
 )
-_EXTRACTION = 1  # Raise it with every change to what is extracted, so that corpora made before are made anew.
+_EXTRACTION = 1  # Increment with every change to the extraction, so that existing corpora are remade.
 _MAX_WORKERS = 8
 _FILES_PER_TASK = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SampleCorpusSummary:
-    """What a sample corpus holds.
+    """Describes the contents of a sample corpus.
 
     Attributes:
         extraction: version of the extraction that made it.
-        versions: version of each package whose documentation is in it; Python's for `STANDARD_LIBRARY`.
+        versions: version of each package whose documentation it contains; Python's for `STANDARD_LIBRARY`.
         documents: number of modules, topics and files with at least one paragraph.
         paragraphs: number of paragraphs, each on one line.
         bytes: size of the file.
         sha256: hexadecimal digest of the file.
-        dropped: what was left out, by reason: paragraphs, and structures such as a block of code.
+        dropped: counts of omitted paragraphs and structures, such as code blocks, by reason.
     """
 
     extraction: int
@@ -79,24 +79,24 @@ def write_sample_corpus(
     workers: int | None = None,
     progress: bool = True,
 ) -> SampleCorpusSummary:
-    """Writes English prose from installed packages, unless the same is there already.
+    """Writes English prose from installed packages, unless the same corpus exists already.
 
-    The file is UTF-8, with a paragraph per line and a blank line between documents: a document is a module, a topic
-    of Python's own help, or a reStructuredText or Markdown file. A paragraph that occurred before is left out. The
-    same versions of Python and of the packages give the same bytes, whatever the number of workers.
+    The file is UTF-8, with one paragraph per line and a blank line between documents. A document is a module, a topic
+    of Python's own help, or a reStructuredText or Markdown file. Repeated paragraphs are omitted. The same versions of
+    Python and of the packages give the same bytes, whatever the number of workers.
 
     Args:
-        path: the file to write; its summary goes to `path` + ".json".
+        path: the file to write; its summary is written to `path` + ".json".
         packages: names of distributions, in the order of their documents, and `STANDARD_LIBRARY`; by default those
             of `DEFAULT_PACKAGES` that are installed.
-        workers: processes that parse sources; by default one per core, at most 8.
+        workers: number of processes that parse sources; by default one per core, at most 8.
         progress: whether to show a progress bar over the files.
 
     Returns:
-        The summary of what is in the file, whether just written or there before.
+        The summary of the file, whether written now or earlier.
 
     Raises:
-        InputError: if one of `packages` is not installed, or if they hold no prose.
+        InputError: if one of `packages` is not installed, or if they contain no prose.
         OutputError: if the file cannot be written.
     """
     versions = _versions(packages)
@@ -148,9 +148,9 @@ def _versions(packages: Sequence[str] | None) -> dict[str, str]:
     missing = [package for package, found in versions.items() if found is None]
     if packages and missing:
         raise InputError(
-            "Documentation can be taken only from packages that are installed",
+            "Documentation can be taken only from installed packages",
             received=", ".join(missing),
-            do="Install them, or leave them out",
+            do="Install them, or omit them",
         )
     return {package: found for package, found in versions.items() if found is not None}
 
@@ -160,13 +160,13 @@ def _extract(sources: Sequence[Path], workers: int) -> Iterator[tuple[list[list[
     if workers == 1:
         yield from map(documents, sources)
         return
-    # Spawned, as a fork of a process with threads (TensorFlow's, Beam's) may hang.
+    # Spawned, because a fork of a process with threads (TensorFlow's, Beam's) may hang.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(documents, sources, chunksize=_FILES_PER_TASK)
 
 
 def _read_summary(path: str) -> SampleCorpusSummary | None:
-    """The summary beside the corpus, if it is one and the corpus is as it says."""
+    """Reads the summary beside the corpus; returns None if it is missing or invalid, or does not match the corpus."""
     if not (files.exists(path) and files.exists(path + ".json")):
         return None
     try:

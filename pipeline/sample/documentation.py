@@ -1,8 +1,8 @@
-"""Paragraphs out of documentation: docstrings, reStructuredText and Markdown, as Python packages carry them.
+"""Extracts paragraphs from the documentation of Python packages: docstrings, reStructuredText and Markdown.
 
-Documentation mixes prose with code, tables, signatures and markup. Whole structures are cut out first (fenced
-code, doctests, literal blocks, directives, tables); the lines left are joined to paragraphs, without titles and the
-names in lists of arguments; the markup inside them is unwrapped; and what then is no prose is dropped.
+Documentation mixes prose with code, tables, signatures and markup. First, whole structures are removed (fenced code,
+doctests, literal blocks, directives, tables). The remaining lines are joined into paragraphs, without titles and the
+names in lists of arguments. Then their inline markup is removed, and paragraphs that are not prose are dropped.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 
 from pipeline.sample.prose import punctuated, why_not_prose, without_urls
 
-# What hangs below a line indented by `indent`: all following lines that are blank or indented deeper.
+# The body of a line indented by `indent`: all following lines that are blank or indented deeper.
 _HANGING = r"(?:(?:[ ]*\n)*(?P=indent)[ ]+\S.*\n)*"
 _ADMONITION = (
     r"\.\.[ ]+(?:admonition::.*|(?:attention|caution|danger|error|hint|important|note|tip|warning)::"
     r"|(?:deprecated|versionadded|versionchanged)::[ ]*[\w.]*)"
 )
-# (reason, pattern, replacement); what is replaced by a blank line ends the paragraph before it.
+# (reason, pattern, replacement); replacement by a blank line ends the paragraph before it.
 _STRUCTURES = [
     (reason, re.compile(pattern, re.MULTILINE), replacement)
     for reason, pattern, replacement in (
@@ -34,13 +34,13 @@ _STRUCTURES = [
             rf"^(?P<indent>[ ]*)(?P<before>(?:\S.*)?:):[ ]*\n(?:[ ]*\n)+{_HANGING}",
             r"\g<indent>\g<before>\n\n",
         ),
-        ("table", r"(?:^[ ]*[|+].*[|+][ ]*\n)+", "\n"),  # A grid, or Markdown's with outer bars.
-        ("table", r"^[ ]*=+(?:[ ]+=+)+[ ]*\n(?:[ ]*\S.*\n)*", "\n"),  # reStructuredText's simple table.
-        ("table", r"^.*\|.*\n[ |:]*---[-|: ]*\n(?:.*\|.*\n)*", "\n"),  # Markdown's without outer bars.
+        ("table", r"(?:^[ ]*[|+].*[|+][ ]*\n)+", "\n"),  # A grid table, or a Markdown table with outer bars.
+        ("table", r"^[ ]*=+(?:[ ]+=+)+[ ]*\n(?:[ ]*\S.*\n)*", "\n"),  # A reStructuredText simple table.
+        ("table", r"^.*\|.*\n[ |:]*---[-|: ]*\n(?:.*\|.*\n)*", "\n"),  # A Markdown table without outer bars.
     )
 ]
 _ADMONITION_MARK = re.compile(_ADMONITION)
-_RULE = r"(?P<rule>[=\-~^\"'`#*+_:.<>])(?P=rule){2,}[ ]*$"  # Punctuation alone, as under a title.
+_RULE = r"(?P<rule>[=\-~^\"'`#*+_:.<>])(?P=rule){2,}[ ]*$"  # Only punctuation, as under a title.
 _UNDERLINED = re.compile(rf"^[ ]*(?P<title>\S.*)\n[ ]*{_RULE}", re.MULTILINE)
 _TITLE = re.compile(rf"#+ |[A-Z][\w ]{{1,30}}:{{1,2}}$|{_RULE}")
 _TITLE_OF_ENTRIES = re.compile(
@@ -56,7 +56,7 @@ _ENTRY = re.compile(rf"{_NAMES}{_TYPE}\s*:\s+(?=\S)")  # x (int): ...
 _ENTRY_ALONE = re.compile(rf"{_NAMES}{_TYPE}(?:\s+:.*|\s*:)?$")  # x : int, on a line of its own.
 _FIELD = re.compile(r"[:@]\w+(?:\s[^:`]*)?:(?=\s|$)\s*")  # :param x: ...
 _FIELD_ALONE = re.compile(r":(?:type|rtype|vartype)\b")  # :type x: int
-_ITEM = re.compile(r"(?:[-*+•]|(?:\d{1,2}|#)[.)]|\((?:\d{1,2}|[a-z])\))\s+(?=\S)")  # Of a list.
+_ITEM = re.compile(r"(?:[-*+•]|(?:\d{1,2}|#)[.)]|\((?:\d{1,2}|[a-z])\))\s+(?=\S)")  # The mark of a list item.
 
 _INLINE = [
     (re.compile(pattern), replacement)
@@ -83,12 +83,12 @@ def paragraphs(text: str, dropped: Counter[str]) -> Iterator[str]:
     """Yields the paragraphs of English prose in a piece of documentation, in order.
 
     Args:
-        text: a docstring as it stands in the source, or a whole reStructuredText or Markdown file.
-        dropped: counts what is left out, by reason: paragraphs, and structures such as a block of code.
+        text: a docstring as in the source, or a whole reStructuredText or Markdown file.
+        dropped: gets counts of omitted paragraphs and structures, such as code blocks, by reason.
 
     Yields:
-        Paragraphs without markup, each on one line. The items of a list are paragraphs of their own, and so are
-        the descriptions in a list of arguments, without the names and types before them.
+        Paragraphs without markup, each on one line. List items are separate paragraphs, as are the descriptions in a
+        list of arguments, without the names and types before them.
     """
     text = inspect.cleandoc(text) + "\n"
     for reason, structure, replacement in _STRUCTURES:
@@ -97,7 +97,7 @@ def paragraphs(text: str, dropped: Counter[str]) -> Iterator[str]:
     text = _UNDERLINED.sub(r"\n# \g<title>\n", text)
     for lines in _paragraph_lines(text.splitlines(), dropped):
         paragraph = without_urls(_without_markup(" ".join(lines)), dropped)
-        # A name in backquotes keeps its case; an item of a list becomes a sentence.
+        # A name in backquotes keeps its case; a list item becomes a sentence.
         first = lines[0].split()[0].rstrip(",")
         if first.isalpha() and first.islower():
             paragraph = paragraph[:1].upper() + paragraph[1:]
@@ -109,10 +109,10 @@ def paragraphs(text: str, dropped: Counter[str]) -> Iterator[str]:
 
 
 def _paragraph_lines(lines: list[str], dropped: Counter[str]) -> Iterator[list[str]]:
-    """Groups the lines to paragraphs, stripped; leaves out titles and the names in lists of arguments."""
+    """Groups stripped lines into paragraphs; omits titles and the names in lists of arguments."""
     paragraph: list[str] = []
     first_indent = last_indent = 0  # Of the paragraph's lines.
-    titles: list[tuple[str, int]] = []  # Of the sections that the line stands in, with their indents.
+    titles: list[tuple[str, int]] = []  # Of the sections that contain the line, with their indents.
     for line in [*lines, ""]:
         text = _ADMONITION_MARK.sub("", line).strip()
         indent = len(line) - len(line.lstrip())
@@ -128,7 +128,7 @@ def _paragraph_lines(lines: list[str], dropped: Counter[str]) -> Iterator[list[s
         )
         if starts and _TITLE.match(text):
             if text.startswith("#"):
-                titles = [(text.strip("# "), -1)]  # What it heads need not be indented; what "Args:" heads is.
+                titles = [(text.strip("# "), -1)]  # Its section need not be indented; that of "Args:" is.
             else:
                 titles.append((text.rstrip(":"), indent))
             text = ""

@@ -1,6 +1,6 @@
-"""The documentation in installed packages: finds their source files, and the documents in each.
+"""Finds the source files of installed packages, and the documents in each.
 
-Nothing is imported: a package's own record lists its files, and sources are parsed.
+Nothing is imported: files are listed from a package's own record, and sources are parsed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FOLDERS_PASSED_OVER = frozenset(
 
 
 def version(package: str) -> str | None:
-    """Version of an installed package, or of Python for `STANDARD_LIBRARY`; None if it is not installed."""
+    """Returns the version of an installed package, or of Python for `STANDARD_LIBRARY`; None if not installed."""
     if package == STANDARD_LIBRARY:
         return platform.python_version()
     try:
@@ -36,7 +36,7 @@ def version(package: str) -> str | None:
 
 
 def source_files(package: str) -> list[Path]:
-    """Lists the files of an installed package that hold documentation, sorted; no tests and no vendored copies.
+    """Lists the files of an installed package that contain documentation, sorted, without tests and vendored copies.
 
     Raises:
         InputError: if the package has no record of its files.
@@ -49,7 +49,7 @@ def source_files(package: str) -> list[Path]:
         if distribution.files is None:
             raise InputError(
                 f"Documentation can be taken only from packages with a record of their files, unlike {package}",
-                do="Install it with pip, or leave it out",
+                do="Install it with pip, or omit it",
             )
         root = Path(str(distribution.locate_file("")))
         relative = [Path(path) for path in distribution.files]
@@ -71,8 +71,8 @@ def documents(path: Path) -> tuple[list[list[str]], Counter[str]]:
         path: a Python source, or a reStructuredText or Markdown file.
 
     Returns:
-        The documents as lists of paragraphs, and what was left out, counted by reason. A file is one document; the
-        topics of Python's own help (`pydoc_data.topics`) are one each.
+        The documents as lists of paragraphs, and the counts of omissions by reason. A file is one document, except that
+        each topic of Python's own help (`pydoc_data.topics`) is one.
     """
     dropped: Counter[str] = Counter()
     try:
@@ -80,7 +80,7 @@ def documents(path: Path) -> tuple[list[list[str]], Counter[str]]:
     except OSError:
         dropped["file that cannot be read"] += 1
         texts = []
-    except (SyntaxError, ValueError):  # A ValueError for bytes that are not UTF-8, or for NUL characters.
+    except (SyntaxError, ValueError):  # ValueError for invalid UTF-8 and for NUL characters.
         dropped["file that cannot be parsed"] += 1
         texts = []
     found = [[paragraph for text in document for paragraph in paragraphs(text, dropped)] for document in texts]
@@ -89,13 +89,13 @@ def documents(path: Path) -> tuple[list[list[str]], Counter[str]]:
 
 def _texts(path: Path) -> list[list[str]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python warns of invalid escapes in the sources of others.
+        warnings.simplefilter("ignore")  # Python warns about invalid escapes in these sources.
         tree = ast.parse(path.read_bytes())
     if path.parts[-2:] == ("pydoc_data", "topics.py"):
         topics = next(node for node in ast.walk(tree) if isinstance(node, ast.Dict))
         return [[text] for topic in topics.values if (text := _string(topic))]
-    # Docstrings, of modules, classes, functions and attributes, are expressions that stand alone. Longer strings
-    # are documentation too: what is assigned to __doc__, or passed to a function such as numpy's add_newdoc.
+    # Docstrings of modules, classes, functions and attributes are expression statements. Other strings of several lines
+    # are documentation, too: assigned to __doc__, or passed to a function such as numpy's add_newdoc.
     in_f_strings = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     found: dict[tuple[int, int], str] = {}
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""Tells English prose from what only looks like it: signatures, lists of names, formulas, licences."""
+"""Distinguishes English prose from similar text: signatures, lists of names, formulas, licences."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections import Counter
 
 MIN_WORDS = 5  # Shorter paragraphs are nearly always labels or signatures.
-MIN_PLAIN_SHARE = 0.8  # Plain words among all: prose reaches 0.9, lists of identifiers stay below 0.7.
-MIN_FUNCTION_SHARE = 0.12  # "the", "of", "is" among all: about 0.4 in English, near 0 in lists of names.
+MIN_PLAIN_SHARE = 0.8  # Share of plain words: prose reaches 0.9, lists of identifiers stay below 0.7.
+MIN_FUNCTION_SHARE = 0.12  # Share of words such as "the", "of", "is": about 0.4 in English, near 0 in lists of names.
 
 _URL = re.compile(r"(?:https?|ftp)://|www\.")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]?[A-Z])")
@@ -32,7 +32,7 @@ _LICENCE = re.compile(
 
 
 def why_not_prose(paragraph: str) -> str:
-    """Returns the reason for which a paragraph is not English prose worth learning from, or "" if it is."""
+    """Returns the reason why a paragraph is not useful English prose, or "" if it is."""
     words = paragraph.split()
     if len(words) < MIN_WORDS:
         return "too short"
@@ -47,7 +47,7 @@ def why_not_prose(paragraph: str) -> str:
 
 
 def without_urls(paragraph: str, dropped: Counter[str]) -> str:
-    """Leaves out the sentences that hold a URL: "see https://..." teaches a vocabulary nothing but punctuation."""
+    """Removes sentences that contain a URL: "see https://..." teaches a vocabulary only punctuation."""
     if not _URL.search(paragraph):
         return paragraph
     sentences = _SENTENCE_END.split(paragraph)
@@ -57,7 +57,7 @@ def without_urls(paragraph: str, dropped: Counter[str]) -> str:
 
 
 def punctuated(paragraph: str) -> str:
-    """Ends a paragraph with a full stop where it has no punctuation, as the items of a list often have none."""
+    """Adds a full stop to a paragraph that does not end in punctuation, as is frequent in list items."""
     if paragraph and paragraph[-1] not in ".!?:;\"'”)":
         return paragraph.rstrip(",") + "."
     return paragraph
