@@ -241,4 +241,4 @@ def test_an_interrupt_while_a_job_is_submitted_is_told(
     monkeypatch.setattr(beam.Pipeline, "run", submit)
     with pytest.raises(KeyboardInterrupt):
         run(lambda root: root | beam.Create([1]), beam_args=[f"--runner={runner}"], units=1, workers=1)
-    assert ("it may have begun" in capsys.readouterr().err) is told
+    assert ("it may have started" in capsys.readouterr().err) is told
