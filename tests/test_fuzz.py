@@ -228,7 +228,7 @@ def test_blocks(data: bytes, options: dict[str, Any], vocabulary_path: str, tmp_
     path.write_bytes(data + b"\nThe river. The ship follows the old captain.\n")
     config = CorpusConfig(input=(str(path),), output=str(tmp_path / "out"), vocab=vocabulary_path, **options)
     try:
-        job, plan, _ = plan_corpus(config)
+        job, plan = plan_corpus(config)
         tokenizer = job.tokenizer()
         result = build_block(plan.blocks[0], blocks=1, config=job.config, tokenizer=tokenizer)
     except InputError:

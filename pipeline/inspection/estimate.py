@@ -80,7 +80,7 @@ def estimate_corpus(config: CorpusConfig, *, sample_bytes: int = 8 << 20) -> Est
     Raises:
         UserError: for whatever would stop the job too.
     """
-    job, plan, _ = plan_corpus(config)
+    job, plan = plan_corpus(config)
     total = sum(block.bytes for block in plan.blocks)
     sample = draw_sample(plan.blocks, sample_bytes, config.seed)
     with tempfile.TemporaryDirectory() as folder:

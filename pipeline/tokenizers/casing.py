@@ -24,6 +24,7 @@ _TOKENIZER_CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 _HUGGING_FACE_NAMES = ("vocab.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 
 
+FOLDED_BY_MODEL = "the model folds case itself"
 AS_ASKED = "as requested"
 
 
@@ -41,6 +42,8 @@ class Casing(NamedTuple):
     certain: bool = True
 
     def __str__(self) -> str:
+        if self.reason == FOLDED_BY_MODEL:
+            return "Text is given to the SentencePiece model as it is, which folds case itself"
         done = "lower-cased and stripped of accents" if self.lower_case else "kept as it is, with case and accents"
         return f"Text is {done}: {self.reason}"
 

@@ -16,7 +16,7 @@ from pipeline.manifest import TokenizerDescription
 from pipeline.scripts import is_unspaced
 from pipeline.tokenizers import sentencepiece_model
 from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
-from pipeline.tokenizers.casing import AS_ASKED, Casing, casing_of_entries
+from pipeline.tokenizers.casing import AS_ASKED, FOLDED_BY_MODEL, Casing, casing_of_entries
 from pipeline.tokenizers.normalizer import is_punctuation
 from pipeline.tokenizers.vocabulary import special_token
 from pipeline.tokenizers.word_boundaries import WordBoundaries
@@ -65,7 +65,7 @@ class SentencePieceTokenizer:
         if lower_case is not None:
             self.casing = Casing(lower_case, AS_ASKED)
         elif self._processor.normalize("A") == self._processor.normalize("a"):
-            self.casing = Casing(False, "the model folds case itself")
+            self.casing = Casing(False, FOLDED_BY_MODEL)
         else:
             self.casing = casing_of_entries(self.tokens[i] for i in ordinary if types[i] != sentencepiece_model.BYTE)
         self.lower_case = self.casing.lower_case

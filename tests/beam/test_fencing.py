@@ -46,7 +46,7 @@ def interrupt(*_: Any, **__: Any) -> None:
 
 def begin(options: Options, **values: Any) -> tuple[CorpusJob, Any]:
     """What a command has done before its workers begin."""
-    job, plan, _ = plan_corpus(options(**values))
+    job, plan = plan_corpus(options(**values))
     job.begin()
     job.plan.write(plan.blocks)
     return job, plan

@@ -48,7 +48,7 @@ from pipeline.beam.corpus.job import plan_corpus
 from pipeline.beam.running.transforms import ForEach
 
 began = time.process_time()
-job, plan, key = plan_corpus(CorpusConfig(input=("archive://crawl/*/*.txt",), output=sys.argv[2], vocab=sys.argv[1]))
+job, plan = plan_corpus(CorpusConfig(input=("archive://crawl/*/*.txt",), output=sys.argv[2], vocab=sys.argv[1]))
 job.begin()
 job.plan.write(plan.blocks)
 pipeline = beam.Pipeline(runner="FnApiRunner")

@@ -91,7 +91,7 @@ def job(text_files: str, vocabulary_path: str, tmp_path: Path) -> CorpusJob:
         max_predictions_per_seq=8,
         block_bytes=6000,
     )
-    job, plan, _ = plan_corpus(config)
+    job, plan = plan_corpus(config)
     job.begin()
     job.plan.write(plan.blocks)
     return job

@@ -117,11 +117,11 @@ def _tokenizer(vocabulary: bytes, name: str, lower_case: bool | None) -> Tokeniz
     return make_tokenizer(vocabulary, name=name, lower_case=lower_case)
 
 
-def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
+def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan]:
     """Lists the inputs, reads the vocabulary, and resolves options that were left open.
 
     Returns:
-        The job, its plan, and its key: SHA-256 over everything that determines the bytes of the shards.
+        The job and its plan.
 
     Raises:
         InputError: if an input matches no file, or all files are empty.
@@ -144,4 +144,4 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan, str]:
         key.update(json.dumps(file[:-1]).encode())
         modified.update(f"{file.modified}\n".encode())
     job = CorpusJob(config, vocabulary, len(plan.blocks), casing, key.hexdigest(), modified.hexdigest())
-    return job, plan, job.key
+    return job, plan

@@ -52,7 +52,7 @@ def make_corpus(
         UserError: for any problem that the user can fix; no incomplete file then has its final name.
     """
     check_paths(beam_args, (*config.input, config.output))
-    job, plan, _ = plan_corpus(config)
+    job, plan = plan_corpus(config)
     files.make_directory(config.output)
     with locked(files.join(config.output, ".lock"), owner=f"the corpus {config.output}"):
         finished = _prepare_output(job, overwrite=overwrite)

@@ -71,7 +71,9 @@ def run_units(
     with (
         tempfile.TemporaryFile() as log,
         native_stderr_to(log),
-        progress.watch_folder(work.path, sizes, unit="B", description=description, enabled=show_progress),
+        progress.watch_folder(
+            work.path, sizes, unit="B", kind=work.kind, description=description, enabled=show_progress
+        ),
     ):
         for retries in itertools.count():
             before = len(left)
@@ -96,7 +98,7 @@ def run_units(
             do="Finished work is kept: fix the problem and run the same command again",
         )
     if failure:
-        raise CorpusError(f"The runner failed after the last block: {failure}", do="Run the same command again")
+        raise CorpusError(f"The runner failed after the last {work.kind}: {failure}", do="Run the same command again")
 
 
 def _check_folder_is_ours(work: WorkFolder) -> None:

@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_REMOTE_LOOKS = 15
 
 @contextlib.contextmanager
 def watch_folder(
-    folder: str, sizes: Mapping[str, int], *, unit: str, description: str, enabled: bool
+    folder: str, sizes: Mapping[str, int], *, unit: str, kind: str, description: str, enabled: bool
 ) -> Iterator[None]:
     """Draws a bar that grows as files appear in a folder, while the body runs.
 
@@ -23,6 +23,7 @@ def watch_folder(
         folder: the folder.
         sizes: the file names to wait for, with the amount of work that each represents.
         unit: the unit of `sizes`.
+        kind: what a file stands for, such as "block".
         description: the label of the bar.
         enabled: whether to draw it.
     """
@@ -40,7 +41,7 @@ def watch_folder(
     def look() -> None:
         fresh = sizes.keys() & set(files.list_names(folder)) - seen
         seen.update(fresh)
-        bar.set_postfix_str(f"{len(seen):,}/{len(sizes):,} blocks", refresh=False)
+        bar.set_postfix_str(f"{len(seen):,}/{len(sizes):,} {kind}s", refresh=False)
         bar.update(sum(sizes[name] for name in fresh))
 
     def keep_looking() -> None:

@@ -44,13 +44,17 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Tex
         try:
             text: Any = json.loads(line)
             for name in path:
+                if not isinstance(text, dict):
+                    raise TypeError(f"{_kind(text)}, which has no fields,")
                 text = text[name]
             if text is not None and not isinstance(text, str):
-                raise TypeError
+                raise TypeError(f"{_kind(text)} in that field")
         except (ValueError, RecursionError) as error:  # Also for numbers with too many digits and for deep nesting.
             reason, fault = "bad_json", f"{type(error).__name__}: {error}"
-        except (KeyError, TypeError, IndexError):
-            reason, fault = "no_text_field", "other fields"
+        except KeyError as error:
+            reason, fault = "no_text_field", f"no field {error.args[0]}"
+        except TypeError as error:
+            reason, fault = "no_text_field", str(error)
         else:
             if text is not None:
                 yield Document(text, segment.path, place_in(segment, "line", number))
@@ -63,6 +67,13 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Tex
                 do="Name the field with --text-field, correct the line, or drop such lines with --on-bad-text drop",
             )
         counts.drop(Document(line, segment.path, place_in(segment, "line", number)), reason)
+
+
+def _kind(value: Any) -> str:
+    """What JSON calls a value."""
+    return {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(
+        type(value), "a number"
+    )
 
 
 def _find_line(read: Callable[[int], bytes], left: int) -> tuple[int, bool]:

@@ -34,8 +34,8 @@ def separators(text_format: str, document_separator: str = "") -> Separators:
 
     Args:
         text_format: a key of `pipeline.text.reading.formats.TEXT_FORMATS`.
-        document_separator: the text of the line between documents; or, if it contains line ends (also as the escape
-            "\\n"), the exact text between them; "" for blank lines: one, or three in wrapped prose.
+        document_separator: the text of the line between documents; or, if it contains line ends, the exact text between
+            them; "" for blank lines: one, or three in wrapped prose. "\\n", "\\t" and "\\\\" are escapes.
 
     Raises:
         ConfigError: if the separator is white space without a line end.

@@ -25,7 +25,7 @@ def build(options: Options) -> Callable[..., list[BlockResult]]:
     """Builds the blocks of a small corpus, one by one, without Beam."""
 
     def run(**values: Any) -> list[BlockResult]:
-        job, plan, _ = plan_corpus(options(**values))
+        job, plan = plan_corpus(options(**values))
         Path(job.config.output).mkdir(exist_ok=True)
         tokenizer = job.tokenizer()
         return [build_block(block, blocks=job.blocks, config=job.config, tokenizer=tokenizer) for block in plan.blocks]
@@ -70,7 +70,7 @@ def test_duplicates_are_numbered_through_the_files_of_a_block(options: Options, 
     folder.mkdir()
     (folder / "a.txt").write_text("the river\n\nthe captain\n\nthe garden\n")
     (folder / "b.txt").write_text("the letter\n\nthe doctor\n")
-    job, plan, _ = plan_corpus(options(input=(str(folder),), format="bert", validation_fraction=0.0))
+    job, plan = plan_corpus(options(input=(str(folder),), format="bert", validation_fraction=0.0))
     Path(job.config.output).mkdir()
     (block,) = plan.blocks
 
@@ -161,7 +161,7 @@ def test_a_block_without_documents_gives_empty_shards(options: Options, tmp_path
     blank = tmp_path / "blank.txt"
     blank.write_text("\n" * 50)
     for compression, size in (("none", 0), ("gzip", 20)):
-        job, plan, _ = plan_corpus(options(input=(str(blank),), format="bert", compression=compression))
+        job, plan = plan_corpus(options(input=(str(blank),), format="bert", compression=compression))
         Path(job.config.output).mkdir(exist_ok=True)
         (block,) = plan.blocks
         result = build_block(block, blocks=1, config=job.config, tokenizer=job.tokenizer())
@@ -172,7 +172,7 @@ def test_a_block_without_documents_gives_empty_shards(options: Options, tmp_path
 
 
 def test_a_missing_input_is_an_error_and_leaves_nothing(options: Options, text_files: str) -> None:
-    job, plan, _ = plan_corpus(options())
+    job, plan = plan_corpus(options())
     Path(job.config.output).mkdir()
     block: Block = plan.blocks[0]
     Path(block.segments[0].path).unlink()

@@ -71,7 +71,7 @@ def test_all_but_the_first_are_dropped(
 ) -> None:
     monkeypatch.setattr(deduplicate, "_DOCUMENTS_A_COMPARISON", documents_a_comparison)
     config = configure(dedup=dedup)
-    job, plan, _ = plan_corpus(config)
+    job, plan = plan_corpus(config)
     assert len(plan.blocks) > 5
     job.begin()
     job.plan.write(plan.blocks)
@@ -140,7 +140,7 @@ def test_no_document_at_all(configure: Make, tmp_path: Path) -> None:
     path = tmp_path / "none.txt"
     path.write_text("\n \n")
     config = configure(input=(str(path),), dedup="near")
-    job, plan, _ = plan_corpus(config)
+    job, plan = plan_corpus(config)
     job.begin()
     job.plan.write(plan.blocks)
     deduplication = Deduplication(job.config, job.plan)
@@ -168,7 +168,7 @@ def test_on_an_object_store(configure: Make, object_store: dict[str, bytes]) -> 
         (local, f"{local.output}-work"),
         (configure(dedup="near", input=("teststore://bucket/*.jsonl",)), "teststore://bucket/work"),
     ):
-        _, plan, _ = plan_corpus(config)
+        _, plan = plan_corpus(config)
         deduplication = Deduplication(config, PlanFile(work))
         deduplication.keys.begin({"run": deduplication.plan.key})
         deduplication.plan.write(plan.blocks)

@@ -589,7 +589,7 @@ def test_the_key_covers_what_decides_the_bytes(
     options: Options, text_files: str, tmp_path: Path, vocabulary: bytes
 ) -> None:
     def key(**values: Any) -> str:
-        return corpus_module.plan_corpus(options(**values))[2]
+        return corpus_module.plan_corpus(options(**values))[0].key
 
     same = key()
     elsewhere = tmp_path / "same-vocabulary.txt"

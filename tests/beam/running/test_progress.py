@@ -37,7 +37,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def watching(folder: Path, terminal: Terminal, *, enabled: bool = True) -> Iterator[None]:
     with (
         contextlib.redirect_stderr(terminal),
-        watch_folder(str(folder), SIZES, unit="B", description="corpus", enabled=enabled),
+        watch_folder(str(folder), SIZES, unit="B", kind="block", description="corpus", enabled=enabled),
     ):
         yield
 
