@@ -10,24 +10,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.masking.kernels import find_words
 from pipeline.masking.masking import mask_examples
 from pipeline.masking.policy import MaskingPolicy
-from pipeline.masking.selection import _find_words
 
 _SPECIAL = ("[CLS]", "[SEP]")
 
 
-def _flags(tokens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Where a token may be masked, and where one begins a word; bool `[1, tokens]`."""
-    maskable = np.array([[token not in _SPECIAL for token in tokens]])
-    starts = np.array([[not token.startswith("##") for token in tokens]])
-    return maskable, starts & maskable
+def _starts(tokens: Sequence[str]) -> np.ndarray:
+    """Where a token begins a word; int32 `[1, tokens]`."""
+    return np.array([[not token.startswith("##") for token in tokens]], np.int32)
 
 
 def _tokens_to_grams(tokens: Sequence[str]) -> list[tuple[int, int]]:
     """The begin and end of each word."""
-    words = _find_words(*_flags(tokens))
-    return [(int(begin), int(begin + length)) for begin, length in zip(words.begin, words.length, strict=True)]
+    maskable = np.array([token not in _SPECIAL for token in tokens])
+    begins, ends = np.zeros(len(tokens), np.int64), np.zeros(len(tokens), np.int64)
+    words = find_words(maskable, _starts(tokens)[0], False, begins, ends)
+    return list(zip(begins[:words].tolist(), ends[:words].tolist(), strict=True))
 
 
 def create_masked_lm_predictions(
@@ -40,19 +40,16 @@ def create_masked_lm_predictions(
     max_ngram_size: int | None,
 ) -> tuple[list[str], list[int], list[str]]:
     """Masks tokens; returns them, the positions of the predictions, and what was there."""
-    names = list(dict.fromkeys([*tokens, *vocab_words, "[MASK]"]))
+    names = list(dict.fromkeys(["[PAD]", *_SPECIAL, "[MASK]", *tokens, *vocab_words]))
     ids = np.array([[names.index(token) for token in tokens]], np.int32)
-    maskable, starts = _flags(tokens)
     unit = "ngram" if max_ngram_size else "word" if do_whole_word_mask else "token"
     masked = mask_examples(
         ids,
-        maskable,
-        starts,
-        np.array([len(tokens)]),
+        _starts(tokens),
+        np.array([rng.getrandbits(64)], np.uint64),
         policy=MaskingPolicy(max_predictions_per_seq, masked_lm_prob, unit, max_ngram_size or 1),
-        mask_id=names.index("[MASK]"),
+        special_ids={name: names.index(f"[{name.upper()}]") for name in ("pad", "cls", "sep", "mask")},
         ordinary_ids=np.array([names.index(word) for word in vocab_words], np.int32),
-        rng=np.random.default_rng(rng.randrange(2**32)),
     )
     count = int(masked.weights.sum())
     return (

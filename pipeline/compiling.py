@@ -17,7 +17,7 @@ CORPUS_LOOPS = (
     "pipeline.records.kernels",
     "pipeline.tokenizers.chunk_kernels",
 )
-MASKING_LOOPS = ("pipeline.training.data.masking_kernels",)
+MASKING_LOOPS = ("pipeline.masking.kernels",)
 _SECONDS_IN_SILENCE = 2.0
 CallableT = TypeVar("CallableT", bound=Callable[..., object])
 

@@ -54,13 +54,11 @@ def make_examples(
         }
     masked = mask_examples(
         ids,
-        ordinary,
-        ordinary if policy.unit == "token" else tokenizer.word_boundaries.find(ids),
-        lengths,
+        ids if policy.unit == "token" else tokenizer.word_boundaries.find(ids).astype(np.int32),
+        rng.integers(2**64, size=len(ids), dtype=np.uint64),
         policy=policy,
-        mask_id=special["mask"],
+        special_ids=special,
         ordinary_ids=tokenizer.ordinary_ids,
-        rng=rng,
     )
     counts["predictions"] += int(masked.weights.sum(dtype=np.int64))
     counts["replaced_by_mask"] += masked.replaced_by_mask

@@ -5,12 +5,12 @@ Devlin et al., 2019, "BERT", section 3.1, task 1; google-research/bert's `create
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.masking.policy import MaskingPolicy, prediction_counts
-from pipeline.masking.selection import select_tokens, select_words
+from pipeline.masking.policy import MaskingPolicy
 
 
 class Masked(NamedTuple):
@@ -35,42 +35,35 @@ class Masked(NamedTuple):
 
 def mask_examples(
     input_word_ids: np.ndarray,
-    maskable: np.ndarray,
-    starts_word: np.ndarray,
-    lengths: np.ndarray,
+    word_starts: np.ndarray,
+    keys: np.ndarray,
     *,
     policy: MaskingPolicy,
-    mask_id: int,
+    special_ids: Mapping[str, int],
     ordinary_ids: np.ndarray,
-    rng: np.random.Generator,
+    masked_lm_prob: float | None = None,
 ) -> Masked:
-    """Masks a batch of examples.
+    """Masks a batch of examples; special tokens of the layout and padding are never predicted.
 
     Args:
         input_word_ids: int32 `[batch, S]`.
-        maskable: bool `[batch, S]`: where a token may be predicted; never at special tokens or padding.
-        starts_word: bool `[batch, S]`: where a token begins a word; not looked at if the unit is the token.
-        lengths: integers `[batch]`, tokens of the examples, specials included.
+        word_starts: int32 `[batch, S]`, above 0 where a token begins a word; not looked at if the unit is the token.
+        keys: uint64 `[batch]`. An example's mask is a function of its key, its tokens and the policy alone.
         policy: the rates and the unit.
-        mask_id: the id of [MASK].
+        special_ids: ids of the special tokens, by "pad", "cls", "sep", "mask".
         ordinary_ids: int32, the ids that a random replacement may be; each token of a unit draws its own.
-        rng: the generator of this batch.
+        masked_lm_prob: another share of tokens to predict than the policy's, in [0, 1]; one is predicted at least.
     """
-    wanted = prediction_counts(lengths, policy)
-    if policy.unit == "token":
-        selection = select_tokens(maskable, wanted, rng)
-    else:
-        selection = select_words(maskable, starts_word, wanted, policy.unit_lengths(), rng)
-    drawn = rng.random(selection.units)[selection.unit]
-    by_mask = drawn < policy.mask_prob
-    at_random = ~by_mask & (drawn < policy.mask_prob + policy.random_prob)
-    random_ids = ordinary_ids[(rng.random(len(drawn)) * len(ordinary_ids)).astype(np.int64)]
-    replacements = np.where(by_mask, mask_id, np.where(at_random, random_ids, -1)).astype(np.int32)
-
-    from pipeline.masking import kernels
+    from pipeline.masking.kernels import mask_batch
 
     shape = (len(input_word_ids), policy.max_predictions_per_seq)
     masked, positions, ids = input_word_ids.copy(), np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    weights = np.zeros(shape, np.float32)
-    kernels.put_predictions(selection.selected, replacements, masked, positions, ids, weights)
-    return Masked(masked, positions, ids, weights, int(by_mask.sum()), int(at_random.sum()))
+    weights, replaced = np.zeros(shape, np.float32), np.zeros(2, np.int64)
+    share = policy.masked_lm_prob if masked_lm_prob is None else masked_lm_prob
+    mask_batch(
+        *(word_starts, keys, share, policy.unit == "token", policy.length_thresholds()),
+        *(special_ids["pad"], special_ids["cls"], special_ids["sep"], special_ids["mask"], ordinary_ids),
+        *(policy.mask_prob, policy.mask_prob + policy.random_prob),
+        *(masked, positions, ids, weights, replaced),
+    )
+    return Masked(masked, positions, ids, weights, *replaced.tolist())

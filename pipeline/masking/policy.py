@@ -65,6 +65,11 @@ class MaskingPolicy:
         probabilities: np.ndarray = weights / weights.sum()
         return probabilities
 
+    def length_thresholds(self) -> np.ndarray:
+        """From which number in [0, 1) on a unit has one word more: float64, ascending."""
+        thresholds: np.ndarray = np.cumsum(self.unit_lengths())[:-1]
+        return thresholds
+
 
 def prediction_counts(lengths: np.ndarray, policy: MaskingPolicy) -> np.ndarray:
     """How many tokens examples predict: `min(P, max(1, round(n * masked_lm_prob)))`, rounding half to even.

@@ -7,6 +7,7 @@ from pipeline.masking import UNITS, Masked, MaskingPolicy, mask_examples, predic
 from pipeline.seeding import generator
 
 PAD, UNK, CLS, SEP, MASK = range(5)
+SPECIAL = {"pad": PAD, "cls": CLS, "sep": SEP, "mask": MASK}
 ORDINARY = np.array([5, 6, *range(10, 50)], np.int32)  # With a gap, as unused tokens leave one.
 ALL_UNITS = pytest.mark.parametrize("unit", list(UNITS))
 
@@ -27,16 +28,9 @@ class Batch:
         self.starts_word = rng.random(self.ids.shape) < 0.7
 
     def mask(self, policy: MaskingPolicy, seed: int = 1) -> Masked:
-        return mask_examples(
-            self.ids,
-            self.maskable,
-            self.starts_word,
-            self.lengths,
-            policy=policy,
-            mask_id=MASK,
-            ordinary_ids=ORDINARY,
-            rng=generator(seed, "mask"),
-        )
+        keys = generator(seed, "mask").integers(2**64, size=len(self.ids), dtype=np.uint64)
+        starts = self.starts_word.astype(np.int32)
+        return mask_examples(self.ids, starts, keys, policy=policy, special_ids=SPECIAL, ordinary_ids=ORDINARY)
 
 
 def predictions(masked: Masked) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +153,7 @@ def test_room_for_more_predictions_than_tokens(unit: str, most: int) -> None:
 @ALL_UNITS
 def test_nothing_to_mask(unit: str) -> None:
     batch = Batch(10)
-    batch.maskable[3] = False
+    batch.ids[3] = SEP
     masked = batch.mask(MaskingPolicy(20, unit=unit))
     assert not masked.weights[3].any()
     assert (masked.input_word_ids[3] == batch.ids[3]).all()

@@ -1,17 +1,22 @@
+"""Which tokens are chosen: how many, which words together, and with which probabilities."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipeline.masking.policy import MaskingPolicy
-from pipeline.masking.selection import Selection, select_tokens, select_words
+from pipeline.masking import MaskingPolicy, mask_examples
 from pipeline.seeding import generator
 
 ROWS, LENGTH = 400, 60
+PAD, SEP, WORD = 0, 3, 10
+SPECIAL = {"pad": PAD, "cls": 2, "sep": SEP, "mask": 4}
+UNITS = ("word", "ngram", "span")
+MOST_WORDS = {unit: len(MaskingPolicy(20, unit=unit).unit_lengths()) for unit in UNITS}
 
 
 def random_rows(seed: int, piece_share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with special tokens in the middle and padding at the end: where to choose, and where words begin."""
+    """Rows with special tokens in the middle and at the end: where to choose, and where words begin."""
     rng = np.random.default_rng(seed)
     maskable = np.ones((ROWS, LENGTH), bool)
     maskable[:, 0] = False
@@ -20,14 +25,21 @@ def random_rows(seed: int, piece_share: float = 0.3) -> tuple[np.ndarray, np.nda
     return maskable, rng.random(maskable.shape) > piece_share
 
 
-def units_of(selection: Selection) -> list[list[tuple[int, int]]]:
-    """The places (row, column) of each unit."""
-    places = np.argwhere(selection.selected).tolist()
-    assert len(places) == len(selection.unit)
-    units: list[list[tuple[int, int]]] = [[] for _ in range(selection.units)]
-    for (row, column), unit in zip(places, selection.unit.tolist(), strict=True):
-        units[unit].append((row, column))
-    return units
+def select(maskable: np.ndarray, starts_word: np.ndarray, wanted: int, unit: str, seed: int = 6) -> np.ndarray:
+    """Which tokens are predicted where so many are wanted of each row; bool, as `maskable`."""
+    keys = generator(seed, "test").integers(2**64, size=len(maskable), dtype=np.uint64)
+    masked = mask_examples(
+        np.where(maskable, WORD, SEP).astype(np.int32),
+        starts_word.astype(np.int32, order="C"),
+        keys,
+        policy=MaskingPolicy(wanted, 1.0, unit),
+        special_ids=SPECIAL,
+        ordinary_ids=np.array([WORD], np.int32),
+    )
+    selected = np.zeros(maskable.shape, bool)
+    rows, columns = np.nonzero(masked.weights)
+    selected[rows, masked.positions[rows, columns]] = True
+    return selected
 
 
 def assert_uniform(counts: np.ndarray, share: float, trials: int) -> None:
@@ -41,157 +53,124 @@ def assert_uniform(counts: np.ndarray, share: float, trials: int) -> None:
 # === Tokens ===
 
 
-def test_tokens_are_as_many_as_wanted_and_where_they_may_be() -> None:
-    maskable, _ = random_rows(1)
-    wanted = np.random.default_rng(2).integers(0, 15, ROWS)
-    selection = select_tokens(maskable, wanted, generator(3, "test"))
-    assert not (selection.selected & ~maskable).any()
-    assert selection.selected.sum(axis=1).tolist() == np.minimum(wanted, maskable.sum(axis=1)).tolist()
-    assert [len(unit) for unit in units_of(selection)] == [1] * selection.units
-
-
-def test_all_tokens_may_be_wanted() -> None:
-    maskable, _ = random_rows(1)
-    for more in (0, 1, 1000):
-        selection = select_tokens(maskable, maskable.sum(axis=1) + more, generator(3, "test"))
-        assert (selection.selected == maskable).all()
-
-
-def test_no_rows_and_no_wishes() -> None:
-    maskable, _ = random_rows(1)
-    for rows, wanted in ((0, 5), (ROWS, 0)):
-        selection = select_tokens(maskable[:rows], np.full(rows, wanted), generator(3, "test"))
-        assert selection.selected.shape == (rows, LENGTH)
-        assert selection.units == selection.selected.sum() == len(selection.unit) == 0
+@pytest.mark.parametrize("wanted", [1, 7, 60])
+def test_tokens_are_as_many_as_wanted_and_where_they_may_be(wanted: int) -> None:
+    maskable, starts_word = random_rows(1)
+    selected = select(maskable, starts_word, wanted, "token")
+    assert not (selected & ~maskable).any()
+    assert selected.sum(axis=1).tolist() == np.minimum(wanted, maskable.sum(axis=1)).tolist()
 
 
 def test_tokens_are_chosen_uniformly() -> None:
     maskable = np.zeros((50_000, 24), bool)
     maskable[:, 1:12] = maskable[:, 13:22] = True
-    selection = select_tokens(maskable, np.full(len(maskable), 3), generator(7, "test"))
-    counts = selection.selected.sum(axis=0)
-    assert_uniform(counts[maskable[0]], 3 / 20, len(maskable))
+    selected = select(maskable, maskable, 3, "token", seed=7)
+    assert_uniform(selected.sum(axis=0)[maskable[0]], 3 / 20, len(maskable))
     # Pairs, too: how often the first two of the places that may be chosen come together.
-    together = (selection.selected[:, 1] & selection.selected[:, 2]).mean()
+    together = (selected[:, 1] & selected[:, 2]).mean()
     share = 3 / 20 * 2 / 19
     assert abs(together - share) < 5 * np.sqrt(share / len(maskable))
 
 
 # === Words, n-grams, spans ===
 
-LENGTHS = {unit: MaskingPolicy(20, unit=unit).unit_lengths() for unit in ("word", "ngram", "span")}
+
+def words_of(maskable: np.ndarray, starts_word: np.ndarray) -> list[tuple[int, int]]:
+    """The begin and end of each word of a row; what is maskable after what is not begins one too."""
+    begins = [c for c in range(len(maskable)) if maskable[c] and (starts_word[c] or not maskable[c - 1])]
+    ends = []
+    for begin in begins:
+        end = begin + 1
+        while end < len(maskable) and maskable[end] and not starts_word[end]:
+            end += 1
+        ends.append(end)
+    return list(zip(begins, ends, strict=True))
 
 
-@pytest.mark.parametrize("unit", list(LENGTHS))
-def test_units_are_whole_words_that_do_not_overlap(unit: str) -> None:
+@pytest.mark.parametrize("wanted", [1, 5, 14, 40])
+@pytest.mark.parametrize("unit", UNITS)
+def test_whole_words_are_chosen_while_one_fits(unit: str, wanted: int) -> None:
     maskable, starts_word = random_rows(4)
-    wanted = np.random.default_rng(5).integers(0, 15, ROWS)
-    selection = select_words(maskable, starts_word, wanted, LENGTHS[unit], generator(6, "test"))
-    assert not (selection.selected & ~maskable).any()
-    assert (selection.selected.sum(axis=1) <= wanted).all()
-    for places in units_of(selection):
-        row, begin = places[0]
-        end = places[-1][1] + 1
-        assert places == [(row, column) for column in range(begin, end)]  # In one row, with nothing between.
-        assert starts_word[row, begin] or not maskable[row, begin - 1]
-        assert end == LENGTH or starts_word[row, end] or not maskable[row, end]
-        assert 1 <= 1 + starts_word[row, begin + 1 : end].sum() <= len(LENGTHS[unit])
-
-
-@pytest.mark.parametrize("unit", list(LENGTHS))
-def test_no_word_that_fits_is_left_while_more_is_wanted(unit: str) -> None:
-    maskable, starts_word = random_rows(4)
-    wanted = np.random.default_rng(5).integers(0, 40, ROWS)
-    selected = select_words(maskable, starts_word, wanted, LENGTHS[unit], generator(6, "test")).selected
-    assert (selected.sum(axis=1) == np.minimum(wanted, maskable.sum(axis=1))).mean() > 0.8
+    selected = select(maskable, starts_word, wanted, unit)
+    assert not (selected & ~maskable).any()
+    assert (selected.sum(axis=1) <= wanted).all()
     for row in range(ROWS):
-        left = wanted[row] - selected[row].sum()
-        begins = [c for c in range(LENGTH) if maskable[row, c] and (starts_word[row, c] or not maskable[row, c - 1])]
-        for begin in begins:
-            end = begin + 1
-            while end < LENGTH and maskable[row, end] and not starts_word[row, end]:
-                end += 1
+        left = wanted - selected[row].sum()
+        for begin, end in words_of(maskable[row], starts_word[row]):
+            assert selected[row, begin:end].all() or not selected[row, begin:end].any()
             assert selected[row, begin] or end - begin > left
 
 
-@pytest.mark.parametrize("unit", list(LENGTHS))
-def test_where_every_token_is_a_word_the_wish_is_met_exactly(unit: str) -> None:
+@pytest.mark.parametrize("wanted", [1, 11, 60])
+@pytest.mark.parametrize("unit", UNITS)
+def test_where_every_token_is_a_word_the_wish_is_met_exactly(unit: str, wanted: int) -> None:
     maskable, _ = random_rows(8)
-    wanted = np.random.default_rng(5).integers(0, 80, ROWS)
-    selection = select_words(maskable, np.ones_like(maskable), wanted, LENGTHS[unit], generator(6, "test"))
-    assert selection.selected.sum(axis=1).tolist() == np.minimum(wanted, maskable.sum(axis=1)).tolist()
+    selected = select(maskable, np.ones_like(maskable), wanted, unit)
+    assert selected.sum(axis=1).tolist() == np.minimum(wanted, maskable.sum(axis=1)).tolist()
 
 
 def test_a_single_word_that_is_too_long_is_not_cut() -> None:
     maskable = np.array([[False, True, True, True, False]])
     starts_word = np.array([[True, True, False, False, True]])
-    for wanted, expected in ((2, 0), (3, 3)):
-        selection = select_words(maskable, starts_word, np.array([wanted]), np.ones(1), generator(1, "test"))
-        assert selection.selected.sum() == expected
-    assert selection.units == 1
+    assert [int(select(maskable, starts_word, wanted, "word").sum()) for wanted in (2, 3)] == [0, 3]
 
 
 def test_what_follows_a_special_token_begins_a_word() -> None:
     """A segment may be cut within a word: what is left of it is a word of its own."""
     maskable = np.array([[False, True, True, False, True, True]])
     starts_word = np.array([[True, False, True, True, False, False]])
-    units = set()
-    for seed in range(40):
-        selection = select_words(maskable, starts_word, np.array([2]), np.ones(1), generator(seed, "test"))
-        units |= {tuple(column for _, column in unit) for unit in units_of(selection)}
-    assert units == {(1,), (2,), (4, 5)}
+    found = {tuple(np.flatnonzero(select(maskable, starts_word, 2, "word", seed)[0])) for seed in range(40)}
+    assert found == {(1, 2), (4, 5)}
 
 
 @pytest.mark.parametrize("rows", [0, 3])
 def test_nothing_to_choose_from(rows: int) -> None:
     nothing = np.zeros((rows, 8), bool)
-    selection = select_words(nothing, nothing, np.full(rows, 2), LENGTHS["ngram"], generator(1, "test"))
-    assert selection.selected.shape == (rows, 8)
-    assert not selection.selected.any()
-    assert selection.units == 0
+    assert not select(nothing, nothing, 2, "ngram").any()
 
 
-def select_one_by_one(words: list[int], wanted: int, lengths: np.ndarray, rng: np.random.Generator) -> list[list[int]]:
-    """The published way for one row: words given by their tokens; returns the words of each unit."""
+def select_one_by_one(words: list[int], wanted: int, lengths: np.ndarray, rng: np.random.Generator) -> set[int]:
+    """The published way for one row: words given by their tokens; returns those that are chosen."""
     covered: set[int] = set()
-    units: list[list[int]] = []
     while wanted:
         number = rng.choice(len(lengths), p=lengths) + 1
         first = int(rng.integers(len(words)))
-        unit = list(range(first, first + number))
-        if unit[-1] >= len(words) or covered & set(unit):
+        unit = set(range(first, first + number))
+        if first + number > len(words) or covered & unit:
             continue
         tokens = sum(words[word] for word in unit)
         if tokens <= wanted:
-            units.append(unit)
-            covered |= set(unit)
+            covered |= unit
             wanted -= tokens
-    return units
+    return covered
 
 
-@pytest.mark.parametrize("unit", list(LENGTHS))
-def test_a_batch_is_chosen_as_if_row_by_row(unit: str) -> None:
-    """The same shares of unit lengths and of chosen words, within five sigma."""
+def runs(chosen: np.ndarray) -> np.ndarray:
+    """How many runs of 1, 2, ... neighbouring words each row has."""
+    found = np.zeros((len(chosen), chosen.shape[1] + 1))
+    for row, words in enumerate(chosen):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], words, [0]])))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            found[row, end - begin] += 1
+    return found
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_choices_are_as_likely_as_in_the_published_way(unit: str) -> None:
+    """The same shares of chosen words, and of words chosen beside each other, within five sigma."""
     words = [1, 2, 1, 1, 3, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1]
     wanted, rows, reference_rows = 8, 8000, 3000
     starts = np.concatenate([[1] + [0] * (tokens - 1) for tokens in words]).astype(bool)
-    word_of = np.cumsum(starts) - 1
     shape = (rows, len(starts))
-    selection = select_words(
-        np.ones(shape, bool), np.broadcast_to(starts, shape), np.full(rows, wanted), LENGTHS[unit], generator(9, "test")
-    )
-    most = len(LENGTHS[unit])
-    found = np.zeros((rows, most))  # Units of each length, by row.
-    for places in units_of(selection):
-        found[places[0][0], len({word_of[column] for _, column in places}) - 1] += 1
+    selected = select(np.ones(shape, bool), np.broadcast_to(starts, shape), wanted, unit, seed=9)
     rng = np.random.default_rng(10)
-    expected, chosen = np.zeros((reference_rows, most)), np.zeros((reference_rows, len(words)))
+    lengths = MaskingPolicy(20, unit=unit).unit_lengths()
+    expected = np.zeros((reference_rows, len(words)), int)
     for row in range(reference_rows):
-        for one in select_one_by_one(words, wanted, LENGTHS[unit], rng):
-            expected[row, len(one) - 1] += 1
-            chosen[row, one] = 1
+        expected[row, list(select_one_by_one(words, wanted, lengths, rng))] = 1
+    found = selected[:, starts].astype(int)
     assert_same_means(found, expected)
-    assert_same_means(selection.selected[:, starts].astype(float), chosen)
+    assert_same_means(runs(found), runs(expected))
 
 
 def assert_same_means(a: np.ndarray, b: np.ndarray) -> None:

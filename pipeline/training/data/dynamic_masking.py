@@ -1,6 +1,6 @@
 """Masking when examples are read: anew in every epoch, from one copy of the corpus (Liu et al., 2019, "RoBERTa").
 
-The rules are those of `pipeline.masking`, in one compiled loop over a batch. Nothing here has a state: what is drawn
+The masks are those of `pipeline.masking`. Nothing here has a state: what is drawn
 for an example follows from the seed, the epoch and the example's own bytes, so that it is the same with any number of
 workers, in any order, and after any resume.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.compiling import MASKING_LOOPS, compile_loops
-from pipeline.masking import MaskingPolicy
+from pipeline.masking import MaskingPolicy, mask_examples
 from pipeline.training.data.native_calls import called_by_tensorflow
 
 
@@ -34,8 +34,6 @@ class DynamicMasking:
         self._policy = policy
         self._special_ids = special_ids
         self._ordinary_ids = np.asarray(ordinary_ids, np.int32)
-        # From which number in [0, 1) on a unit has one word more.
-        self._thresholds = np.cumsum(policy.unit_lengths())[:-1]
         self._seed = np.uint64(seed % 2**64)
         compile_loops(MASKING_LOOPS)
 
@@ -77,15 +75,15 @@ class DynamicMasking:
         self, ids: np.ndarray, word_starts: np.ndarray, fingerprints: np.ndarray, epoch: np.ndarray, rate: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """What a masked batch has in place of the ids, and its predictions' places, ids and weights."""
-        from pipeline.training.data.masking_kernels import mask_batch
+        from pipeline.masking.kernels import keys_of_readings
 
-        policy, special = self._policy, self._special_ids
-        masked, shape = ids.copy(), (len(ids), policy.max_predictions_per_seq)
-        predictions = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-        mask_batch(
-            *(word_starts, fingerprints, epoch, self._seed, float(rate), policy.unit == "token", self._thresholds),
-            *(special["pad"], special["cls"], special["sep"], special["mask"], self._ordinary_ids),
-            *(policy.mask_prob, policy.mask_prob + policy.random_prob),
-            *(masked, *predictions),
+        masked = mask_examples(
+            ids,
+            word_starts,
+            keys_of_readings(fingerprints, epoch, self._seed),
+            policy=self._policy,
+            special_ids=self._special_ids,
+            ordinary_ids=self._ordinary_ids,
+            masked_lm_prob=float(rate),
         )
-        return masked, *predictions
+        return masked.input_word_ids, masked.positions, masked.ids, masked.weights

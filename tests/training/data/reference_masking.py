@@ -1,6 +1,6 @@
 """What masks drawn at reading are compared with: the same rules and random numbers, in TensorFlow ops over a batch.
 
-The rules are those of `pipeline.masking.selection`. What is chosen for an example does not depend on the others.
+The rules are those of `pipeline.masking.kernels`. What is chosen for an example does not depend on the others.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def select_tokens(maskable: Any, wanted: Any, room: int, keys: Draws) -> Units:
 
 
 def select_words(maskable: Any, starts_word: Any, wanted: Any, lengths: np.ndarray, keys: Draws) -> Units:
-    """Chooses words, n-grams or spans as `pipeline.masking.selection.select_words`."""
+    """Chooses words, n-grams or spans as `pipeline.masking.kernels.mask_batch`."""
     seq_length = tf.shape(maskable)[1]
     place = tf.range(seq_length)
     starts_word = maskable & (starts_word | ~tf.pad(maskable[:, :-1], [[0, 0], [1, 0]]))
