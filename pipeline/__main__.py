@@ -1,4 +1,4 @@
-"""`python -m pipeline`: the command line, where the command itself is not on the path."""
+"""`python -m pipeline`: the command line, if the command itself is not on the path."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """The command line: one command, verbs as subcommands.
 
-What takes long to import is imported by the verb that needs it, when it runs.
+Slow imports happen in the verb that needs them, when it runs.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; the process's by default.
 
     Returns:
-        The exit code: 0 for success, 2 for what the user can put right (one message on standard error), 130 if
-        interrupted; a traceback and 1 mean a fault of this program.
+        The exit code: 0 for success, 2 for an error that the user can fix (one message on standard error), 130 if
+        interrupted. A traceback and 1 mean a bug in this program.
     """
     with forgiving_errors():
         return _run(sys.argv[1:] if argv is None else argv)
 
 
 def _run(argv: Sequence[str]) -> int:
-    # TensorFlow's notes on start-up (drivers it looked for, instructions it could use) bury what the user waits for.
+    # TensorFlow's notes on start-up (missing drivers, CPU instructions) would bury the output that the user wants.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Beam warns of optional packages that nothing here needs.
+    # Beam warns about optional packages that nothing here needs.
     logging.basicConfig(level=logging.ERROR)
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
@@ -68,14 +68,14 @@ def _run(argv: Sequence[str]) -> int:
     arguments.beam_args = unknown
     try:
         run: Callable[[argparse.Namespace], int] = arguments.run
-        # Training saves itself when it is told to stop.
+        # Training handles signals itself: it saves a checkpoint and stops.
         with forgiving_output(), interrupts() if arguments.takes_beam_options else contextlib.nullcontext():
             return run(arguments)
     except UserError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
     except KeyboardInterrupt:
-        print(f"{PROG}: interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"{PROG}: interrupted; the same command continues from here", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 

@@ -1,4 +1,4 @@
-"""Compiling inner loops with Numba, ahead of their first call, and keeping the result on disk."""
+"""Compiles inner loops with Numba, ahead of their first call, and caches the result on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from numba import njit, types
 
-# The modules that hold such loops: compiled before workers are started, each of which would do it for itself.
+# The modules with such loops: compiled before workers start, since each worker would compile them for itself.
 CORPUS_LOOPS = (
     "pipeline.instances.kernels",
     "pipeline.masking.kernels",
@@ -23,16 +23,16 @@ CallableT = TypeVar("CallableT", bound=Callable[..., object])
 
 
 def read_only(dtype: Any, dimensions: int = 1) -> Any:
-    """The type of a contiguous array that a loop only reads; writable arrays are taken as well."""
+    """The type of a contiguous array that a loop only reads; writable arrays are accepted as well."""
     return types.Array(dtype, dimensions, "C", readonly=True)
 
 
 def compiled(result: Any, *arguments: Any) -> Callable[[CallableT], CallableT]:
-    """Compiles a function for one list of types when its module is imported, or loads what an earlier process compiled.
+    """Compiles a function for one signature when its module is imported, or loads it from the cache.
 
-    So a launcher that imports the module before it starts its workers spares each of them the compiler. Compiled code
-    is kept beside the module, else in the user's cache directory (or `NUMBA_CACHE_DIR`); where neither can be written
-    to, each process compiles for itself.
+    A launcher that imports the module before it starts its workers spares each of them the compiler. Compiled code
+    is cached next to the module, otherwise in the user's cache directory (or `NUMBA_CACHE_DIR`). If neither is
+    writable, each process compiles for itself.
 
     Args:
         result: the type of what it returns.
@@ -52,15 +52,15 @@ def compiled(result: Any, *arguments: Any) -> Callable[[CallableT], CallableT]:
 
 
 def inlined(function: CallableT) -> CallableT:
-    """Makes a function part of the compiled loops that call it."""
+    """Inlines a function into the compiled loops that call it."""
     return cast(CallableT, njit(inline="always")(function))
 
 
 def compile_loops(modules: Sequence[str]) -> None:
-    """Compiles the loops of some modules, or loads what was compiled before; says so if compiling takes long."""
+    """Compiles the loops of `modules`, or loads them from the cache; prints a note if compiling takes long."""
     from numba.core import event
 
-    note = "Compiling the inner loops, as is done once after an installation."
+    note = "Compiling the inner loops; this happens once after an installation."
     timer = threading.Timer(_SECONDS_IN_SILENCE, lambda: print(note, file=sys.stderr, flush=True))
     timer.daemon = True
 
@@ -72,7 +72,7 @@ def compile_loops(modules: Sequence[str]) -> None:
         def on_end(self, event: event.Event) -> None:
             pass
 
-    # Numba announces what it compiles, but not what it loads from its cache, however long that takes.
+    # Numba reports what it compiles, but not what it loads from its cache, however long that takes.
     with event.install_listener("numba:compile", StartTimer()):
         for module in modules:
             importlib.import_module(module)

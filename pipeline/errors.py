@@ -1,21 +1,21 @@
-"""What a user can get wrong.
+"""Errors that the user can fix.
 
-Every message says what was needed, what came, and what to do. The command line prints the message alone and
-exits with code 2; anything that is not a `UserError` is a fault of this project.
+Every message says what was needed, what was received, and what to do. The command line prints only the message and
+exits with code 2; any other exception is a bug in this project.
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something that the user can put right; its message is the whole of what the user sees."""
+    """An error that the user can fix; its message is all that the user sees."""
 
     def __init__(self, needed: str, *, received: object = None, do: str = "") -> None:
         """Composes the message.
 
         Args:
             needed: what was needed, or what went wrong, as a sentence.
-            received: what came instead; left out of the message if None.
+            received: what was received instead; left out of the message if None.
             do: what the user can do about it, as a sentence.
         """
         parts = [_sentence(needed)]
@@ -27,12 +27,12 @@ class UserError(Exception):
         self._arguments = (needed, received, do)
 
     def within(self, where: str) -> UserError:
-        """This error, with the place in which it came before its message."""
+        """Returns this error with `where`, the place where it occurred, before its message."""
         needed, received, do = self._arguments
         return type(self)(f"{where}: {needed}", received=received, do=do)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Workers raise these in other processes: they must survive pickling with their message intact.
+        # Workers raise these in other processes: pickling must preserve the message.
         needed, received, do = self._arguments
         return (_rebuild, (type(self), needed, received, do))
 
@@ -46,7 +46,7 @@ def _rebuild(kind: type[UserError], needed: str, received: object, do: str) -> U
 
 
 class ConfigError(UserError):
-    """An option with a value it cannot have, or options that contradict one another."""
+    """An option with an invalid value, or options that contradict one another."""
 
 
 class InputError(UserError):
@@ -66,4 +66,4 @@ class CorpusError(UserError):
 
 
 class TrainingError(UserError):
-    """A training that cannot continue: its loss is NaN or infinite, or a machine that took part in it is gone."""
+    """Training that cannot continue: its loss is NaN or infinite, or one of its machines is gone."""

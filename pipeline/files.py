@@ -1,6 +1,6 @@
-"""Files, local or on any file system that Beam knows (gs://, s3://, hdfs://).
+"""Files, local or on any file system that Beam supports (gs://, s3://, hdfs://).
 
-Local paths use the operating system alone; Beam's FileSystems, slow to import, only where a path has a scheme.
+Local paths use only the operating system. Beam's FileSystems, slow to import, serve paths with a scheme.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FileInfo:
     Attributes:
         path: where it is.
         bytes: its size.
-        modified: when it was last written, as its file system tells it; "" where that does not.
+        modified: when it was last written, according to its file system; "" if that does not say.
     """
 
     path: str
@@ -48,7 +48,7 @@ def _beam_file_systems(path: str) -> Any:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     if FileSystems._pipeline_options is None:
-        # Beam sets them where a pipeline is made, and in the workers of most runners; without any, S3 refuses to work.
+        # Beam sets them when a pipeline is made, and in the workers of most runners. S3 does not work without them.
         FileSystems.set_options(PipelineOptions([]))
     if path.startswith("s3://"):
         from pipeline.s3 import complete_s3
@@ -58,7 +58,7 @@ def _beam_file_systems(path: str) -> Any:
         FileSystems.get_filesystem(path)
     except ValueError as error:
         raise ConfigError(
-            "A path with a scheme needs a file system that Beam knows",
+            "A path with a scheme needs a file system that Beam supports",
             received=path,
             do="Check the scheme, and install the extra for it (gcp, aws)",
         ) from error
@@ -78,7 +78,7 @@ def exists(path: str) -> bool:
     """Whether there is a file at `path`.
 
     Raises:
-        InputError: if that cannot be told, for want of permission, say: it does not mean that there is none.
+        InputError: if this cannot be determined, for example without permission.
     """
     with _asking_about(path):
         if is_remote(path):
@@ -98,7 +98,7 @@ def _asking_about(path: str) -> Iterator[None]:
     except Exception as error:  # Beam's file systems raise whatever their clients do.
         remote = is_remote(path)
         raise InputError(
-            f"Cannot tell what is at {path}",
+            f"Cannot access {path}",
             received=_reason(error)
             if isinstance(error, OSError) and not remote
             else f"{type(error).__name__}: {error}",
@@ -109,7 +109,7 @@ def _asking_about(path: str) -> Iterator[None]:
 
 
 def same(first: str, second: str) -> bool:
-    """Whether two paths name one file, through links, too."""
+    """Whether two paths name the same file, also through links."""
     if is_remote(first) or is_remote(second):
         return first == second
     try:
@@ -119,10 +119,10 @@ def same(first: str, second: str) -> bool:
 
 
 def match(patterns: Sequence[str]) -> list[FileInfo]:
-    """Lists the files that globs, directories and paths name, each once however it is named, sorted by path.
+    """Lists the files that globs, directories and paths name, each file once, sorted by path.
 
-    A directory means the files anywhere below it; names beginning with "." or "_" are passed over there, as Beam,
-    Spark and Hadoop do.
+    A directory means all files below it, except that names beginning with "." or "_" are skipped, as Beam, Spark and
+    Hadoop do.
 
     Raises:
         InputError: if a pattern names no file.
@@ -134,7 +134,7 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
             raise InputError(
                 "Each input must name at least one file",
                 received=repr(pattern),
-                do="Check the path; put globs into quotes so that the shell leaves them alone",
+                do="Check the path; quote globs so that the shell does not expand them",
             )
         for info in matches:
             found.setdefault(info.path if is_remote(info.path) else os.path.abspath(info.path), info)
@@ -142,17 +142,17 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
 
 
 def local_info(path: str) -> FileInfo:
-    """What the operating system says of a file.
+    """Returns the path, size and time of a local file.
 
     Raises:
-        OSError: if it is not there.
+        OSError: if it does not exist.
     """
     status = os.stat(path)
     return FileInfo(path, status.st_size, str(status.st_mtime_ns))
 
 
 def _match_local(pattern: str) -> Iterator[FileInfo]:
-    # A file of this very name, "[a].txt" or "*.txt" say, does not hide those that the pattern matches, nor they it.
+    # A file of exactly this name, such as "[a].txt" or "*.txt", counts in addition to what the pattern matches.
     paths = [pattern] if os.path.lexists(pattern) else []
     if local_glob.escape(pattern) != pattern:
         paths += [path for path in local_glob.glob(pattern, recursive=True) if path not in paths]
@@ -162,12 +162,12 @@ def _match_local(pattern: str) -> Iterator[FileInfo]:
                 yield local_info(file)
     except OSError as error:
         raise InputError(
-            f"Cannot list {pattern}", received=str(error), do="Put that right, or name the files themselves"
+            f"Cannot list {pattern}", received=str(error), do="Fix this, or name the files themselves"
         ) from error
 
 
 def _files_below(directory: str) -> Iterator[str]:
-    def fail(error: OSError) -> None:  # By default, what cannot be listed is silently skipped.
+    def fail(error: OSError) -> None:  # By default, directories that cannot be listed are silently skipped.
         raise error
 
     for folder, folders, names in os.walk(directory, onerror=fail):
@@ -191,15 +191,15 @@ def _match_remote(pattern: str) -> Iterator[FileInfo]:
 
 
 def _modified(metadata: Any) -> str:
-    """When a file was last written, by what Beam says of it."""
+    """When a file was last written, from Beam's metadata."""
     return str(metadata.last_updated_in_seconds or "")
 
 
 def info(path: str) -> FileInfo:
-    """What there is to know of a file.
+    """Returns the path, size and time of a file.
 
     Raises:
-        OSError: if it is not there.
+        OSError: if it does not exist.
         InputError: if its store does not answer.
     """
     if not is_remote(path):
@@ -212,7 +212,7 @@ def info(path: str) -> FileInfo:
 
 
 def checksum(path: str) -> str:
-    """The checksum that a store keeps of a file's bytes; "" where it keeps none, and for local files.
+    """Returns the checksum that a store keeps of a file's bytes; "" if it keeps none, and for local files.
 
     Raises:
         InputError: if its store does not answer.
@@ -225,7 +225,7 @@ def checksum(path: str) -> str:
 
 
 def infos(directory: str) -> dict[str, FileInfo]:
-    """What there is to know of the files directly in `directory`, by name; empty where there is none."""
+    """Returns the `FileInfo` of each file directly in `directory`, by name; empty if there is no such directory."""
     if is_remote(directory):
         prefix = directory.rstrip("/") + "/"
         listed = _list_remote(prefix)
@@ -233,7 +233,7 @@ def infos(directory: str) -> dict[str, FileInfo]:
     found = {}
     for name in list_names(directory):
         path = os.path.join(directory, name)
-        with contextlib.suppress(OSError):  # It has gone since it was listed.
+        with contextlib.suppress(OSError):  # It may have disappeared since it was listed.
             if not os.path.isdir(path):
                 found[name] = local_info(path)
     return found
@@ -262,7 +262,7 @@ def open_read(path: str, start: int = 0) -> Iterator[IO[bytes]]:
 
 
 def read(path: str) -> bytes:
-    """The whole of a file.
+    """Reads a whole file.
 
     Raises:
         InputError: if it cannot be read.
@@ -272,9 +272,9 @@ def read(path: str) -> bytes:
 
 
 class AtomicWriter:
-    """Writes a file under a temporary name and counts and hashes it on the way.
+    """Writes a file under a temporary name, and counts and hashes its bytes.
 
-    Use `write_file`, which moves it to its final name at the end, or leaves nothing.
+    Use `write_file`, which renames it to its final name at the end, or leaves nothing.
     """
 
     def __init__(self, stream: Any, path: str) -> None:
@@ -285,7 +285,7 @@ class AtomicWriter:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of what was written so far, hexadecimal."""
+        """SHA-256 of the bytes written so far, hexadecimal."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes | memoryview) -> None:
@@ -296,7 +296,7 @@ class AtomicWriter:
         """
         try:
             self._stream.write(data)
-        except OSError as error:  # Told here: where several files are written at a time, it is this one's.
+        except OSError as error:  # Raised here, to name the right file if several are written at a time.
             raise _cannot_write(self._path, error) from error
         self._hash.update(data)
         self.bytes += len(data)
@@ -304,15 +304,14 @@ class AtomicWriter:
 
 @contextlib.contextmanager
 def write_file(path: str, before_naming: Callable[[], None] | None = None) -> Iterator[AtomicWriter]:
-    """Writes `path` so that it is there complete or not at all: a temporary name beside it, then a rename.
+    """Writes `path` completely or not at all: under a temporary name in the same directory, then renamed.
 
-    The temporary name is this attempt's own: a cluster may give one piece of work to two workers, where it has taken
-    the first for dead, and both then write the same bytes. What an attempt that was killed leaves, `remove_temporary`
-    removes.
+    Each attempt has its own temporary name: a cluster that believes a worker dead gives its work to a second one, and
+    both then write the same bytes. `remove_temporary` removes what a killed attempt leaves.
 
     Args:
         path: the file.
-        before_naming: called when the file is complete; what it raises leaves no file.
+        before_naming: called when the file is complete; if it raises, no file is left.
 
     Raises:
         OutputError: if it cannot be written.
@@ -336,7 +335,7 @@ def write_file(path: str, before_naming: Callable[[], None] | None = None) -> It
             before_naming()
             os.replace(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # Where nothing can be written, there may be nothing to remove either.
+        with contextlib.suppress(OSError):  # If nothing could be written, there may be nothing to remove.
             remove(temporary)
         if isinstance(error, OSError):
             raise _cannot_write(path, error) from error
@@ -344,7 +343,7 @@ def write_file(path: str, before_naming: Callable[[], None] | None = None) -> It
 
 
 class _DurableFile:
-    """A file whose bytes go to the disk while more are written: at the end, little is left to wait for."""
+    """A file that is synced to disk while more is written, so that little is left to sync at the end."""
 
     def __init__(self, path: str) -> None:
         self._stream = open(path, "wb")
@@ -357,14 +356,14 @@ class _DurableFile:
         self._waiting += len(data)
         if self._waiting >= _SYNCED_AT_ONCE and (self._sync is None or self._sync.done()):
             if self._sync:
-                self._sync.result()  # Raises what went wrong.
+                self._sync.result()  # Raises the error of the last sync, if any.
             self._pool = self._pool or ThreadPoolExecutor(1)
             self._stream.flush()
             self._sync = self._pool.submit(os.fsync, self._stream.fileno())
             self._waiting = 0
 
     def finish(self) -> None:
-        """Waits until all is on the disk."""
+        """Waits until everything is on disk."""
         if self._sync:
             self._sync.result()
         self._stream.flush()
@@ -373,7 +372,7 @@ class _DurableFile:
     def close(self) -> None:
         if self._pool:
             self._pool.shutdown()
-        # What was not flushed by now is of no use: that it cannot be written would hide what went wrong.
+        # Unflushed bytes are of no use now, and an error in writing them would hide the original one.
         with contextlib.suppress(OSError):
             self._stream.close()
 
@@ -392,37 +391,37 @@ def _cannot_write(path: str, error: OSError) -> OutputError:
     return OutputError(
         f"Cannot write {path}",
         received=_reason(error),
-        do="Nothing was left under that name. Check the space and the permissions, then run again",
+        do="No partial file was left. Check the space and the permissions, then run again",
     )
 
 
 def temporary_name(path: str, attempt: str = "") -> str:
-    """A name beside `path`, hidden, for what becomes `path` when it is complete."""
+    """Returns a hidden name in the same directory, for a file that becomes `path` when it is complete."""
     head, _, tail = path.rpartition("/")
     name = f".{tail}.{attempt}.tmp" if attempt else f".{tail}.tmp"
     return f"{head}/{name}" if head or path.startswith("/") else name
 
 
 def list_temporary(directory: str, names: Iterable[str] | None = None) -> list[str]:
-    """Names of what attempts at writing the files `names` of `directory`, or any files, have left behind."""
+    """Lists the temporary files left by attempts to write the files `names` (default: any) of `directory`."""
     names = None if names is None else set(names)
     found = [(name, _TEMPORARY.fullmatch(name)) for name in list_names(directory)]
     return [name for name, written in found if written and (names is None or written[1] in names)]
 
 
 def remove_temporary(directory: str, names: Iterable[str] | None = None) -> None:
-    """Removes what attempts at writing the files `names` of `directory`, or any files, have left behind."""
+    """Removes the temporary files left by attempts to write the files `names` (default: any) of `directory`."""
     for name in list_temporary(directory, names):
         remove(join(directory, name))
 
 
 def json_bytes(value: Any) -> bytes:
-    """`value` as JSON for people to read; names of files that are not UTF-8 are escaped, and read back as they are."""
+    """Formats `value` as indented JSON; file names that are not valid UTF-8 are escaped, and read back unchanged."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def sha256(path: str) -> str:
-    """SHA-256 of a file's bytes, hexadecimal.
+    """Computes the SHA-256 of a file's bytes, hexadecimal.
 
     Raises:
         InputError: if it cannot be read.
@@ -435,7 +434,7 @@ def sha256(path: str) -> str:
 
 
 def write_atomically(path: str, data: bytes) -> None:
-    """Writes a small file whole, or not at all.
+    """Writes a small file completely, or not at all.
 
     Raises:
         OutputError: if it cannot be written.
@@ -445,16 +444,16 @@ def write_atomically(path: str, data: bytes) -> None:
 
 
 def check_output_file(path: str, is_own: Callable[[str], bool], *, overwrite: bool, beside: Sequence[str] = ()) -> None:
-    """Makes sure, before any work, that a file can be written, and that none of the user's is lost by it.
+    """Checks, before any work, that a file can be written without replacing one of the user's.
 
     Args:
         path: the file.
-        is_own: tells whether what is there was written by the same command, which replaces it.
-        overwrite: whether to replace whatever is there.
+        is_own: returns whether an existing file was written by the same command, which then replaces it.
+        overwrite: whether to replace any existing file.
         beside: other files that the command writes with it.
 
     Raises:
-        OutputError: if it is a directory, its directory cannot be written to, or it is another's.
+        OutputError: if it is a directory, its directory is not writable, or another program wrote it.
     """
     if not is_remote(path):
         if os.path.isdir(path):
@@ -465,13 +464,13 @@ def check_output_file(path: str, is_own: Callable[[str], bool], *, overwrite: bo
         if overwrite or mine or not exists(name):
             continue
         raise OutputError(
-            f"{name} is there already, and was not written by this command",
+            f"{name} exists already, and was not written by this command",
             do="Choose another output, or replace it with --overwrite",
         )
 
 
 def is_as_described(path: str) -> bool:
-    """Whether a file is what the .json beside it describes by its "sha256"."""
+    """Whether a file has the "sha256" in the .json next to it."""
     try:
         return bool(json.loads(read(f"{path}.json"))["sha256"] == sha256(path))
     except (InputError, ValueError, KeyError, TypeError):
@@ -479,10 +478,10 @@ def is_as_described(path: str) -> bool:
 
 
 def make_directory(path: str) -> None:
-    """Makes a directory and those above it, if they are not there; nothing on object stores.
+    """Creates a directory and its parents if they do not exist; does nothing on object stores.
 
     Raises:
-        OutputError: if it cannot be made or written to.
+        OutputError: if it cannot be created or is not writable.
     """
     if is_remote(path):
         return
@@ -490,7 +489,7 @@ def make_directory(path: str) -> None:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"Cannot make the output directory {path}",
+            f"Cannot create the output directory {path}",
             received=_reason(error),
             do="Choose a directory that you may write to",
         ) from error
@@ -502,7 +501,7 @@ def make_directory(path: str) -> None:
 
 
 def list_names(directory: str) -> list[str]:
-    """Names of the files directly in `directory`, sorted; empty where there is none.
+    """Lists the names of the files directly in `directory`, sorted; empty if there is no such directory.
 
     Raises:
         InputError: if they cannot be listed.
@@ -516,14 +515,14 @@ def list_names(directory: str) -> list[str]:
 
 
 def _list_remote(prefix: str) -> Sequence[Any]:
-    """Beam's metadata of what stands directly below `prefix`, which ends with a slash."""
+    """Returns Beam's metadata of the files directly below `prefix`, which ends with a slash."""
     with _asking_about(prefix):
         metadata: Sequence[Any] = _beam_file_systems(prefix).match([prefix + "*"])[0].metadata_list
     return metadata
 
 
 def remove(path: str) -> None:
-    """Removes a file, or an empty directory, if it is there."""
+    """Removes a file or an empty directory, if it exists."""
     if is_remote(path):
         if exists(path):
             _beam_file_systems(path).delete([path])

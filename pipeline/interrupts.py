@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a KeyboardInterrupt."""
+"""Turns SIGINT and SIGTERM into a KeyboardInterrupt."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from types import FrameType
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[threading.Event]:
-    """Turns SIGINT and SIGTERM into a KeyboardInterrupt while the body runs, and notes that one has come.
+    """Turns SIGINT and SIGTERM into a KeyboardInterrupt while the body runs, and records that one arrived.
 
-    By default SIGTERM ends a process at once, so that nothing is cleaned up, nor any job cancelled. Only the main
-    thread can set handlers; elsewhere nothing is changed.
+    By default, SIGTERM ends a process at once: nothing is cleaned up, and no job is cancelled. Only the main thread
+    can set handlers; in other threads this does nothing.
 
     Yields:
-        An event that is set once a signal has come: what the body calls may have taken the KeyboardInterrupt for
-        something else.
+        An event that is set once a signal has arrived, as code called in the body may turn the KeyboardInterrupt into
+        another error.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():

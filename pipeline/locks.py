@@ -1,4 +1,4 @@
-"""A folder or a file that one run at a time may write to."""
+"""Locks a folder or a file, so that only one run at a time writes to it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ try:
 except ImportError:  # Not a POSIX system.
     fcntl = None  # type: ignore[assignment]
 
-# What file systems without locks answer, some network file systems among them.
+# Errors of file systems without locks, such as some network file systems.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextlib.contextmanager
 def locked(path: str, *, owner: str) -> Iterator[None]:
-    """Holds the lock file `path` for the length of a `with` block.
+    """Holds the lock file `path` for the duration of a `with` block.
 
-    The kernel drops the lock when the process ends, however it ends, so that a killed run never leaves its folder
-    locked. Nothing is locked on object stores, nor on file systems that have no locks.
+    The kernel releases the lock however the process ends, so a killed run never leaves its folder locked. Nothing is
+    locked on object stores, nor on file systems without locks.
 
     Args:
-        path: the lock file, in a directory that is there; removed at the end.
-        owner: what the lock protects, as a message names it: "the run out/run".
+        path: the lock file, in an existing directory; removed at the end.
+        owner: what the lock protects, as named in messages: "the run out/run".
 
     Raises:
         OutputError: if another process holds the lock, naming it, or the lock file cannot be written.
@@ -41,7 +41,7 @@ def locked(path: str, *, owner: str) -> Iterator[None]:
         descriptor = _open_locked(path)
     except BlockingIOError:
         raise OutputError(
-            f"Another process is at work on {owner}",
+            f"Another process is using {owner}",
             received=_read_holder(path),
             do="Wait until it has finished, or stop it; then run the same command again",
         ) from None
@@ -54,7 +54,7 @@ def locked(path: str, *, owner: str) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            os.remove(path)  # Before the lock goes: who opens the file next makes a new one.
+            os.remove(path)  # Before the lock is released: the next process creates a new file.
         os.close(descriptor)
 
 
@@ -71,7 +71,7 @@ def _open_locked(path: str) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # The holder before removed this file between our opening and locking it.
+        os.close(descriptor)  # The previous holder removed this file after we opened and before we locked it.
 
 
 def _is_at(descriptor: int, path: str) -> bool:

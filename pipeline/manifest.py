@@ -1,4 +1,4 @@
-"""The corpus's manifest: written last by one half of the system, checked by the other."""
+"""The corpus's manifest: written last by the corpus job, checked by what reads the corpus."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Shard:
     Attributes:
         name: file name within the corpus's directory, or the whole path of records of other tools.
         split: "train" or "validation".
-        max_seq_length: the length of its examples: that of its bin, where the corpus has bins.
+        max_seq_length: the length of its examples; that of its bin, if the corpus has bins.
         max_predictions_per_seq: room for predictions in its examples.
-        examples: examples it holds.
-        tokens: real tokens, specials included, padding not.
+        examples: number of examples.
+        tokens: number of tokens, with special tokens, without padding.
         predictions: masked positions; 0 with dynamic masking.
         bytes: size of the file.
         sha256: SHA-256 of the file, hexadecimal.
@@ -47,16 +47,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class TokenizerDescription:
-    """The tokenizer that made a corpus, enough to make it again.
+    """The tokenizer that made a corpus, in enough detail to build it again.
 
     Attributes:
         kind: "wordpiece" or "sentencepiece".
         vocab_file: file name of the vocabulary, within the corpus's directory.
         sha256: SHA-256 of that file, hexadecimal.
         vocab_size: entries.
-        lower_case: whether text was lower-cased and stripped of accents; a SentencePiece model may fold case besides.
+        lower_case: whether text was lower-cased and stripped of accents; a SentencePiece model may also fold case.
         special_ids: ids of the special tokens, by "pad", "unk", "cls", "sep", "mask".
-        casing: what decided on `lower_case`, in words.
+        casing: why `lower_case` was chosen, in words.
     """
 
     kind: str
@@ -70,20 +70,21 @@ class TokenizerDescription:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that is known of a finished corpus.
+    """Everything that is known about a finished corpus.
 
     Attributes:
-        key: SHA-256 over all that decides the shards' bytes: options, inputs, vocabulary, version.
+        key: SHA-256 of everything that determines the shards' bytes: options, inputs, vocabulary, version.
         options: every option that the corpus was made with, defaults included.
         spec: the shape of its (longest) examples.
         tokenizer: the tokenizer that made it.
-        inputs: input files with their sizes, `{"path": str, "bytes": int}`; of over 10,000, their directories instead,
-            `{"path": str, "files": int, "bytes": int}`.
+        inputs: input files with their sizes, `{"path": str, "bytes": int}`; if there are over 10,000, their
+            directories instead, `{"path": str, "files": int, "bytes": int}`.
         shards: its shards, in order.
         statistics: what was counted while making it; see docs/inspection.md.
-        versions: versions of this package and of what decides its bytes.
-        worth_a_look: notes on what a user may not have meant; see `pipeline.worth_a_look`.
-        inputs_modified: SHA-256 over when each input was last written; "" in manifests of earlier versions.
+        versions: versions of this package and of the packages that determine the shards' bytes.
+        worth_a_look: notes on what may not be as intended; see `pipeline.worth_a_look`.
+        inputs_modified: SHA-256 of the times at which the inputs were last written; "" in manifests of earlier
+            versions.
     """
 
     key: str
@@ -99,7 +100,7 @@ class Manifest:
     format_version: int = field(default=FORMAT_VERSION)
 
     def shard_spec(self, shard: Shard) -> RecordSpec:
-        """The shape of the examples of one shard."""
+        """Returns the shape of the examples of one shard."""
         return dataclasses.replace(
             self.spec,
             max_seq_length=shard.max_seq_length,
@@ -107,12 +108,12 @@ class Manifest:
         )
 
     def split(self, name: str) -> tuple[Shard, ...]:
-        """The shards of one split, "train" or "validation"."""
+        """Returns the shards of one split, "train" or "validation"."""
         return tuple(shard for shard in self.shards if shard.split == name)
 
 
 def write_manifest(manifest: Manifest, corpus_dir: str) -> None:
-    """Writes `manifest` into `corpus_dir`, whole or not at all.
+    """Writes `manifest` into `corpus_dir`, completely or not at all.
 
     Raises:
         OutputError: if it cannot be written.
@@ -124,19 +125,19 @@ def read_manifest(corpus_dir: str) -> Manifest:
     """Reads the manifest of the corpus in `corpus_dir`.
 
     Raises:
-        CorpusError: if there is none, or it is not one of this format.
+        CorpusError: if there is none, or it is not of this format.
     """
     path = files.join(corpus_dir, MANIFEST_NAME)
     if not files.exists(path):
         raise CorpusError(
             f"{corpus_dir} is not a finished corpus: it has no {MANIFEST_NAME}",
-            do="Run the corpus job until it ends; run again, it goes on where it stopped",
+            do="Run the corpus job until it ends; if run again, it continues where it stopped",
         )
     try:
         data = json.loads(files.read(path))
         if not isinstance(data, dict) or data.keys().isdisjoint(field.name for field in dataclasses.fields(Manifest)):
             raise CorpusError(
-                f"{path} is not of this program: {corpus_dir} is no corpus",
+                f"{path} was not written by this program: {corpus_dir} is not a corpus",
                 do="Name the directory that the corpus job wrote to",
             )
         if data["format_version"] != FORMAT_VERSION:
@@ -156,12 +157,12 @@ def read_manifest(corpus_dir: str) -> Manifest:
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise CorpusError(
             f"{path} is damaged ({type(error).__name__}: {error})",
-            do="If this is a corpus of yours, make it again, in another directory",
+            do="If this is your corpus, make it again in another directory",
         ) from error
 
 
 def _build(kind: type[PartT], values: Mapping[str, Any]) -> PartT:
-    """A part of a manifest from what JSON holds of it; a TypeError says which value is of another type."""
+    """Builds a part of a manifest from its JSON; raises a TypeError that names a value of a wrong type."""
     for name, (annotation, expected) in _json_types(kind).items():  # type: ignore[arg-type]
         if name in values and type(values[name]) is not expected:
             raise TypeError(f"{name} must be {annotation}, not {values[name]!r:.50}")
@@ -170,7 +171,7 @@ def _build(kind: type[PartT], values: Mapping[str, Any]) -> PartT:
 
 @functools.cache
 def _json_types(kind: type[Any]) -> dict[str, tuple[str, type]]:
-    """By field, how its type is written, and what JSON gives for it."""
+    """Returns, by field, its annotation and the type of its value in JSON."""
     given = {"str": str, "int": int, "bool": bool, "Mapping": dict}
     written = {field.name: str(field.type) for field in dataclasses.fields(kind)}
     roots = {name: annotation.partition("[")[0] for name, annotation in written.items()}

@@ -1,4 +1,4 @@
-"""Keeping native libraries and worker processes from writing over what the user reads."""
+"""Keeps the output of native libraries and worker processes away from the user's terminal."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import IO
 
 from pipeline.standard_output import forgiving
 
-_STDERR = 2  # What native code and child processes write to, wherever `sys.stderr` leads.
+_STDERR = 2  # Native code and child processes write to this descriptor, wherever `sys.stderr` goes.
 
 
 @contextlib.contextmanager
 def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
-    """Sends what is written to the file descriptor of standard error to `log`; `sys.stderr` still reaches the user.
+    """Redirects the file descriptor of standard error to `log`; `sys.stderr` still reaches the user.
 
-    TensorFlow's start-up notes and the log of Beam's worker processes, which inherit the descriptor, are of use only
-    when something fails. So are the tracebacks of threads, such as those of Beam's that lose their worker.
+    TensorFlow's start-up notes and the log of Beam's worker processes, which inherit the descriptor, are useful only
+    when something fails. So are tracebacks of threads, such as those of Beam that lose their worker.
 
     Args:
         log: an open file with a descriptor.
     """
     try:
         before = os.dup(_STDERR)
-    except OSError:  # It is closed: nobody reads what is written there.
+    except OSError:  # It is closed: nobody reads it.
         yield
         return
     python_stderr = sys.stderr
@@ -41,7 +41,7 @@ def native_stderr_to(log: IO[bytes]) -> Iterator[None]:
         yield
     finally:
         threading.excepthook = excepthook
-        sys.stderr.flush()  # Not closed: a logger that was made meanwhile may hold on to it.
+        sys.stderr.flush()  # Not closed: a logger created in the body may still refer to it.
         sys.stderr = python_stderr
         os.dup2(before, _STDERR)
         os.close(before)
@@ -54,7 +54,7 @@ def _write_natively(error: threading.ExceptHookArgs) -> None:
 
 
 def _descriptor(stream: IO[str]) -> int | None:
-    """A stream's file descriptor; None if it has none, in a notebook say."""
+    """Returns a stream's file descriptor; None if it has none, as in a notebook."""
     try:
         return stream.fileno()
     except (OSError, ValueError, AttributeError):
@@ -62,9 +62,9 @@ def _descriptor(stream: IO[str]) -> int | None:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and lets it look for its devices, without what it writes meanwhile, unless that fails.
+    """Imports TensorFlow and finds its devices; what it prints is shown only if that fails.
 
-    Its notes (drivers that it looked for, instructions that it could use) bury what the user waits for.
+    Its notes (missing drivers, CPU instructions) would bury the output that the user wants.
     """
     if "tensorflow" in sys.modules:
         return

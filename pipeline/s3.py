@@ -1,4 +1,4 @@
-"""What Beam's S3 file system lacks: empty files, and one client a process where it makes one, 0.1 s, for each call."""
+"""Adds to Beam's S3 file system empty files, and one shared client: Beam makes one for each call, which takes 0.1 s."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @functools.cache
 def complete_s3() -> None:
-    """Lets Beam's S3 clients of the same options share a client of boto3's, and write empty files."""
+    """Lets Beam's S3 clients with the same options share one boto3 client, and write empty files."""
     with contextlib.suppress(ImportError):  # Without boto3, Beam itself says what is missing.
         import boto3  # noqa: F401
         from apache_beam.io.aws import s3io
@@ -19,10 +19,10 @@ def complete_s3() -> None:
 
 
 def _client_kind(kind: Any) -> Any:
-    shared: dict[str, Any] = {}  # Threads may share what boto3 makes.
+    shared: dict[str, Any] = {}  # boto3's clients are thread-safe.
 
     class Client(kind):  # type: ignore[misc]
-        """Has of its own only the download that it is at."""
+        """Shares everything but the state of its download."""
 
         client: Any
 
@@ -41,7 +41,7 @@ def _client_kind(kind: Any) -> Any:
 
 def _uploader_kind(kind: Any) -> Any:
     class Uploader(kind):  # type: ignore[misc]
-        """S3 wants an upload to have at least one part, which may be empty."""
+        """Uploads at least one part, which may be empty, as S3 requires."""
 
         def finish(self) -> None:
             if not self.parts and not self.buffer:

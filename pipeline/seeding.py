@@ -1,7 +1,7 @@
 """The one place where random generators are made.
 
-A generator is keyed by (seed, what is being drawn, where): two workers, a retry, or another runner that come to the
-same place draw the same numbers, and no two places share a stream.
+A generator is keyed by (seed, purpose, place): different workers, retries and runners draw the same numbers at the
+same place, and no two places share a stream.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 
 import numpy as np
 
-LARGEST_SEED = 2**63 - 1  # What fits every number that a seed is kept in.
+LARGEST_SEED = 2**63 - 1  # Fits every integer type that stores a seed.
 
 
 def generator(seed: int, purpose: str, *place: int) -> np.random.Generator:

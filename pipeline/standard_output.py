@@ -1,4 +1,4 @@
-"""Standard output and standard error that are closed, full, or fill up: no work is lost by that."""
+"""Makes sure that no work is lost if standard output or standard error is closed or full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ESCAPES = "json_escapes"
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """What the output's encoding lacks, as JSON writes it: JSON that is printed stays JSON."""
+    """Escapes characters that the output's encoding lacks as JSON does, so that printed JSON stays valid."""
     assert isinstance(error, UnicodeEncodeError)
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2)), error.end
@@ -26,12 +26,12 @@ codecs.register_error(_ESCAPES, _escape)
 
 
 def _discard_rest(stream: TextIO) -> None:
-    """Sends nowhere what is still to be printed, so that it does not fail at the interpreter's exit."""
+    """Discards buffered output, so that flushing it does not fail when the interpreter exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Forgiving:
-    """A stream that keeps the first error of writing to it instead of raising it, and discards what follows."""
+    """A stream that stores the first error in writing instead of raising it, and discards all later output."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -59,17 +59,17 @@ class _Forgiving:
 
 
 def forgiving(stream: TextIO) -> TextIO:
-    """`stream`, but that writing to it never fails."""
+    """Wraps `stream` so that writing to it never fails."""
     return cast(TextIO, _Forgiving(stream))
 
 
 @contextlib.contextmanager
 def forgiving_output() -> Iterator[None]:
-    """Lets printing continue where standard output cannot be written to, while the body runs.
+    """Ignores, while the body runs, that standard output cannot be written to.
 
     Raises:
-        OutputError: when the body has ended, if something could not be printed. Nothing is said of an output that was
-            closed from the beginning: what would be printed there is of no interest.
+        OutputError: when the body has ended, if something could not be printed; not if standard output was closed
+            from the beginning.
     """
     stream = sys.stdout
     if stream is None:
@@ -77,28 +77,28 @@ def forgiving_output() -> Iterator[None]:
             yield
         return
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors=_ESCAPES)  # Names of files need not be UTF-8, nor the terminal.
+        stream.reconfigure(errors=_ESCAPES)  # File names, or the terminal, may not be UTF-8.
     output = _Forgiving(stream)
     with contextlib.redirect_stdout(output):
         yield
     output.flush()
-    # Whoever reads from a pipe, `head` say, has seen enough when it closes it.
+    # A reader that closes a pipe, such as `head`, has seen enough.
     if output.error is not None and not isinstance(output.error, BrokenPipeError):
         raise OutputError(
-            "Not all could be printed on standard output",
+            "Standard output could not be written completely",
             received=output.error.strerror or str(output.error),
-            do="What the command was to do is done, but for that",
+            do="Everything else that the command had to do is done",
         )
 
 
 @contextlib.contextmanager
 def forgiving_errors() -> Iterator[None]:
-    """Lets messages and progress continue where standard error cannot be written to.
+    """Ignores, while the body runs, that standard error cannot be written to.
 
-    Nothing is said of it: there is no place left to say it. The exit code still tells how the command ended.
+    This is not reported, as there is no place left to report it. The exit code still shows how the command ended.
     """
     stream = sys.stderr
-    if stream is None:  # Closed: without this, its descriptor would go to the next file that is opened.
+    if stream is None:  # Closed: otherwise the next file to be opened would get its descriptor.
         stream = open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     with contextlib.redirect_stderr(forgiving(stream)):
         yield

@@ -1,4 +1,4 @@
-"""What a user would want to be told at the end of a run, though nothing failed: derived from what was counted.
+"""Notes on what may not be as intended, although nothing failed: derived from the counts at the end of a run.
 
 docs/inspection.md lists the notes with their limits.
 """
@@ -15,7 +15,7 @@ _FEW_PREDICTIONS = 500  # Of a validation set.
 _WITHIN_DOCUMENT = 0.01  # Random next sentences from A's own document.
 _LABEL_1 = 0.75  # Pairs.
 _UNKNOWN = 0.02  # Tokens.
-_REPLACED = 0.001  # Characters that were no UTF-8.
+_REPLACED = 0.001  # Characters that replace invalid UTF-8.
 _REMOVED = 0.01  # Control characters.
 _TRUNCATED = 0.25  # Tokens.
 _DROPPED = 0.2  # Documents.
@@ -25,7 +25,7 @@ _HOLDING_SEPARATOR = 0.01  # Documents.
 def corpus_notes(
     options: Mapping[str, Any], statistics: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    """What is worth a look in a corpus.
+    """Returns the notes on a corpus.
 
     Args:
         options: a manifest's options.
@@ -46,22 +46,22 @@ def corpus_notes(
 def vocabulary_notes(
     *, asked: int, entries: int, kind: str, min_count: int, unknown_share: float, strips_marks: str
 ) -> tuple[str, ...]:
-    """What is worth a look in a learned vocabulary.
+    """Returns the notes on a learned vocabulary.
 
     Args:
-        asked: the entries asked for.
-        entries: those that there are.
+        asked: the number of entries asked for.
+        entries: the number of entries it has.
         kind: a key of `pipeline.tokenizers.learning.learn.KINDS`.
-        min_count: least occurrences of a WordPiece piece.
+        min_count: minimum number of occurrences of a WordPiece piece.
         unknown_share: the share of [UNK] among the tokens of held-out text.
-        strips_marks: a word of scripts without case that lower-casing changes; "" if it changes next to none.
+        strips_marks: a word of scripts without case that lower-casing changes; "" if it changes almost none.
     """
     notes = []
     if entries < asked:
         fewest = f" that occur {min_count} times (--min-count)" * (kind == "wordpiece")
         notes.append(
-            f"The vocabulary has {entries:,} entries, not {asked:,}: the text gives no more pieces{fewest}. A model of"
-            f" {asked:,} does not fit it; more text gives more."
+            f"The vocabulary has {entries:,} entries, not {asked:,}: the text has no more pieces{fewest}. A model of"
+            f" {asked:,} does not fit it; more text gives more entries."
         )
     if unknown_share > _UNKNOWN:
         notes.append(
@@ -76,7 +76,7 @@ def vocabulary_notes(
 
 
 def render(notes: Iterable[str]) -> str:
-    """Notes under their heading; "" if there are none."""
+    """Formats notes under their heading; "" if there are none."""
     lines = [f"  - {note}" for note in notes]
     return "\n".join(["Worth a look", *lines]) if lines else ""
 
@@ -93,21 +93,21 @@ def _of_documents(
     holding = text.get("documents_with_separator", 0)
     if documents == 1:
         yield (
-            f"The whole input is one document: {what_separates} stands nowhere between others. A document a line needs"
+            f"The whole input is one document: {what_separates} never separates two. For one document per line, use"
             r" --document-separator '\n'."
         )
     elif separator and documents <= sum(info.get("files", 1) for info in inputs):
-        yield f"Every file is one document: {what_separates} stands nowhere between others."
+        yield f"Every file is one document: {what_separates} never separates two."
     elif characters > _HUGE_DOCUMENT * documents:
         yield (
-            f"The {documents:,} documents are huge, {characters // documents:,} characters each on average: does"
-            f" {what_separates} stand between them?"
+            f"The {documents:,} documents are huge, {characters // documents:,} characters each on average: are they"
+            f" separated by {what_separates}?"
         )
     if holding > _HOLDING_SEPARATOR * read:
         mark = separator or "<|endoftext|>"
         yield (
-            f"{mark!r} stands within the lines of {_number(holding, 'document')} and is text there. As a separator"
-            " it needs a line of its own: put line ends around it, and name it with --document-separator."
+            f"{mark!r} occurs within lines of {_number(holding, 'document')} and is taken as text there. A separator"
+            " needs a line of its own: put line ends around it, and name it with --document-separator."
         )
     dropped = {reason: number for reason, number in text.get("dropped", {}).items() if "duplicate" not in reason}
     if sum(dropped.values()) > _DROPPED * read:
@@ -123,20 +123,20 @@ def _of_characters(options: Mapping[str, Any], text: Mapping[str, Any]) -> Itera
     replaced = text.get("characters_replaced", 0)
     if replaced > _REPLACED * characters:
         yield (
-            f"{replaced:,} bytes ({replaced / characters:.1%} of the characters) were no UTF-8 and became U+FFFD: is"
-            " the text in another encoding, such as Latin-1? Convert it with iconv -f ENCODING -t UTF-8."
+            f"{replaced:,} bytes ({replaced / characters:.1%} of the characters) were not valid UTF-8 and became"
+            " U+FFFD: is the text in another encoding, such as Latin-1? Convert it with iconv -f ENCODING -t UTF-8."
         )
     removed = text.get("characters_removed", 0)
     if removed > _REMOVED * characters:
         yield (
-            f"{removed:,} control characters were removed, {removed / characters:.1%} of the text: is all of the input"
-            " text?"
+            f"{removed:,} control characters were removed, {removed / characters:.1%} of the text: does the input hold"
+            " anything but text?"
         )
     sentences = text.get("sentences", 0)
     if options["sentence_splitter"] != "none" and characters > _LONG_SENTENCE * sentences:
         yield (
-            f"Sentences have {characters // max(1, sentences):,} characters on average: text without full stops is not"
-            " split, nor are lines of BERT's format. See --sentence-splitter and --format."
+            f"Sentences have {characters // max(1, sentences):,} characters on average: neither text without full stops"
+            " nor lines of BERT's format are split. See --sentence-splitter and --format."
         )
 
 
@@ -147,23 +147,23 @@ def _of_examples(options: Mapping[str, Any], train: Mapping[str, Any]) -> Iterat
         if within > _WITHIN_DOCUMENT * label_1:
             yield (
                 f"{within / label_1:.0%} of the random next sentences come from the same document, as there was no"
-                " other to take them from: their label says less than it should."
+                " other: their label means less than it should."
             )
         if train.get("label_1_share", 0) > _LABEL_1:
             yield (
-                f"{train['label_1_share']:.0%} of the pairs have label 1, a random next sentence: most documents have a"
-                " single sentence, which nothing follows. Next sentences cannot be learned from them; see --pairing."
+                f"{train['label_1_share']:.0%} of the pairs have label 1, a random next sentence: most documents have"
+                " only one sentence. Next sentences cannot be learned from them; see --pairing."
             )
     if train.get("unknown_share", 0) > _UNKNOWN:
         yield (
-            f"{train['unknown_share']:.1%} of the tokens are [UNK]: the vocabulary does not fit the text. Is it of this"
-            " language, and of this case (--lower-case)?"
+            f"{train['unknown_share']:.1%} of the tokens are [UNK]: the vocabulary does not fit the text. Is it for"
+            " this language and this case (--lower-case)?"
         )
     truncated = train.get("tokens_truncated", 0)
     if truncated > _TRUNCATED * (tokens + truncated):
         yield (
             f"{truncated / (tokens + truncated):.0%} of the tokens were truncated away: sentences are longer than"
-            f" examples of {options['max_seq_length']} tokens. Were they split, and into sentences?"
+            f" examples of {options['max_seq_length']} tokens. Was the text split into sentences?"
         )
 
 
@@ -174,16 +174,16 @@ def _of_validation(options: Mapping[str, Any], statistics: Mapping[str, Any]) ->
     validation = statistics["validation"]
     if not validation.get("examples"):
         yield (
-            "No document fell to the validation shards, as can be with"
+            "No document was drawn for validation, which is possible with"
             f" {_number(statistics['text'].get('documents', 0), 'document')} and a validation_fraction of"
-            f" {fraction}: raise it to have some."
+            f" {fraction}: raise it."
         )
         return
     predictions = int(validation.get("tokens", 0) * options["masked_lm_prob"])
     if predictions < _FEW_PREDICTIONS:
         yield (
             f"The validation set has about {_number(predictions, 'prediction')}, of"
-            f" {_number(validation.get('documents', 0), 'document')}: a loss over so few says little, and training"
+            f" {_number(validation.get('documents', 0), 'document')}: a loss over so few says little, but training"
             " keeps the model that does best on them. Raise --validation-fraction."
         )
 

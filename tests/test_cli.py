@@ -116,8 +116,8 @@ NO_MASK = "".join(f"{token}\n" for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]",
         ({"dupe_factor": "-1"}, "dupe_factor must be between 0 and 1000. Received: -1."),
         ({"block_bytes": "100"}, "block_bytes must be 0 or at least 1024. Received: 100."),
         ({"bins": "32,16"}, "bins must ascend and end in max_seq_length (48). Received: 32, 16."),
-        ({"output": "{folder}/empty.txt"}, "Cannot make the output directory {folder}/empty.txt."),
-        ({"output": "{folder}/empty.txt/below"}, "Cannot make the output directory {folder}/empty.txt/below."),
+        ({"output": "{folder}/empty.txt"}, "Cannot create the output directory {folder}/empty.txt."),
+        ({"output": "{folder}/empty.txt/below"}, "Cannot create the output directory {folder}/empty.txt/below."),
         ({"output": None}, "output is needed. Set --output, or output in the config file."),
         ({"input": None}, "input is needed."),
         ({"vocab": None}, "vocab is needed."),
@@ -131,7 +131,7 @@ NO_MASK = "".join(f"{token}\n" for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]",
             {"runner": "NoSuch"},
             "--runner must name a runner that Beam has. Received: NoSuch.",
         ),
-        ({"output": "nonsense://bucket/x"}, "A path with a scheme needs a file system that Beam knows."),
+        ({"output": "nonsense://bucket/x"}, "A path with a scheme needs a file system that Beam supports."),
     ],
     ids=str,
 )
@@ -196,7 +196,7 @@ def test_an_interrupt_says_how_to_go_on(
 
     monkeypatch.setattr(corpus_command, "config_from", interrupt)
     assert setting.run() == 130
-    assert capsys.readouterr().err == "mlm-pipeline: interrupted; the same command goes on from here\n"
+    assert capsys.readouterr().err == "mlm-pipeline: interrupted; the same command continues from here\n"
 
 
 def test_output_that_nobody_reads_is_no_fault(setting: Setting) -> None:

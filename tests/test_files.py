@@ -221,7 +221,7 @@ def test_making_directories(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("x")
     for place in ("file", "file/below"):
-        with pytest.raises(OutputError, match=r"Cannot make the output directory .* Choose a directory"):
+        with pytest.raises(OutputError, match=r"Cannot create the output directory .* Choose a directory"):
             files.make_directory(str(tmp_path / place))
 
 
@@ -304,9 +304,11 @@ def test_object_store_missing_object(object_store: dict[str, bytes]) -> None:
 def test_an_unknown_scheme_is_refused() -> None:
     path = "nonsense://bucket/x"
     for use in (files.read, files.exists, files.remove, files.list_names, lambda p: files.match([p])):
-        with pytest.raises(ConfigError, match=r"needs a file system that Beam knows\. Received: nonsense://bucket/x"):
+        with pytest.raises(
+            ConfigError, match=r"needs a file system that Beam supports\. Received: nonsense://bucket/x"
+        ):
             use(path)
-    with pytest.raises(ConfigError, match="file system that Beam knows"):
+    with pytest.raises(ConfigError, match="file system that Beam supports"):
         files.write_atomically(path, b"")
 
 
@@ -339,7 +341,7 @@ def test_what_cannot_be_told_is_no_no(tmp_path: Path) -> None:
     loop.symlink_to(loop)
     for path in (loop, loop / "manifest.json", tmp_path / ("x" * 300)):
         for ask in (files.exists, files.list_names, files.infos):
-            with pytest.raises(InputError, match=r"Cannot tell what is at .*(Too many levels|name too long)"):
+            with pytest.raises(InputError, match=r"Cannot access .*(Too many levels|name too long)"):
                 ask(str(path))
     (tmp_path / "file").write_text("x")
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
@@ -358,7 +360,7 @@ def test_a_store_that_does_not_answer_is_no_no(ask: Callable[[str], Any], monkey
         exists = match
 
     monkeypatch.setattr(files, "_beam_file_systems", lambda path: Silent())
-    with pytest.raises(InputError, match=r"Cannot tell what is at gs://b/x.*ConnectionError: no route.*credentials"):
+    with pytest.raises(InputError, match=r"Cannot access gs://b/x.*ConnectionError: no route.*credentials"):
         ask("gs://b/x")
 
 

@@ -106,7 +106,9 @@ def test_damage_is_reported(tmp_path: Path, damage: Callable[[str], str]) -> Non
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"key"', '{"name": "an app", "icons": [], "start_url": "/"}'])
 def test_a_manifest_of_another_program_is_no_damaged_corpus(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST_NAME).write_text(text)
-    with pytest.raises(CorpusError, match=rf"manifest.json is not of this program: {tmp_path} is no corpus"):
+    with pytest.raises(
+        CorpusError, match=rf"manifest.json was not written by this program: {tmp_path} is not a corpus"
+    ):
         read_manifest(str(tmp_path))
 
 

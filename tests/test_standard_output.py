@@ -37,8 +37,8 @@ def test_a_full_output_loses_no_work(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_text() == "done"
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "mlm-pipeline: error: Not all could be printed on standard output. Received: No space left on device. What the"
-        " command was to do is done, but for that."
+        "mlm-pipeline: error: Standard output could not be written completely. Received: No space left on device."
+        " Everything else that the command had to do is done."
     ]
 
 

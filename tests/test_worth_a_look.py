@@ -57,7 +57,10 @@ def test_of_ordinary_text_there_are_none() -> None:
 @pytest.mark.parametrize(
     ("changed", "note"),
     [
-        ({"text": {"documents_read": 1}}, r"whole input is one document: a blank line stands nowhere .*separator '\n'"),
+        (
+            {"text": {"documents_read": 1}},
+            r"whole input is one document: a blank line never separates two .*separator '\n'",
+        ),
         ({"text": {"documents_read": 7, "documents_cut": 6}}, "whole input is one document"),
         (
             {"text": {"documents_read": 1}, "inputs": ({"path": "a", "bytes": 9, "format": "wrapped"},)},
@@ -65,17 +68,17 @@ def test_of_ordinary_text_there_are_none() -> None:
         ),
         (
             {"text": {"documents_read": 2}, "options": {"document_separator": "---"}, "inputs": INPUTS * 2},
-            "Every file is one document: the separator '---' stands nowhere",
+            "Every file is one document: the separator '---' never separates two",
         ),
         (
             {"text": {"documents_read": 3}, "options": {"document_separator": "---"}, "inputs": ({"files": 3},)},
             "Every file is one document",
         ),
         ({"text": {"documents_read": 2}}, "The 2 documents are huge, 1,377,779 characters each"),
-        ({"text": {"documents_with_separator": 3}}, r"'<|endoftext|>' stands within the lines of 3 documents"),
+        ({"text": {"documents_with_separator": 3}}, r"'<|endoftext|>' occurs within lines of 3 documents"),
         (
             {"text": {"documents_with_separator": 3}, "options": {"document_separator": "---"}},
-            "'---' stands within the lines of 3 documents",
+            "'---' occurs within lines of 3 documents",
         ),
         (
             {"text": {"documents": 140, "dropped": {"few_letters": 50, "too_short": 4, "bad_text": 0}}},
@@ -83,7 +86,7 @@ def test_of_ordinary_text_there_are_none() -> None:
         ),
         (
             {"text": {"characters_replaced": 40_000}},
-            "40,000 bytes (1.5% of the characters) were no UTF-8",
+            "40,000 bytes (1.5% of the characters) were not valid UTF-8",
         ),
         ({"text": {"characters_removed": 40_000}}, "40,000 control characters were removed, 1.5% of the text"),
         ({"text": {"sentences": 800}}, "Sentences have 3,444 characters on average"),
@@ -92,7 +95,7 @@ def test_of_ordinary_text_there_are_none() -> None:
         ({"train": {"unknown_share": 0.908}}, "90.8% of the tokens are [UNK]"),
         ({"train": {"tokens_truncated": 8_000_000}}, "67% of the tokens were truncated away"),
         ({"validation": {"tokens": 300, "documents": 1}}, "about 45 predictions, of 1 document: a loss over so few"),
-        ({"validation": {"examples": 0, "tokens": 0}}, "No document fell to the validation shards"),
+        ({"validation": {"examples": 0, "tokens": 0}}, "No document was drawn for validation"),
     ],
 )
 def test_each_note_has_its_cause(changed: dict[str, Any], note: str) -> None:
@@ -113,7 +116,7 @@ def test_notes_on_vocabularies() -> None:
     }
     assert vocabulary_notes(**fine) == ()  # type: ignore[arg-type]
     (note,) = vocabulary_notes(**fine | {"entries": 90})  # type: ignore[arg-type]
-    assert note.startswith("The vocabulary has 90 entries, not 100: the text gives no more pieces that occur 2 times")
+    assert note.startswith("The vocabulary has 90 entries, not 100: the text has no more pieces that occur 2 times")
     (note,) = vocabulary_notes(**fine | {"entries": 90, "kind": "bpe"})  # type: ignore[arg-type]
     assert "no more pieces. A model of 100" in note
     (note,) = vocabulary_notes(**fine | {"unknown_share": 0.03})  # type: ignore[arg-type]

@@ -181,7 +181,7 @@ def test_a_disk_that_cannot_be_written_to(text: Path, command: Command, small_di
     assert _mount("-o", "remount,ro", str(small_disk)) == 0
     code, errors = run(command(text, small_disk / "corpus"))
     assert code == 2
-    assert f"Cannot make the output directory {small_disk}/corpus. Received: Read-only file system" in errors
+    assert f"Cannot create the output directory {small_disk}/corpus. Received: Read-only file system" in errors
     assert list(small_disk.iterdir()) == []
 
 

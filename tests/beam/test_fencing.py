@@ -209,7 +209,7 @@ def test_a_vocabulary_replaces_its_own_kind_alone(options: Options, tmp_path: Pa
     before = book.read_bytes()
     for words in (["--input", str(book)], ["--input", text]):
         assert main(vocab(*words, "--output", str(book))) == 2
-        assert "book.txt is there already, and was not written by this command" in capsys.readouterr().err
+        assert "book.txt exists already, and was not written by this command" in capsys.readouterr().err
     assert main(vocab("--input", str(book), "--output", str(book), "--overwrite")) == 2
     assert "The input must hold more than what the job itself writes" in capsys.readouterr().err
     assert book.read_bytes() == before
@@ -225,7 +225,7 @@ def test_a_vocabulary_replaces_its_own_kind_alone(options: Options, tmp_path: Pa
 def test_a_vocabulary_replaces_no_other_description(options: Options, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "v.txt.json").write_text("mine")
     assert main(vocab("--input", *options().input, "--output", str(tmp_path / "v.txt"))) == 2
-    assert "v.txt.json is there already, and was not written by this command" in capsys.readouterr().err
+    assert "v.txt.json exists already, and was not written by this command" in capsys.readouterr().err
     assert (tmp_path / "v.txt.json").read_text() == "mine"
 
 
@@ -405,7 +405,7 @@ def test_an_interrupt_ends_the_command_and_it_goes_on(
     command = [sys.executable, "-c", INTERRUPTED, phase, str(sign), *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 130, done.stderr
-    assert "interrupted; the same command goes on from here" in done.stderr
+    assert "interrupted; the same command continues from here" in done.stderr
     assert "Traceback" not in done.stderr
     output = Path(config.output)
     assert not (output / "manifest.json").exists()
@@ -434,7 +434,7 @@ def test_a_signal_outside_the_pipeline_is_an_interrupt(
     words = ["corpus", "--no-progress", "--workers", "1", "--vocab", config.vocab, "--input", *config.input]
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main([*words, "--output", config.output]) == 130
-    assert "interrupted; the same command goes on from here" in capsys.readouterr().err
+    assert "interrupted; the same command continues from here" in capsys.readouterr().err
     assert not (Path(config.output) / ".lock").exists()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 

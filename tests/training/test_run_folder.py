@@ -111,7 +111,7 @@ def test_a_second_run_in_the_folder_is_refused(start: Any, config: Any, run: Pat
     """Reading what is there is not."""
     (run / "results.json").unlink()
     with locked(str(run / ".lock"), owner="the other"):
-        with pytest.raises(OutputError, match=r"Another process is at work on the run .*Received: process \d+ on"):
+        with pytest.raises(OutputError, match=r"Another process is using the run .*Received: process \d+ on"):
             start(config, run)
         assert len(predict(str(run), [SENTENCE])) == 1
 

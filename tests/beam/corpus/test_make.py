@@ -213,7 +213,7 @@ def test_no_validation_shards_on_request(make: Make, options: Options, contents:
 
 def test_too_few_documents_for_validation_are_mentioned(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     make(validation_fraction=1e-9)
-    assert "No document fell to the validation shards" in capsys.readouterr().err
+    assert "No document was drawn for validation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_too_few_documents_for_validation_are_mentioned(make: Make, capsys: pyte
             ],
         ),
         ("\n\n", "{}\n\n", {}, ["100% of the pairs have label 1"]),
-        ("\n\n", "{} Caf\xe9, vis-\xe0-vis.\n", {}, ["were no UTF-8 and became U+FFFD"]),
+        ("\n\n", "{} Caf\xe9, vis-\xe0-vis.\n", {}, ["were not valid UTF-8 and became U+FFFD"]),
         ("\n\n", "{}\n漢字仮名交文。\n", {}, ["of the tokens are [UNK]"]),
         ("\n\n", "{}\n", {"sentence_splitter": "none", "max_seq_length": 24}, ["tokens were truncated away"]),
     ],
