@@ -1,1 +1,1 @@
-"""The command line's verbs, one a module: each adds its parser and calls what does the work."""
+"""The verbs of the command line, one per module: each adds its parser and calls the library."""

@@ -1,4 +1,4 @@
-"""What the verbs share."""
+"""Flags and functions that the verbs share."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def add_command(
     """Adds a verb.
 
     Args:
-        commands: where to add it.
+        commands: the subcommands to add it to.
         name: the verb.
-        run: does the work and returns the exit code.
+        run: runs the verb and returns the exit code.
         summary: a sentence for `--help`.
-        takes_beam_options: whether options that the verb does not know are Beam's.
+        takes_beam_options: whether to pass options that the verb does not know to Beam.
     """
     epilog = "Apache Beam's options, such as --runner, are passed on unchanged." if takes_beam_options else None
-    # Without abbreviations: a short form of ours might be an option of Beam's.
+    # Without abbreviations: an abbreviated flag of ours might be an option of Beam.
     parser = commands.add_parser(name, help=summary, description=summary, epilog=epilog, allow_abbrev=False)
     parser.set_defaults(run=run, takes_beam_options=takes_beam_options, parser=parser)
     return parser
@@ -62,7 +62,7 @@ def add_model_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_job_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds what every Beam job takes: `--workers` and `--no-progress`."""
+    """Adds the flags of every Beam job: `--workers` and `--no-progress`."""
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes on this machine (default: one for each core)"
     )
@@ -70,7 +70,7 @@ def add_job_flags(parser: argparse.ArgumentParser) -> None:
 
 
 class _Printer(logging.Handler):
-    """Prints messages on standard output, as it is when they come."""
+    """Prints messages on the current standard output, even if it is redirected later."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record))
@@ -78,12 +78,12 @@ class _Printer(logging.Handler):
 
 @contextlib.contextmanager
 def printed_messages() -> Iterator[None]:
-    """Prints what training logs, while the body runs: as a library, this project does not print."""
+    """Prints the log messages of training while the body runs; as a library, training only logs them."""
     training, printer = logging.getLogger("pipeline.training"), _Printer()
     level, propagate = training.level, training.propagate
     training.addHandler(printer)
     training.setLevel(logging.INFO)
-    training.propagate = False  # Others' handlers would print them again, on standard error.
+    training.propagate = False  # Other handlers would print them again, on standard error.
     try:
         yield
     finally:
@@ -93,10 +93,10 @@ def printed_messages() -> Iterator[None]:
 
 
 def workers(arguments: argparse.Namespace) -> int:
-    """How many processes to use: as asked, or one for each core that this process may use.
+    """Returns the number of processes: `--workers`, or one for each core that this process may use.
 
     Raises:
-        ConfigError: if fewer than one was asked for, or more than any machine can run.
+        ConfigError: if `--workers` is out of range.
     """
     if arguments.workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -106,10 +106,10 @@ def workers(arguments: argparse.Namespace) -> int:
 
 
 def check_beam_args(arguments: argparse.Namespace) -> None:
-    """Refuses options that neither the verb nor Beam knows.
+    """Rejects options that neither the verb nor Beam knows.
 
     Raises:
-        ConfigError: naming the first, and what may have been meant.
+        ConfigError: naming the first one, and the option that may have been meant.
     """
     from pipeline.beam.running.runner import check_beam_args as check
 

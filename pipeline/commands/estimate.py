@@ -1,4 +1,4 @@
-"""`estimate`: what a corpus will hold, and what making it takes."""
+"""`estimate`: what a corpus will hold, and the time and memory that making it takes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--sample-bytes must be at least 1024", received=arguments.sample_bytes)
     if arguments.inputs:
         arguments.input = [*arguments.inputs, *getattr(arguments, "input", [])]
-    arguments.output = getattr(arguments, "output", "nowhere")  # Asked for by the job's options, and not used.
+    arguments.output = getattr(arguments, "output", "nowhere")  # Required by the job's options, but not used.
     estimate = estimate_corpus(config_from(arguments, CorpusConfig), sample_bytes=arguments.sample_bytes)
     print(render_estimate(estimate, workers(arguments)))
     return EXIT_OK

@@ -1,4 +1,4 @@
-"""`inspect`: some examples of a shard, as text."""
+"""`inspect`: examples of a shard, as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`predict`: what a trained model puts in place of [MASK]."""
+"""`predict`: a trained model's predictions for [MASK]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pretrain`: a corpus to a trained model."""
+"""`pretrain`: train a model on a corpus."""
 
 from __future__ import annotations
 
@@ -109,11 +109,12 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
-    """The configuration that the arguments ask for: the experiment's, then the model's that is started from, then the
-    file's, then single options, the later before the earlier.
+    """Builds the configuration from the experiment, the initial model, the files and single options.
+
+    Of these four, later ones override earlier ones.
 
     Raises:
-        ConfigError: for a value that an option cannot have.
+        ConfigError: if an option has an invalid value.
     """
     from pipeline.config.tree import apply_overrides, from_dict, read_all_yaml, replace_values
     from pipeline.manifest import read_manifest

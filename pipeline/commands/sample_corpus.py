@@ -1,4 +1,4 @@
-"""`sample-corpus`: real text without a download."""
+"""`sample-corpus`: real text that needs no download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`stats`: what a corpus's manifest says."""
+"""`stats`: the statistics in a corpus's manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`validate`: whether a corpus is what it says it is."""
+"""`validate`: check a corpus against its manifest."""
 
 from __future__ import annotations
 

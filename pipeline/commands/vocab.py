@@ -1,4 +1,4 @@
-"""`vocab`: a vocabulary learned from raw text."""
+"""`vocab`: learn a vocabulary from raw text."""
 
 from __future__ import annotations
 
