@@ -1,1 +1,1 @@
-"""Options: frozen dataclasses out of YAML and out of command-line flags."""
+"""Options: frozen dataclasses, built from YAML and from command-line flags."""

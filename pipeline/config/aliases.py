@@ -1,4 +1,4 @@
-"""Second names of options, where published code and tensorflow/models call one thing differently."""
+"""Alternative names of options, for those that published code and tensorflow/models name differently."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ ClassT = TypeVar("ClassT", bound=type)
 def accept_aliases(
     *, defaults_by_type: Mapping[str, Mapping[str, Any]] | None = None, **aliases: str
 ) -> Callable[[ClassT], ClassT]:
-    """Lets a config's class take and show fields under second names, from code, YAML and overrides.
+    """Lets a config class accept and expose fields under alternative names, in code, YAML and overrides.
 
-    With `defaults_by_type` the class is a choice among types, as tensorflow/models' `OneOfConfig`: beside
-    its flat fields it takes theirs within a mapping (or a config) under the type's name, such as
-    `type: bert` with `bert: {num_layers: 2}`; groups of other types are of no concern then.
+    With `defaults_by_type`, the class is a choice among types, like tensorflow/models' `OneOfConfig`. Besides flat
+    fields, it accepts them in a mapping (or a config) under the type's name, such as `type: bert` with
+    `bert: {num_layers: 2}`. Groups of other types are then ignored.
 
     Args:
-        defaults_by_type: for each value of the field `type`, the defaults in which it differs from the class's.
-        **aliases: a field's name, by its second name.
+        defaults_by_type: for each value of the field `type`, the defaults that differ from the class's.
+        **aliases: the name of a field, by its alternative name.
     """
     kinds = dict(defaults_by_type or {})
 
     def canonical_values(values: Mapping[str, Any], *, whole: bool = True) -> dict[str, Any]:
-        """The values under the fields' own names; if they are the `whole` config's, with its type's defaults."""
+        """Renames values to the fields' own names; adds the type's defaults if they are a `whole` config."""
         flat = _renamed(values, aliases)
         groups = {kind: flat.pop(kind) for kind in kinds if kind in flat}
         only = next(iter(groups if len(groups) == 1 else kinds), "")
         kind = flat.get("type", only)
-        kind = kind if isinstance(kind, str) else only  # Of another type it is refused with the config's other values.
+        kind = kind if isinstance(kind, str) else only  # A value that is not a string is refused later.
         if groups:
             flat = {"type": kind, **_joined(flat, _renamed(_as_mapping(groups.get(kind, {})), aliases), kind)}
         return {**kinds.get(kind, {}), **flat} if whole else flat
@@ -57,7 +57,7 @@ def accept_aliases(
 
 
 def _renamed(values: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
-    """The values with the fields' own names for their second ones."""
+    """Renames values from alternative names to the fields' own names."""
     renamed: dict[str, Any] = {}
     for name, value in values.items():
         own = aliases.get(name, name)
@@ -71,7 +71,7 @@ def _renamed(values: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str,
 def _joined(flat: Mapping[str, Any], group: Mapping[str, Any], kind: Any) -> dict[str, Any]:
     twice = sorted(flat.keys() & group.keys() - {"type"})
     if twice:
-        raise ConfigError(f"{twice[0]} is given twice, itself and as {kind}.{twice[0]}", do="Give only one of them")
+        raise ConfigError(f"{twice[0]} is given twice, directly and as {kind}.{twice[0]}", do="Give only one of them")
     return {**group, **flat}
 
 

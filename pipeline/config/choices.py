@@ -1,4 +1,4 @@
-"""A config of which there are several kinds, each with options of its own."""
+"""Configs of several kinds, each with its own options."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ ClassT = TypeVar("ClassT", bound=type)
 
 
 class Choice:
-    """The base of configs that are told apart by their option `type`, as tensorflow/models' `OneOfConfig`.
+    """Base class of configs that differ by their option `type`, like tensorflow/models' `OneOfConfig`.
 
-    A kind is a subclass, a dataclass, and is registered under its types. A field annotated with the base holds any of
-    them; YAML, overrides and code name the `type`, and the first one registered is the default.
+    Each kind is a subclass and a dataclass, registered under its types. A field annotated with the base can hold any
+    of them. YAML, overrides and code name the `type`; the first one registered is the default.
     """
 
     kinds: ClassVar[dict[str, type]]
 
     @classmethod
     def register(cls, *types: str) -> Callable[[ClassT], ClassT]:
-        """Registers the decorated class for values of `type`."""
+        """Registers the decorated class under these values of `type`."""
 
         def decorate(kind: ClassT) -> ClassT:
             for name in types:
                 if name in cls.kinds:
-                    raise ValueError(f"There is a type {name} already: {cls.kinds[name].__name__}.")
+                    raise ValueError(f"Type {name} is already registered: {cls.kinds[name].__name__}.")
                 cls.kinds[name] = kind
             return kind
 
@@ -32,7 +32,7 @@ class Choice:
 
     @classmethod
     def kind_of(cls, values: Mapping[str, Any]) -> type:
-        """The class of a mapping of options, which may also hold them as a group under their type's name.
+        """Returns the class for a mapping of options, which may be grouped under their type's name.
 
         Raises:
             KeyError: for a type that is not registered.
@@ -43,7 +43,7 @@ class Choice:
 
 
 def alternatives(kind: Any) -> list[type]:
-    """The classes that a config of class `kind` may have: those of a choice, else itself."""
+    """Returns the classes that a config of class `kind` may have: those of a choice, or the class itself."""
     return list(dict.fromkeys(kind.kinds.values())) if is_choice(kind) else [kind]
 
 

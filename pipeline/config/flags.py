@@ -1,4 +1,4 @@
-"""Command-line flags out of config dataclasses."""
+"""Command-line flags from config dataclasses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ConfigT = TypeVar("ConfigT")
 
 
 def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "options") -> None:
-    """Adds a flag for every field of a config, and `--config` for a YAML file of the same names.
+    """Adds a flag for every field of a config, and `--config` for a YAML file with the same names.
 
-    Flags that are not given are left out of the parsed values, so that the file's and the defaults stand.
+    The parsed values lack flags that are not given, so that those of the file and the defaults apply.
     """
     section = parser.add_argument_group(group)
     section.add_argument(
@@ -45,10 +45,10 @@ def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "opti
 
 
 def add_override_flags(parser: argparse.ArgumentParser, kind: type, *, dest: str) -> None:
-    """Adds a flag for every option of a config and of those within it, such as `--trainer.train-steps`.
+    """Adds a flag for every option of a config and of nested configs, such as `--trainer.train-steps`.
 
-    Each adds an override, as `pipeline.config.tree.apply_overrides` takes them, to the list `dest`, in their order.
-    `--help` does not list them: they are many.
+    Each appends an override, in the form of `pipeline.config.tree.apply_overrides`, to the list `dest`. `--help` does
+    not list these flags because there are so many.
     """
     for path in _paths(kind):
         parser.add_argument(
@@ -62,7 +62,7 @@ def add_override_flags(parser: argparse.ArgumentParser, kind: type, *, dest: str
 
 
 def _paths(kind: type, above: str = "") -> Iterator[str]:
-    """The paths of a config's options, those of configs within it included."""
+    """Yields the paths of the options of a config and of nested configs."""
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
@@ -74,10 +74,10 @@ def _paths(kind: type, above: str = "") -> Iterator[str]:
 
 
 def config_from(arguments: argparse.Namespace, kind: type[ConfigT]) -> ConfigT:
-    """Builds a config from the YAML files and the flags of parsed arguments; flags win.
+    """Builds a config from the YAML files and the flags of parsed arguments; flags override files.
 
     Raises:
-        ConfigError: for a value it cannot have.
+        ConfigError: for an invalid value.
     """
     values = read_all_yaml(arguments.config)
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ def config_from(arguments: argparse.Namespace, kind: type[ConfigT]) -> ConfigT:
     return from_dict(kind, values)
 
 
-# Not those that add up: argparse's own, and Beam's for lists.
+# Actions that keep only the last value, unlike argparse's and Beam's for lists.
 _KEEPS_LAST = (
     argparse._StoreAction,
     argparse._StoreTrueAction,
@@ -95,13 +95,13 @@ _KEEPS_LAST = (
 
 
 def check_given_once(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Refuses an option that is given twice with different values, of which the first would be lost in silence.
+    """Rejects an option that is given twice with different values, since the first would be silently ignored.
 
-    Options that take several values, and files of options, add up instead. Options that the parser does not know, as
-    Beam's, are passed over.
+    Options that collect values, and files of options, are not affected. Options that the parser does not know, such as
+    Beam's, are skipped.
 
     Args:
-        parser: what will parse the arguments.
+        parser: the parser of the arguments.
         argv: the arguments.
 
     Raises:
@@ -113,7 +113,7 @@ def check_given_once(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
 
 
 def values_given(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, list[str]]:
-    """The values given for each option that keeps its last alone, by its flag, in the order of the arguments."""
+    """Returns all values given for each option that keeps only its last, by flag, in the order of the arguments."""
     given: dict[str, list[str]] = {}
     flag_of: dict[str, str] = {}
     for place, token in enumerate(argv):
@@ -121,7 +121,7 @@ def values_given(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[s
         action = parser._option_string_actions.get(flag)
         if type(action) not in _KEEPS_LAST or action is None or action.nargs == "+":
             continue
-        if action.nargs == 0:  # Of --x and --no-x, the flag itself is the value.
+        if action.nargs == 0:  # For --x and --no-x, the flag itself is the value.
             value = flag
         elif not equals:
             value = argv[place + 1] if place + 1 < len(argv) else ""

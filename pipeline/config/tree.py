@@ -1,6 +1,6 @@
-"""Options as frozen dataclasses: from flags or YAML, checked before anything starts.
+"""Options as frozen dataclasses, from flags or YAML, checked before any work starts.
 
-A config is a frozen dataclass whose fields are declared with `option`, and which checks itself in `__post_init__`.
+A config is a frozen dataclass that declares its fields with `option` and checks itself in `__post_init__`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def option(
     maximum: float | None = None,
     source: str = "",
 ) -> Any:
-    """Declares a config's field.
+    """Declares a field of a config.
 
     Args:
         default: its default.
         help: what it does, with its unit, for `--help` and the docs.
-        choices: the values it may have.
-        minimum: least value, itself allowed.
-        maximum: largest value, itself allowed.
+        choices: the allowed values.
+        minimum: the smallest allowed value.
+        maximum: the largest allowed value.
         source: the paper or code that it follows.
     """
     metadata = {
@@ -56,10 +56,10 @@ def option(
 def check_ranges(config: Any) -> None:
     """Checks every field's type, and the choices, minima and maxima that `option` declared.
 
-    Values become what their annotation says where that loses nothing: a list becomes a tuple, a mapping a config.
+    Values are converted to the annotated type if that loses nothing: a list to a tuple, a mapping to a config.
 
     Raises:
-        ConfigError: naming the option, what it may be, and what it is.
+        ConfigError: naming the option, its allowed values, and its value.
     """
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
@@ -86,7 +86,7 @@ def _check_range(field: dataclasses.Field[Any], value: Any, path: str) -> None:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The config as plain dictionaries, lists and scalars, fit for YAML and JSON."""
+    """Converts a config to plain dictionaries, lists and scalars, for YAML and JSON."""
     return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
 
 
@@ -99,15 +99,15 @@ def _plain(value: Any) -> Any:
 
 
 def from_dict(kind: type[ConfigT], values: Mapping[str, Any], *, where: str = "") -> ConfigT:
-    """Builds a config from a mapping such as YAML gives, checking names and types.
+    """Builds a config from a mapping such as a YAML file's, checking names and types.
 
     Args:
-        kind: the config's class.
-        values: by field name; nested configs as mappings. What is left out keeps its default.
-        where: the path of this mapping within the whole, for messages.
+        kind: the class of the config.
+        values: values by field name; nested configs as mappings. Missing fields have their defaults.
+        where: the path of this mapping in the root config, for messages.
 
     Raises:
-        ConfigError: for an unknown name (with the nearest known one) or a value of the wrong type.
+        ConfigError: for an unknown name (with the most similar known one) or a value of the wrong type.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where or kind.__name__} must be a mapping", received=repr(values))
@@ -121,20 +121,20 @@ def from_dict(kind: type[ConfigT], values: Mapping[str, Any], *, where: str = ""
             near = difflib.get_close_matches(str(name), fields, n=1)
             raise ConfigError(
                 f"There is no option {path}",
-                do=f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(fields)}",
+                do=f"Did you mean {near[0]}?" if near else f"The options are: {', '.join(fields)}",
             )
         arguments[name] = _coerce(hints[name], value, path)
-        _check_range(fields[name], arguments[name], path)  # Here the message has the whole path.
+        _check_range(fields[name], arguments[name], path)  # Checked here so that the message has the full path.
     try:
         return kind(**arguments)
-    except ConfigError as error:  # Of options that do not go together.
+    except ConfigError as error:  # Options that contradict one another.
         if not where:
             raise
         raise error.within(where) from None
 
 
 def _coerce(hint: Any, value: Any, path: str) -> Any:
-    """`value` as the annotated type `hint`, where that loses nothing."""
+    """Converts `value` to the annotated type `hint`, if that loses nothing."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -199,7 +199,7 @@ def read_yaml(path: str) -> dict[str, Any]:
 
 
 def read_all_yaml(paths: Sequence[str]) -> dict[str, Any]:
-    """Reads YAML mappings, the later over the earlier, within nested ones as well; see `read_yaml`."""
+    """Reads YAML mappings and merges them, nested ones too; later files override earlier ones. See `read_yaml`."""
     values: dict[str, Any] = {}
     for path in paths:
         values = _merged(values, read_yaml(path))
@@ -207,10 +207,10 @@ def read_all_yaml(paths: Sequence[str]) -> dict[str, Any]:
 
 
 def _load(text: str | bytes) -> Any:
-    """What YAML holds.
+    """Parses YAML.
 
     Raises:
-        yaml.YAMLError: if it is not YAML, or gives a key of a mapping twice, of which YAML itself keeps the last.
+        yaml.YAMLError: if it is not YAML, or has a key twice in a mapping, of which PyYAML itself keeps the last.
     """
     import yaml
 
@@ -232,17 +232,17 @@ def load_yaml(kind: type[ConfigT], path: str) -> ConfigT:
 
 
 def dump_yaml(config: Any) -> str:
-    """The config as YAML that `load_yaml` reads back to an equal config."""
+    """Formats a config as YAML, from which `load_yaml` builds an equal config."""
     import yaml
 
     return str(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True))
 
 
 def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
-    """Replaces single values, given as `a.b=c` with `c` in YAML, one after another: all of them count.
+    """Applies overrides of the form `a.b=c`, with `c` in YAML, in their order.
 
     Raises:
-        ConfigError: for an override not of that form, an unknown name or a value of the wrong type.
+        ConfigError: for an override not of this form, an unknown name or a value of the wrong type.
     """
     import yaml
 
@@ -259,7 +259,7 @@ def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
                 raise ConfigError(
                     f"{override!r} sets an option of {parent}",
                     received=f"{parent}={child!r} before it",
-                    do="Leave one of the two out",
+                    do="Give only one of them",
                 )
             node = child
         try:
@@ -268,19 +268,19 @@ def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
             raise ConfigError(
                 f"The value in {override!r} is not YAML", received=" ".join(str(error).split())
             ) from error
-        # Some options of a group leave those that were set before as they are.
+        # A mapping of some options keeps others of the group that were set before.
         both = isinstance(value, dict) and isinstance(node.get(last), dict)
         node[last] = _merged(node[last], value) if both else value
     return replace_values(config, values)
 
 
 def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "") -> ConfigT:
-    """The config with some values replaced, within nested configs as well; lists as a whole.
+    """Returns a config with some values replaced, in nested configs as well; lists are replaced as a whole.
 
     Args:
-        config: where the other values come from.
+        config: provides all other values.
         values: as `from_dict` takes them.
-        where: the path of the config within the whole, for messages.
+        where: the path of the config in the root config, for messages.
 
     Raises:
         ConfigError: for an unknown name or a value of the wrong type.
@@ -289,7 +289,7 @@ def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "
     if isinstance(config, Choice) and "type" in values:
         base = next(base for base in kind.__mro__ if is_choice(base))
         if not issubclass(_chosen(base, values, where), kind):
-            return typing.cast(ConfigT, from_dict(base, values, where=where))  # Another kind begins with its defaults.
+            return typing.cast(ConfigT, from_dict(base, values, where=where))  # Another kind starts from its defaults.
     changed: dict[str, Any] = {}
     for name, value in _canonical(kind, values, whole=False).items():
         path, current = _join(where, name), getattr(config, str(name), None)
@@ -300,7 +300,7 @@ def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "
                 value = _merged(current, value)
             elif current is not None and value:
                 raise ConfigError(
-                    f"There is no option {path}.{next(iter(value))}", do=f"{name} holds no options of its own"
+                    f"There is no option {path}.{next(iter(value))}", do=f"{name} has no options of its own"
                 )
         changed[name] = value
     fields = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
@@ -308,7 +308,7 @@ def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "
 
 
 def _chosen(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    """The kind of config that values are of, if there are several."""
+    """Returns the class of config that `values` select, if `kind` is a choice."""
     if not is_choice(kind):
         return kind
     try:
@@ -321,7 +321,7 @@ def _chosen(kind: Any, values: Mapping[str, Any], where: str) -> Any:
 
 
 def _canonical(kind: type, values: Mapping[str, Any], *, whole: bool) -> Mapping[str, Any]:
-    """The values under the names of the config's fields, where it understands others."""
+    """Renames values to the names of the config's fields, if it accepts other names."""
     canonical = getattr(kind, "canonical_values", None)
     return typing.cast(Mapping[str, Any], canonical(values, whole=whole)) if canonical else values
 

@@ -96,7 +96,7 @@ def test_values_are_taken_as_their_type_where_that_loses_nothing(values: dict[st
         ({"either": None}, "either must be"),
         ({"stepps": 3}, "no option stepps. Did you mean steps?"),
         ({"inner": {"nam": "x"}}, r"no option inner\.nam. Did you mean name?"),
-        ({"zzz": 1}, "no option zzz. Known are: steps, flag"),
+        ({"zzz": 1}, "no option zzz. The options are: steps, flag"),
         ({3: 1}, "no option 3"),
         ({"kind": "simple"}, "kind must be one of plain, fancy. Received: 'simple'"),
         ({"steps": 0}, "steps must be at least 1. Received: 0"),

@@ -49,7 +49,7 @@ def test_nested_form_of_tensorflow_models() -> None:
     assert EncoderConfig("bert", bert=flat, albert={"hidden_size": 36}).get() == flat
     values = {"type": "bert", "bert": {"hidden_size": 24, "num_hidden_layers": 2}, "albert": {"hidden_size": 36}}
     assert from_dict(EncoderConfig, values) == flat
-    with pytest.raises(ConfigError, match=r"hidden_size is given twice, itself and as bert\.hidden_size"):
+    with pytest.raises(ConfigError, match=r"hidden_size is given twice, directly and as bert\.hidden_size"):
         EncoderConfig(hidden_size=24, bert={"hidden_size": 24})
     with pytest.raises(ConfigError, match="must be a mapping"):
         EncoderConfig(bert=3)
