@@ -1,1 +1,1 @@
-"""The record contract: what is in a TFRecord of examples, and how it is encoded and decoded."""
+"""The record format: what a TFRecord of examples holds, and how it is encoded and decoded."""

@@ -1,4 +1,4 @@
-"""Records back to columns: the inverse of `pipeline.records.spec.encode_tfrecords`."""
+"""Decodes records to columns: the inverse of `pipeline.records.spec.encode_tfrecords`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.records.spec import RecordSpec
 from pipeline.records.tfrecord import open_records, read_records
 
 _INT32_MAX, _FLOAT32_MAX = 2**31 - 1, 3.4e38
-NO_EXAMPLE = "bytes that are no tf.train.Example"
+NO_EXAMPLE = "bytes that are not a tf.train.Example"
 
 
 class Range(NamedTuple):
-    """What the values of a feature may be: from the least to the largest, and what sets these limits."""
+    """The allowed values of a feature: the smallest, the largest, and what sets these limits."""
 
     low: float
     high: float
@@ -28,7 +28,7 @@ class Range(NamedTuple):
 
 
 def parsing_features(spec: RecordSpec) -> dict[str, Any]:
-    """What `tf.io.parse_example` needs to know of the examples, by the names they are stored under."""
+    """Returns the `features` argument of `tf.io.parse_example`, by the names under which features are stored."""
     import tensorflow as tf
 
     return {
@@ -40,12 +40,12 @@ def parsing_features(spec: RecordSpec) -> dict[str, Any]:
 def value_ranges(
     spec: RecordSpec, *, vocab_size: int | None = None, type_vocab_size: int | None = None
 ) -> dict[str, Range]:
-    """What the values of each feature may be, by its v2 name.
+    """Returns the allowed values of each feature, by its v2 name.
 
     Args:
-        spec: the examples' shape.
-        vocab_size: entries of the vocabulary; None if it is not known.
-        type_vocab_size: kinds of segments that a model knows; None if it is not known.
+        spec: the shape of the examples.
+        vocab_size: entries of the vocabulary; None if unknown.
+        type_vocab_size: kinds of segments that a model knows; None if unknown.
     """
     ids, types = (_INT32_MAX if size is None else min(size - 1, _INT32_MAX) for size in (vocab_size, type_vocab_size))
     known = {
@@ -70,7 +70,7 @@ def decode_examples(spec: RecordSpec, records: Sequence[bytes]) -> dict[str, np.
         By v2 feature name, int64 or float32 arrays of shape `[examples, length]`.
 
     Raises:
-        ValueError: if one of them is not of this shape.
+        ValueError: if one of them does not have this shape.
     """
     start_tensorflow()
     import tensorflow as tf
@@ -81,7 +81,7 @@ def decode_examples(spec: RecordSpec, records: Sequence[bytes]) -> dict[str, np.
     except UnicodeDecodeError as error:  # TensorFlow quotes the record in its message.
         raise ValueError("not a tf.train.Example") from error
     except tf.errors.InvalidArgumentError as error:
-        # Between the names of nodes and kernels stand the feature and what is wrong with it.
+        # The feature and its fault are between the names of nodes and kernels.
         found = re.search(r"(?:Key|Feature): (.*?)(?: \[Op:\w+\])?$", error.message, re.DOTALL)
         raise ValueError(found[1] if found else error.message) from error
     v2_features = dataclasses.replace(spec, feature_names="v2").features
@@ -110,11 +110,11 @@ def read_serialized(path: str) -> Iterator[bytes]:
 
 
 def infer_spec(record: bytes, name: str) -> RecordSpec:
-    """The shape that an example has.
+    """Infers the shape of an example.
 
     Args:
         record: a serialised `tf.train.Example`.
-        name: what to call it in messages.
+        name: its name in messages.
 
     Raises:
         CorpusError: if it is not an example of masked-LM pre-training.
@@ -151,17 +151,17 @@ def feature_lengths(record: bytes) -> dict[str, int]:
 def check_examples(
     spec: RecordSpec, records: Sequence[bytes], ranges: Mapping[str, Range], path: str, first: int = 0
 ) -> None:
-    """Makes sure that serialised examples have a shape, and values in range.
+    """Checks that serialised examples have a given shape, and values in range.
 
     Args:
         spec: the shape.
         records: any number of them.
-        ranges: what `value_ranges` gives.
+        ranges: the result of `value_ranges`.
         path: the file that they are from.
-        first: the number of the first of them in it.
+        first: the number of the first of them in that file.
 
     Raises:
-        CorpusError: naming the first that is another thing, its feature, what it must be and what it is.
+        CorpusError: naming the first wrong example, its feature, what it must be and what it is.
     """
     try:
         columns = decode_examples(spec, records)
@@ -180,12 +180,12 @@ def check_examples(
 
 
 def describe_fault(spec: RecordSpec, record: bytes, ranges: Mapping[str, Range] | None = None) -> str:
-    """What makes a record another thing than an example of a shape.
+    """Describes why a record is not an example of a given shape.
 
     Args:
         spec: the shape.
         record: a serialised `tf.train.Example`.
-        ranges: what the values of features may be, by their v2 names; all of them if it is None.
+        ranges: the allowed values of features, by their v2 names; if None, any value is allowed.
 
     Returns:
         The feature, what it must be and what it is, in words; empty if nothing is wrong.
@@ -197,19 +197,19 @@ def describe_fault(spec: RecordSpec, record: bytes, ranges: Mapping[str, Range] 
     for feature, v2 in zip(spec.features, v2_features, strict=True):
         wanted = f"{feature.name} must be {feature.length} values of {feature.dtype}"
         if feature.name not in found:
-            return f"{wanted}, and there is none; there are {_listed(found)}"
+            return f"{wanted}, but is missing; there are {_listed(found)}"
         dtype, values = found[feature.name]
         if dtype != feature.dtype or len(values) != feature.length:
-            return f"{wanted}, and it is {len(values)} of {dtype}"
+            return f"{wanted}, but is {len(values)} of {dtype}"
         low, high, limit = ranges[v2.name] if ranges else (-math.inf, math.inf, "")
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is not None:
-            return f"{feature.name} must be between {low} and {high} ({limit}), and holds {wrong}"
+            return f"{feature.name} must be between {low} and {high} ({limit}), but holds {wrong}"
     return ""
 
 
 def _stored_features(record: bytes) -> dict[str, tuple[str, Sequence[Any]]] | None:
-    """The type and the values of each feature; None if the record is no example."""
+    """Returns the type and the values of each feature; None if the record is not an example."""
     start_tensorflow()
     import tensorflow as tf
     from google.protobuf.message import DecodeError

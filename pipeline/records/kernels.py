@@ -1,4 +1,4 @@
-"""Writing TFRecords of examples, compiled: one pass over the values of each example."""
+"""Compiled loops that write TFRecords of examples, in one pass over the values of each example."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
 def _make_crc_tables() -> np.ndarray:
-    """CRC-32C of every byte with 0 to 7 zeros after it, uint32 `[8, 256]` (Kounavis and Berry, 2005, slicing-by-8)."""
+    """CRC-32C of every byte followed by 0 to 7 zeros, uint32 `[8, 256]` (Kounavis and Berry, 2005, slicing-by-8)."""
     tables = np.zeros((8, 256), np.uint32)
     tables[0] = np.arange(256)
     for _ in range(8):
@@ -27,7 +27,7 @@ CRC_TABLES = _make_crc_tables()
 
 @inlined
 def _masked_crc(data: np.ndarray, begin: int, end: int, tables: np.ndarray) -> np.uint32:
-    """The CRC-32C of a part of `data` with TFRecord's masking."""
+    """Computes the CRC-32C of `data[begin:end]` with TFRecord's masking."""
     crc = np.uint32(0xFFFFFFFF)
     place = begin
     while place + 8 <= end:
@@ -79,11 +79,10 @@ def _put_varint(out: np.ndarray, place: int, value: int) -> int:
 
 @inlined
 def _put_varints(out: np.ndarray, place: int, values: np.ndarray) -> int:
-    """Writes varints; returns the place after them. There must be room for two bytes more."""
+    """Writes varints; returns the place after them. There must be room for two more bytes."""
     for value in values:
-        if (
-            value < 1 << 21
-        ):  # No vocabulary is larger; three bytes without a branch, of which those count that are used.
+        # No vocabulary is larger: writes three bytes without a branch, and keeps those that are needed.
+        if value < 1 << 21:
             out[place] = (value & 0x7F) | ((value >= 1 << 7) << 7)
             out[place + 1] = ((value >> 7) & 0x7F) | ((value >= 1 << 14) << 7)
             out[place + 2] = value >> 14
@@ -114,20 +113,20 @@ def encode_rows(
     """Writes a `tf.train.Example` for each row, framed as a TFRecord; see `pipeline.records.spec.encode_tfrecords`.
 
     Args:
-        wide: int32 `[rows, values]`, integers that may take several bytes, of all features side by side; none negative.
-        narrow: uint8 `[rows, bytes]`, likewise, what is written as it is: integers below 128, and floats.
-        is_wide: uint8 `[features]`: where a feature's values are.
+        wide: int32 `[rows, values]`, non-negative integers that may take several bytes, of all features side by side.
+        narrow: uint8 `[rows, bytes]`, likewise, of bytes that are written unchanged: integers below 128, and floats.
+        is_wide: uint8 `[features]`: whether a feature's values are in `wide` or in `narrow`.
         begins, ends: int64 `[features]`: its columns there.
-        tags: uint8 `[features]`: which kind of list it is to a Feature.
-        keys: uint8, the features' names, in the order in which they are written; each of less than 128 bytes.
-        key_splits: int64 `[features + 1]`, over them.
+        tags: uint8 `[features]`: the tag of its list in a Feature.
+        keys: uint8, the features' names, in the order in which they are written; each shorter than 128 bytes.
+        key_splits: int64 `[features + 1]`, the row splits of `keys`.
         tables: `CRC_TABLES`.
         place: where in `out` the first record begins.
-        out: uint8, with enough room, to be written to.
-        row_splits: int64 `[rows + 1]`, where records begin, to be written to.
+        out: uint8, with enough room; written to.
+        row_splits: int64 `[rows + 1]`, where records begin; written to.
 
     Returns:
-        The place after the last.
+        The place after the last record.
     """
     features = len(is_wide)
     payloads, lists = np.empty(features, np.int64), np.empty(features, np.int64)

@@ -1,4 +1,4 @@
-"""The record contract: what a training example holds, and its bytes.
+"""The record format: what a training example holds, and how it is encoded.
 
 The writer, the loader, the manifest and the validator all derive names, dtypes and lengths from `RecordSpec`.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 
-_ROWS_AT_ONCE = 256  # Of what is encoded: few enough to stay in the processor's cache.
+_ROWS_AT_ONCE = 256  # Rows encoded at a time: few enough to stay in the processor's cache.
 _LIST_TAGS = {"int64": b"\x1a", "float32": b"\x12"}  # A Feature's int64_list and float_list.
 # tensorflow/models' names with use_v2_feature_names=True, and google-research/bert's where they differ.
 _V1_NAMES = {"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}
@@ -25,7 +25,7 @@ class Feature:
     Attributes:
         name: the feature's key.
         dtype: "int64" or "float32".
-        length: how many values every example holds.
+        length: the number of its values in every example.
     """
 
     name: str
@@ -38,16 +38,16 @@ class RecordSpec:
     """The shape of every example of a corpus.
 
     Attributes:
-        max_seq_length: S, tokens of an example, specials and padding included.
+        max_seq_length: S, tokens of an example, including special tokens and padding.
         max_predictions_per_seq: P, room for predictions in an example.
-        next_sentence: whether examples carry `next_sentence_labels`.
-        masked: whether the mask is in the examples ("static"); else they hold what it takes to draw it when they are
-            read, anew in every epoch ("dynamic").
+        next_sentence: whether examples have `next_sentence_labels`.
+        masked: whether examples are stored with their masks ("static"). Otherwise they have `word_starts`, and masks
+            are drawn when they are read, anew in every epoch ("dynamic").
         feature_names: "v2" for tensorflow/models' names, "v1" for google-research/bert's (`input_ids`,
             `segment_ids`).
 
     Raises:
-        ConfigError: if S and P cannot hold together.
+        ConfigError: if S or P is out of range.
     """
 
     max_seq_length: int
@@ -73,7 +73,7 @@ class RecordSpec:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The features under the names that are written, in the order of docs/records.md."""
+        """The features under their stored names, in the order of docs/records.md."""
         seq, predictions = self.max_seq_length, self.max_predictions_per_seq
         if self.masked:
             features = [
@@ -88,7 +88,7 @@ class RecordSpec:
             features = [
                 Feature("input_word_ids", "int64", seq),
                 Feature("input_type_ids", "int64", seq),
-                # 1 where a token begins a word, 0 where it goes on with one, and at special tokens and padding.
+                # 1 where a token begins a word, 0 where it continues one, and at special tokens and padding.
                 Feature("word_starts", "int64", seq),
             ]
         if self.next_sentence:
@@ -98,7 +98,7 @@ class RecordSpec:
         return tuple(features)
 
     def stored_name(self, name: str) -> str:
-        """The key under which the v2 name `name` is stored."""
+        """Returns the key under which the feature with the v2 name `name` is stored."""
         return _V1_NAMES.get(name, name) if self.feature_names == "v1" else name
 
 
@@ -110,11 +110,11 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
         columns: by v2 feature name, integers or floats of shape `[examples, length]`; integers in [0, 2**31).
 
     Returns:
-        `(records, row_splits)`: the framed records' bytes, uint8, and int64 offsets of shape `[examples + 1]`. Record
+        `(records, row_splits)`: the bytes of the framed records, uint8, and int64 offsets `[examples + 1]`. Record
         i's `tf.train.Example` is `records[row_splits[i] + 12 : row_splits[i + 1] - 4]` and equals
         `tf.train.Example(...).SerializeToString(deterministic=True)`.
     """
-    # Numba is imported by what encodes, not by what only asks for the shape of a record.
+    # Numba is imported only for encoding, not for the shape of a record.
     from pipeline.records.kernels import CRC_TABLES, encode_rows
 
     examples = len(columns["input_word_ids"])
@@ -131,7 +131,7 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
         np.frombuffer(b"".join(keys), np.uint8),
         np.cumsum([0, *map(len, keys)]),
     )
-    # A varint of 31 bits takes up to 5 bytes; what is never written to takes no memory.
+    # A varint of 31 bits takes up to 5 bytes; pages that are never written take no memory.
     room = int((widths * np.where(is_wide, 5, 1)).sum() + sum(map(len, keys)) + 32 * len(keys) + 64)
     out, row_splits = np.empty(examples * room, np.uint8), np.zeros(examples + 1, np.int64)
     place = 0
@@ -146,17 +146,17 @@ def encode_tfrecords(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> tup
 
 
 def _as_written(feature: Feature, values: np.ndarray) -> np.ndarray:
-    """Values as int32, or as uint8 `[examples, bytes]` if that is how all of them are written."""
+    """Converts values to int32, or to uint8 `[examples, bytes]` if they can be written byte by byte."""
     if feature.dtype == "float32":
         return np.ascontiguousarray(values, "<f4").view(np.uint8)
     return values.astype(np.uint8 if values.max(initial=0) < 128 else np.int32, copy=False)
 
 
 def _by_key(spec: RecordSpec, columns: Mapping[str, np.ndarray]) -> list[tuple[Feature, np.ndarray]]:
-    """The features with their values, in the order of their keys, as deterministic serialisation writes a map.
+    """Returns the features with their values, sorted by key, as deterministic serialisation writes a map.
 
     Raises:
-        ValueError: if the columns are not those of the shape.
+        ValueError: if the columns do not match the spec.
     """
     values_of = {spec.stored_name(name): values for name, values in columns.items()}
     features = sorted(spec.features, key=lambda feature: feature.name)

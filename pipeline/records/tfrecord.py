@@ -1,4 +1,4 @@
-"""TFRecord framing: what stands around each record of a file.
+"""TFRecord framing: the bytes around each record of a file.
 
 A record is its length (uint64, little-endian), the length's masked CRC-32C, its data, and the data's masked CRC-32C:
 tensorflow/core/lib/io/record_writer.h.
@@ -23,14 +23,14 @@ _BUFFER_BYTES = 1 << 20
 
 
 def masked_crc(data: bytes) -> bytes:
-    """The CRC-32C of `data` with TFRecord's masking, four bytes, little-endian."""
+    """Computes the CRC-32C of `data` with TFRecord's masking, four bytes, little-endian."""
     crc: int = google_crc32c.value(data)
     return ((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 @contextlib.contextmanager
 def open_records(path: str) -> Iterator[IO[bytes]]:
-    """Opens a TFRecord file for `read_records`; one whose name ends in .gz is GZIP.
+    """Opens a TFRecord file for `read_records`; a name that ends in .gz means GZIP.
 
     Raises:
         InputError: if it cannot be opened.
@@ -40,7 +40,7 @@ def open_records(path: str) -> Iterator[IO[bytes]]:
 
 
 def uncompressed(stream: IO[bytes], path: str) -> IO[bytes]:
-    """The bytes within a stream of the file `path`, of which the name tells whether it is GZIP."""
+    """Decompresses a stream of the file `path` if its name ends in .gz."""
     plain = gzip.GzipFile(fileobj=stream) if path.endswith(".gz") else stream
     return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, plain), _BUFFER_BYTES))
 
@@ -50,11 +50,11 @@ def read_records(stream: IO[bytes], damaged: Callable[[int, str], None]) -> Iter
 
     Args:
         stream: the file, uncompressed.
-        damaged: is told of every damaged record: its number, from 0, and what is wrong. If it returns, reading goes on
-            with the next record as far as that can be found.
+        damaged: called for every damaged record with its number, from 0, and what is wrong. If it returns, reading
+            continues with the next record, if that can be found.
 
     Yields:
-        The number and the data of every record that is whole.
+        The number and the data of every undamaged record.
     """
     number = 0
     while True:
@@ -68,7 +68,7 @@ def read_records(stream: IO[bytes], damaged: Callable[[int, str], None]) -> Iter
                 return
             length = int.from_bytes(header[:8], "little")
             data = stream.read(length + FOOTER_BYTES)
-        except (OverflowError, MemoryError):  # The checksum of the length is right: somebody made it so.
+        except (OverflowError, MemoryError):  # The checksum of the length is right: it was written so.
             damaged(number, f"its length is {length:,} bytes; what follows cannot be read")
             return
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:

@@ -61,7 +61,7 @@ def setting(name: str, place: int, value: Any) -> Callable[[dict[str, Any]], Non
 
 
 FAULTS = {
-    "id": (setting("input_word_ids", 3, 50), r"input_word_ids must be between 0 and 49 \(vocab_size, .*, and holds 50"),
+    "id": (setting("input_word_ids", 3, 50), r"input_word_ids must be between 0 and 49 \(vocab_size, .*, but holds 50"),
     "wide id": (setting("input_word_ids", 3, 2**32 + 5), "input_word_ids must be between 0 and 49"),
     "negative id": (setting("masked_lm_ids", 0, -1), "masked_lm_ids must be between 0 and 49 .*holds -1"),
     "segment": (setting("input_type_ids", 0, 2), r"input_type_ids must be between 0 and 1 \(type_vocab_size\)"),
@@ -69,20 +69,20 @@ FAULTS = {
     "mask": (setting("input_mask", 0, 2), "input_mask must be between 0 and 1"),
     "weight": (setting("masked_lm_weights", 0, np.nan), "masked_lm_weights must be between 0 and .*holds nan"),
     "label": (setting("next_sentence_labels", 0, 2), "next_sentence_labels must be between 0 and 1"),
-    "missing": (lambda row: row.pop("input_mask") is None, "input_mask must be 24 values of int64, and there is none"),
+    "missing": (lambda row: row.pop("input_mask") is None, "input_mask must be 24 values of int64, but is missing"),
     "short": (
         lambda row: row.update(input_word_ids=row["input_word_ids"][:16]),
-        "input_word_ids must be 24 values of int64, and it is 16 of int64",
+        "input_word_ids must be 24 values of int64, but is 16 of int64",
     ),
     "type": (
         lambda row: row.update(masked_lm_weights=np.ones(4, np.int64)),
-        "masked_lm_weights must be 4 values of float32, and it is 4 of int64",
+        "masked_lm_weights must be 4 values of float32, but is 4 of int64",
     ),
     "names": (
         lambda row: row.update(input_ids=row.pop("input_word_ids")),
-        r"input_word_ids must be 24 values of int64, and there is none; there are input_ids\[24\] of int64, ",
+        r"input_word_ids must be 24 values of int64, but is missing; there are input_ids\[24\] of int64, ",
     ),
-    "bytes": (lambda row: b"\xff\xffnothing that anybody knows", "bytes that are no tf.train.Example"),
+    "bytes": (lambda row: b"\xff\xffnothing that anybody knows", "bytes that are not a tf.train.Example"),
 }
 
 
@@ -182,7 +182,7 @@ def test_a_run_names_the_record(split: str, write_corpus: Any, tiny_config: Any,
     encoded, _ = encode_tfrecords(corpus.spec, columns)
     (corpus.directory / name).write_bytes(encoded.tobytes())
     config = apply_overrides(tiny_config(), ["task.validation_data.global_batch_size=16"])
-    with pytest.raises(CorpusError, match=rf"Record 5 of \S+{name} must.*between 0 and 49 .*, and holds 77"):
+    with pytest.raises(CorpusError, match=rf"Record 5 of \S+{name} must.*between 0 and 49 .*, but holds 77"):
         pretrain(config, str(corpus.directory), str(tmp_path / "run"), show_progress=False)
 
 
