@@ -1,4 +1,4 @@
-"""Choosing the tokens to predict, and what stands in their place."""
+"""Choosing the tokens to predict, and replacing them."""
 
 from pipeline.masking.masking import Masked, mask_examples
 from pipeline.masking.policy import UNITS, MaskingPolicy, prediction_counts

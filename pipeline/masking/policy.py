@@ -1,4 +1,4 @@
-"""What is masked: the rates and the unit."""
+"""How much is masked, and in which units."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class MaskingPolicy:
     """How examples are masked.
 
     Attributes:
-        max_predictions_per_seq: P, the most predictions of an example.
+        max_predictions_per_seq: P, the maximum number of predictions of an example.
         masked_lm_prob: the share of tokens to predict, in (0, 1].
-        unit: a key of `UNITS`: what is chosen, and replaced in one of the three ways, together.
+        unit: a key of `UNITS`: what is chosen, and replaced in one of the three ways, as a whole.
         max_ngram_size: words of the longest n-gram, with unit "ngram".
         mask_prob: probability that a unit becomes [MASK].
-        random_prob: probability that a unit becomes random tokens; else it stays.
+        random_prob: probability that a unit becomes random tokens; otherwise it stays.
 
     Raises:
-        ConfigError: for a value that cannot be.
+        ConfigError: for an invalid value.
     """
 
     max_predictions_per_seq: int
@@ -47,14 +47,14 @@ class MaskingPolicy:
             raise ConfigError(f"The masking unit must be one of {', '.join(UNITS)}", received=repr(self.unit))
         if not (self.mask_prob >= 0 and self.random_prob >= 0 and self.mask_prob + self.random_prob <= 1 + 1e-9):
             raise ConfigError(
-                "mask_prob and random_prob must be at least 0 and at most 1 together",
+                "mask_prob and random_prob must be at least 0, and their sum at most 1",
                 received=f"{self.mask_prob} and {self.random_prob}",
             )
         if self.max_ngram_size < 1:
             raise ConfigError("max_ngram_size must be at least 1", received=self.max_ngram_size)
 
     def unit_lengths(self) -> np.ndarray:
-        """Probabilities of a unit's length in words: float64, of 1, 2, ... words."""
+        """Returns the probabilities of units of 1, 2, ... words, float64."""
         weights: np.ndarray
         if self.unit == "ngram":
             weights = 1 / np.arange(1, self.max_ngram_size + 1)
@@ -72,12 +72,12 @@ class MaskingPolicy:
 
 
 def prediction_counts(lengths: np.ndarray, policy: MaskingPolicy) -> np.ndarray:
-    """How many tokens examples predict: `min(P, max(1, round(n * masked_lm_prob)))`, rounding half to even.
+    """Returns how many tokens to predict: `min(P, max(1, round(n * masked_lm_prob)))`, rounding half to even.
 
-    google-research/bert's formula (create_masked_lm_predictions).
+    This is google-research/bert's formula (create_masked_lm_predictions).
 
     Args:
-        lengths: integers `[batch]`, tokens of the examples, specials included.
+        lengths: integers `[batch]`, tokens of the examples, including special tokens.
         policy: the rates.
     """
     wanted = np.rint(lengths * policy.masked_lm_prob).astype(np.int64)
