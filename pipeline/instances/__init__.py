@@ -1,1 +1,1 @@
-"""Turning documents of tokens into pre-training instances."""
+"""Turns documents of tokens into pre-training instances."""

@@ -1,4 +1,4 @@
-"""Instances to examples: special tokens, padding, masking, in numpy passes over a batch."""
+"""Makes examples of instances: special tokens, padding and masking, in numpy passes over a batch."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def make_examples(
     rng: np.random.Generator,
     counts: Counter[str],
 ) -> dict[str, np.ndarray]:
-    """Makes examples, `[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`, padded; masked if the shape says so.
+    """Makes examples, `[CLS] A [SEP] B [SEP]` or `[CLS] A [SEP]`, padded; masked if `spec.masked`.
 
     Args:
-        token_ids: int32, what the instances' ranges refer to.
-        instances: a batch of them.
-        spec: the examples' shape.
+        token_ids: int32, the tokens that the instances' ranges refer to.
+        instances: a batch of instances.
+        spec: the shape of the examples.
         policy: how to mask them.
-        tokenizer: whose special and ordinary ids to use.
+        tokenizer: provides the special and ordinary ids.
         rng: the generator of this batch.
-        counts: gets "examples", "tokens", "unknown_tokens", "label_1" (of `next_sentence_labels`), and of masked
-            examples "predictions", "replaced_by_mask", "replaced_at_random".
+        counts: incremented at "examples", "tokens", "unknown_tokens", "label_1" (of `next_sentence_labels`), and for
+            masked examples at "predictions", "replaced_by_mask", "replaced_at_random".
 
     Returns:
-        By v2 feature name, the columns of `pipeline.records.spec.encode_tfrecords`.
+        The columns for `pipeline.records.spec.encode_tfrecords`, by v2 feature name.
     """
     special = tokenizer.special_ids
     ids, type_ids, ordinary, lengths = _lay_out(token_ids, instances, spec, special)
@@ -78,8 +78,8 @@ def _lay_out(
     """Gathers the tokens of a batch.
 
     Returns:
-        Ids, int32 `[n, S]`; type ids, uint8 `[n, S]`; where neither a special token nor padding is, bool `[n, S]`; and
-        how many tokens there are, specials included, int64 `[n]`.
+        Ids, int32 `[n, S]`; type ids, uint8 `[n, S]`; whether a token is neither special nor padding, bool `[n, S]`;
+        and the number of tokens, including special tokens, int64 `[n]`.
     """
     from pipeline.instances import kernels
 
@@ -92,6 +92,6 @@ def _lay_out(
 
 
 def _example_lengths(instances: Instances, spec: RecordSpec) -> np.ndarray:
-    """Tokens of each example, specials included: int64 `[n]`."""
+    """Returns the number of tokens of each example, including special tokens, int64 `[n]`."""
     lengths: np.ndarray = instances.a_length + instances.b_length + (3 if spec.next_sentence else 2)
     return lengths

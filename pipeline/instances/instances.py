@@ -1,6 +1,6 @@
 """Documents of tokens, and the instances that are cut from them, as columns.
 
-An instance is a pair of ranges of tokens: making ten copies of a corpus moves no token until examples are written.
+An instance is a pair of ranges of tokens: ten copies of a corpus copy no token until examples are written.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Instances:
         a_start: int64 `[instances]`, the first token of segment A.
         a_length: int64 `[instances]`, tokens of segment A, at least one.
         b_start: int64 `[instances]`, the first token of segment B.
-        b_length: int64 `[instances]`, tokens of segment B; 0 where there is none.
-        label: int64 `[instances]`, `next_sentence_labels`; 0 where there are no pairs.
+        b_length: int64 `[instances]`, tokens of segment B; 0 if there is none.
+        label: int64 `[instances]`, `next_sentence_labels`; 0 if there are no pairs.
     """
 
     a_start: np.ndarray
@@ -53,24 +53,24 @@ class Instances:
 
     @staticmethod
     def none() -> Instances:
-        """No instances."""
+        """Returns an empty set of instances."""
         return Instances(*(np.zeros(0, np.int64) for _ in fields(Instances)))
 
     def __len__(self) -> int:
         return len(self.a_start)
 
     def take(self, indices: np.ndarray | slice) -> Instances:
-        """The instances at `indices`, in that order."""
+        """Returns the instances at `indices`, in that order."""
         return Instances(*(getattr(self, field.name)[indices] for field in fields(self)))
 
 
 def drop_empty(ids: np.ndarray, row_splits: np.ndarray, document_splits: np.ndarray) -> TokenizedDocuments:
-    """Leaves out sentences without a token, then documents without a sentence.
+    """Drops sentences without a token, then documents without a sentence.
 
     Args:
         ids: int32 `[tokens]`.
-        row_splits: int64 `[sentences + 1]`, over the tokens.
-        document_splits: int64 `[documents + 1]`, over the sentences.
+        row_splits: int64 `[sentences + 1]`, the sentences' tokens.
+        document_splits: int64 `[documents + 1]`, the documents' sentences.
     """
     kept = np.diff(row_splits) > 0
     sentence_splits = np.concatenate([row_splits[:1], row_splits[1:][kept]])

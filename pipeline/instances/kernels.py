@@ -1,4 +1,4 @@
-"""The compiled loop that lays examples out: one pass over memory that numpy would make many of."""
+"""The compiled loop that lays out examples in one pass, where numpy would need many."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def lay_out(
     type_ids: np.ndarray,
     ordinary: np.ndarray,
 ) -> None:
-    """Puts tokens and special tokens in their places; see `pipeline.instances.examples`.
+    """Writes tokens and special tokens to their places; see `pipeline.instances.examples`.
 
     Args:
-        token_ids: int32, what the ranges refer to.
+        token_ids: int32, the tokens that the ranges refer to.
         a_start, a_length, b_start, b_length: int64 `[n]`, the ranges.
         pairs: whether there is a segment B.
         cls_id, sep_id: ids of [CLS] and [SEP].
-        ids: int32 `[n, S]`, filled with padding, to be written to.
-        type_ids: uint8 `[n, S]`, zeros, to be written to.
-        ordinary: bool `[n, S]`, False, to be written to.
+        ids: int32 `[n, S]`, filled with padding; written to.
+        type_ids: uint8 `[n, S]`, zeros; written to.
+        ordinary: bool `[n, S]`, False; written to.
     """
     for row in range(len(a_start)):
         ids[row, 0] = cls_id
         place = 1
         for token in range(a_start[row], a_start[row] + a_length[row]):
             ids[row, place] = token_ids[token]
-            # Separators between packed documents; text itself never gives a special id.
+            # A [SEP] here separates packed documents; special ids never result from text.
             ordinary[row, place] = token_ids[token] != sep_id
             place += 1
         ids[row, place] = sep_id

@@ -1,7 +1,7 @@
 """Single segments: sentences packed until an example is full, as in RoBERTa, or one by one.
 
-Liu et al., 2019, "RoBERTa", section 4.2. No next-sentence label, and nothing is truncated: a sentence longer than an
-example is cut into pieces.
+Liu et al., 2019, "RoBERTa", section 4.2. There is no next-sentence label, and nothing is truncated: a sentence longer
+than an example is cut into pieces.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipeline.instances.sentence_pairs import follow
 
 
 def cut_long_sentences(documents: TokenizedDocuments, room: int) -> TokenizedDocuments:
-    """Cuts sentences of more than `room` tokens into pieces of `room` and a rest."""
+    """Cuts sentences of more than `room` tokens into pieces of `room` tokens and a remainder."""
     lengths = np.diff(documents.sentence_splits)
     pieces = -(-lengths // room)
     if not len(pieces) or pieces.max() == 1:
@@ -29,10 +29,10 @@ def cut_long_sentences(documents: TokenizedDocuments, room: int) -> TokenizedDoc
 
 
 def join_documents(documents: TokenizedDocuments, sep_id: int) -> TokenizedDocuments:
-    """Makes one document of all, with a sentence that is a lone [SEP] after each but the last."""
+    """Joins all documents into one, with a sentence of a single [SEP] after each but the last."""
     if documents.documents < 2:
         return documents
-    ends = documents.document_splits[1:-1]  # Sentences before which a separator goes in.
+    ends = documents.document_splits[1:-1]  # Sentences before which a separator is inserted.
     sentence_splits = np.insert(documents.sentence_splits, ends, documents.sentence_splits[ends])
     separators_before = np.zeros(len(sentence_splits), np.int64)
     separators_before[ends + np.arange(len(ends)) + 1] = 1
@@ -46,7 +46,7 @@ def pack_sentences(documents: TokenizedDocuments, room: int, sep_id: int) -> Ins
 
     Args:
         documents: the documents, no sentence longer than `room`; joined by `join_documents` to pack across them.
-        room: tokens of the longest instance, special tokens around it not included.
+        room: tokens of the longest instance, without the special tokens around it.
         sep_id: the id of [SEP], with which no instance begins or ends.
     """
     if documents.documents == 0:
@@ -54,7 +54,7 @@ def pack_sentences(documents: TokenizedDocuments, room: int, sep_id: int) -> Ins
     splits, begins = documents.sentence_splits, documents.sentence_splits[:-1]
     document_end = np.repeat(documents.document_splits[1:], np.diff(documents.document_splits))
     end = np.minimum(np.searchsorted(splits, begins + room, side="right") - 1, document_end)
-    # A separator is a sentence of its own: where one would begin an instance, what follows it does.
+    # A separator is a sentence of its own: if one would begin an instance, the next sentence begins it.
     is_separator = np.append((documents.ids[begins] == sep_id) & (np.diff(splits) == 1), False)
     begin = follow(documents.document_splits, end + is_separator[end])
     end = end[begin]
@@ -63,7 +63,7 @@ def pack_sentences(documents: TokenizedDocuments, room: int, sep_id: int) -> Ins
 
 
 def single_sentences(documents: TokenizedDocuments) -> Instances:
-    """Each sentence by itself."""
+    """Makes an instance of each sentence."""
     return _single_segments(documents.sentence_splits[:-1], np.diff(documents.sentence_splits))
 
 

@@ -21,12 +21,12 @@ PAIRINGS = {
 
 
 def has_pairs(pairing: str) -> bool:
-    """Whether examples of a pairing hold two segments and `next_sentence_labels`."""
+    """Whether examples of a pairing have two segments and `next_sentence_labels`."""
     return pairing in ("next-sentence", "sentence-order")
 
 
 def special_tokens(pairing: str) -> int:
-    """Special tokens around the segments of an example."""
+    """Returns the number of special tokens around the segments of an example."""
     return 3 if has_pairs(pairing) else 2
 
 
@@ -46,12 +46,12 @@ def make_instances(
     Args:
         documents: the block's documents.
         pairing: a key of `PAIRINGS`.
-        max_seq_length: S, special tokens included.
-        short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1]; of pairs only.
-        copies: how many copies to make.
+        max_seq_length: S, including special tokens.
+        short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1]; for pairs only.
+        copies: the number of copies.
         sep_id: the id of [SEP].
         generator: makes the generator of a copy.
-        counts: gets what the pairings count.
+        counts: incremented by the pairing functions.
 
     Returns:
         The tokens that the instances refer to, int32, and the instances, copy after copy.

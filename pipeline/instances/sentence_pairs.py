@@ -1,10 +1,10 @@
 """Sentence pairs: with next-sentence labels as google-research/bert makes them, and with sentence-order labels.
 
-`create_instances_from_document` there (create_pretraining_data.py) walks through a document: it gathers sentences
-until a target length is reached, splits them at random into A and B, and every other time puts back B's sentences and
-takes a B from another document. What it does from a sentence on depends on that sentence alone, never on how it got
-there. So here the outcome is drawn for every sentence at once, as if each began an instance, in a few numpy passes
-over all of a block; the sentences that do begin one are then found by following the links.
+google-research/bert's `create_instances_from_document` (create_pretraining_data.py) walks through a document. It
+gathers sentences up to a target length and splits them at random into A and B. With probability 1/2, it puts B's
+sentences back and takes B from another document. The instance that begins at a sentence depends only on that sentence,
+not on earlier instances. The functions here therefore draw an instance for every sentence of a block, in a few numpy
+passes, and then follow the links from instance to instance to keep those that the walk reaches.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def make_next_sentence_pairs(
 
     Args:
         documents: the block's documents.
-        room: tokens of the longest pair, special tokens not included.
+        room: tokens of the longest pair, without special tokens.
         short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1].
         rng: the generator of this block and copy.
-        counts: gets "tokens_truncated", tokens that truncation removed, "pairs_forced_random", random B's because no
-            sentence follows A, and "pairs_within_document", random B's from the same document because the block holds
-            no other.
+        counts: incremented at "tokens_truncated", tokens removed by truncation, "pairs_forced_random", pairs whose B is
+            random because no sentence follows A, and "pairs_within_document", pairs whose random B is from the same
+            document because the block holds no other.
 
     Returns:
-        Instances whose lengths sum to at most `room`; label 0 where B follows A, 1 where B is random.
+        Instances whose lengths sum to at most `room`; label 0 if B follows A, 1 if B is random.
     """
     if documents.documents == 0:
         return Instances.none()
@@ -54,7 +54,7 @@ def make_next_sentence_pairs(
     counts["pairs_forced_random"] += int(is_forced[first].sum())
     if documents.documents == 1:
         counts["pairs_within_document"] += int(is_random.sum())
-    # An A at the very end has no next sentence: its B is random, and any place in range serves until then.
+    # An A at the very end has no next sentence. Its B is random, and the index only has to be in range.
     b_first = np.where(is_random, random_first, np.minimum(chunks.a_end, len(begins) - 1))
     b_start = begins[b_first]
     b_length = splits[np.where(is_random, random_end, chunks.end)] - b_start
@@ -71,20 +71,19 @@ def make_sentence_order_pairs(
 ) -> Instances:
     """Makes one copy of the sentence-order pairs of a block's documents: Lan et al., 2020, "ALBERT", section 3.1.
 
-    Both segments are consecutive text, swapped in half of the pairs. Where a single sentence is left for both, it is
-    cut in two at a random token, so that no text is lost.
+    Both segments are consecutive text, swapped in half of the pairs. If only one sentence is left for both, it is cut
+    in two at a random token, so that no text is lost.
 
     Args:
         documents: the block's documents.
-        room: tokens of the longest pair, special tokens not included.
+        room: tokens of the longest pair, without special tokens.
         short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1].
         rng: the generator of this block and copy.
-        counts: gets "tokens_truncated", tokens that truncation removed, and "tokens_dropped_alone", tokens that were
-            left alone, with nothing to pair them with.
+        counts: incremented at "tokens_truncated", tokens removed by truncation, and "tokens_dropped_alone", single
+            tokens without anything to pair them with.
 
     Returns:
-        Instances whose lengths sum to at most `room`; label 0 where the segments stand as in the text, 1 where they
-        are swapped.
+        Instances whose lengths sum to at most `room`; label 0 if the segments are in their order, 1 if swapped.
     """
     if documents.documents == 0:
         return Instances.none()
@@ -112,10 +111,10 @@ class _Chunks(NamedTuple):
 
     Attributes:
         begin: int64, the chunk's first sentence.
-        end: int64, the sentence behind its last.
-        a_end: int64, the sentence after the last of segment A; `end` where there is only one sentence.
+        end: int64, the sentence after its last.
+        a_end: int64, the sentence after the last of segment A; `end` if there is only one sentence.
         document: int64, its document.
-        target: int64, how many tokens it was to reach.
+        target: int64, its target length in tokens.
     """
 
     begin: np.ndarray
@@ -130,7 +129,7 @@ class _Chunks(NamedTuple):
         target = _target_lengths(documents.documents, room, short_seq_prob, rng)[document]
         begin = np.arange(len(document))
         end = _first_reaching(documents, begin, target, documents.document_splits[document + 1])
-        # A takes at least one sentence and leaves at least one, if there are two.
+        # A takes at least one sentence, and leaves at least one if there are two or more.
         a_end = begin + 1 + (rng.random(len(begin)) * np.maximum(end - begin - 1, 1)).astype(np.int64)
         return _Chunks(begin, end, a_end, document, target)
 
@@ -143,7 +142,7 @@ def _document_of_sentence(documents: TokenizedDocuments) -> np.ndarray:
 
 
 def _target_lengths(documents: int, room: int, short_seq_prob: float, rng: np.random.Generator) -> np.ndarray:
-    """How many tokens each document's instances are to reach: int64 `[documents]`, 2 to `room`."""
+    """Draws the target length of each document's instances: int64 `[documents]`, 2 to `room` tokens."""
     short = rng.random(documents) < short_seq_prob
     shorter = 2 + (rng.random(documents) * (room - 1)).astype(np.int64)
     target: np.ndarray = np.where(short, shorter, room)
@@ -153,14 +152,14 @@ def _target_lengths(documents: int, room: int, short_seq_prob: float, rng: np.ra
 def _first_reaching(
     documents: TokenizedDocuments, first: np.ndarray, target: np.ndarray, document_end: np.ndarray
 ) -> np.ndarray:
-    """The least ends such that sentences `[first, end)` hold `target` tokens; a document's end where it has fewer."""
+    """Returns the smallest ends such that sentences `[first, end)` have `target` tokens, at most the document's end."""
     wanted = documents.sentence_splits[first] + np.maximum(target, 1)
     end: np.ndarray = np.minimum(np.searchsorted(documents.sentence_splits, wanted, side="left"), document_end)
     return end
 
 
 def follow(document_splits: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """The sentences that begin an instance: every document's first, then what `following` says, to its end."""
+    """Returns the sentences that begin an instance: each document's first, then `following[it]`, to its end."""
     links = following.tolist()
     found = []
     for begin, end in zip(document_splits[:-1].tolist(), document_splits[1:].tolist(), strict=True):
@@ -173,7 +172,7 @@ def follow(document_splits: np.ndarray, following: np.ndarray) -> np.ndarray:
 def _random_next(
     documents: TokenizedDocuments, document: np.ndarray, target: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sentences `[first, end)` of another document, from a random one on until `target` tokens are reached."""
+    """Draws sentences `[first, end)` of another document: from a random one on, until they have `target` tokens."""
     others = max(documents.documents - 1, 1)
     other = (rng.random(len(document)) * others).astype(np.int64)
     if documents.documents > 1:
@@ -184,11 +183,11 @@ def _random_next(
 
 
 def _truncate(instances: Instances, room: int, rng: np.random.Generator, counts: Counter[str]) -> Instances:
-    """Cuts pairs to `room` tokens as google-research/bert's `truncate_seq_pair`.
+    """Truncates pairs to `room` tokens like google-research/bert's `truncate_seq_pair`.
 
-    There, one token after the other is taken from the longer segment (from B where they are alike), at its front or
-    its back with equal probability. In closed form: the difference first, then B and A in turns; and the tokens taken
-    from the front are binomially distributed.
+    That function removes one token at a time from the longer segment (from B if they are equal), at its front or its
+    back with equal probability. In closed form, it first removes the difference, then alternates between B and A; the
+    number of tokens removed from the front is binomially distributed.
     """
     a_length, b_length = instances.a_length, instances.b_length
     excess = np.maximum(a_length + b_length - room, 0)
