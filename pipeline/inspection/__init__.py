@@ -1,1 +1,1 @@
-"""Looking at corpora: what they hold, whether it is right, and what one will hold before it is made."""
+"""Inspects corpora: shows what they hold, validates them, and estimates one before it is made."""

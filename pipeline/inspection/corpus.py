@@ -1,4 +1,4 @@
-"""A finished corpus, opened."""
+"""Opens a finished corpus."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline.manifest import Manifest, Shard, read_manifest
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus and what made it.
+    """A finished corpus.
 
     Attributes:
-        directory: where it lies.
+        directory: its directory.
         manifest: its manifest.
         config: the manifest's options.
     """
@@ -29,7 +29,7 @@ class Corpus:
     config: CorpusConfig
 
     def path(self, shard: Shard) -> str:
-        """Where a shard lies."""
+        """Returns the path of a shard."""
         return files.join(self.directory, shard.name)
 
 
@@ -37,7 +37,7 @@ def open_corpus(directory: str) -> Corpus:
     """Opens a corpus.
 
     Raises:
-        CorpusError: if it is unfinished, or its manifest's options are not this version's.
+        CorpusError: if it is unfinished, or its manifest's options are not those of this version.
     """
     manifest = read_manifest(directory)
     try:
@@ -51,7 +51,7 @@ def open_corpus(directory: str) -> Corpus:
 
 
 def changed_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that are not as they are by default, in the order of the config; what is unknown to it comes last."""
+    """Returns the options that differ from the defaults, in the order of the config; unknown options come last."""
     defaults = {field.name: field.default for field in dataclasses.fields(CorpusConfig)}
     known = {name: options[name] for name in defaults if name in options}
     unknown = {name: value for name, value in options.items() if name not in defaults}

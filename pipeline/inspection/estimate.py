@@ -1,4 +1,4 @@
-"""What a corpus will hold, and what making it takes, from a sample of its input."""
+"""Estimates from a sample of the input what a corpus will hold, and the time and memory that making it takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.inspection.sampling import draw_sample, joined
 from pipeline.inspection.tables import count, size, table
 from pipeline.text.reading.plan import Block
 
-_RUNNER_SECONDS = 3.0  # Beam starts and ends.
+_RUNNER_SECONDS = 3.0  # For Beam to start and end.
 _COUNTED = ("documents", "text_tokens", "examples", "tokens", "bytes")
 
 
@@ -30,16 +30,16 @@ class Estimate:
     """What to expect of a corpus job.
 
     Attributes:
-        totals: "documents" (read), "text_tokens" (of the documents that are kept), "examples", "tokens" (of examples,
-            specials included), "bytes" (of shards), of all splits.
-        errors: of each the standard error, as a share.
+        totals: "documents" (read), "text_tokens" (of the documents kept), "examples", "tokens" (of examples,
+            including special tokens), "bytes" (of shards), over all splits.
+        errors: the relative standard error of each total.
         input_bytes: bytes of text of the input, as far as they are known without reading it.
         sample_bytes: how many of them were read.
-        blocks: how many blocks the job has.
-        whole: whether the sample is all of the input.
-        startup_seconds: until a worker is ready.
-        seconds: of one core for all blocks.
-        worker_bytes: the most memory that a worker takes.
+        blocks: the number of blocks of the job.
+        whole: whether the sample is the whole input.
+        startup_seconds: time until a worker is ready.
+        seconds: time of one core for all blocks.
+        worker_bytes: peak memory of a worker.
     """
 
     totals: dict[str, float]
@@ -53,14 +53,14 @@ class Estimate:
     worker_bytes: float
 
     def run_seconds(self, workers: int) -> float:
-        """How long the job takes with so many workers on machines like this one."""
+        """Estimates how long the job takes with `workers` workers on machines like this one."""
         rounds = -(-self.blocks // min(workers, self.blocks)) / self.blocks
         return self.startup_seconds + _RUNNER_SECONDS + self.seconds * rounds
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What a process of its own measured: of each piece its result, and time and memory of a block of many."""
+    """Measurements of a separate process: the result of each piece, and time and memory for a block of pieces."""
 
     results: list[BlockResult]
     startup_seconds: float
@@ -70,26 +70,26 @@ class _Measured:
 
 
 def estimate_corpus(config: CorpusConfig, *, sample_bytes: int = 8 << 20) -> Estimate:
-    """Estimates what a corpus job will give, by doing a sample of its work.
+    """Estimates the results of a corpus job by processing a sample of its input.
 
     Args:
-        config: the job's options; `output` is not touched.
-        sample_bytes: bytes of text to read, about; an input that is not larger is done whole, and
-            predicted exactly but for deduplication.
+        config: the job's options; nothing is written to `output`.
+        sample_bytes: approximate bytes of text to read. A smaller input is processed completely, and the estimate is
+            then exact except for deduplication.
 
     Raises:
-        UserError: for whatever would stop the job too.
+        UserError: for errors that would also stop the job.
     """
     job, plan = plan_corpus(config)
     total = sum(block.bytes for block in plan.blocks)
     sample = draw_sample(plan.blocks, sample_bytes, config.seed)
     with tempfile.TemporaryDirectory() as folder:
-        # Which documents are set apart is chance: a sample tells by how much text there is, not by whose it is.
+        # Few documents of a sample may be drawn for validation: their share is applied to the totals instead.
         fraction = config.validation_fraction if sample.whole else 0.0
         sample_config = dataclasses.replace(job.config, output=folder, validation_fraction=fraction)
         sample_job = dataclasses.replace(job, config=sample_config)
         block = joined(sample.blocks, job.config.block_bytes)
-        # A process of its own: its memory is that of a worker.
+        # A separate process has the memory of a worker.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             measured = pool.submit(_measure, sample_job, sample.blocks, block, time.time()).result()
     values = {name: [_counted(result, name) for result in measured.results] for name in _COUNTED}
@@ -98,7 +98,7 @@ def estimate_corpus(config: CorpusConfig, *, sample_bytes: int = 8 << 20) -> Est
     if not sample.whole:
         _set_apart(totals, config)
         if max(values["documents"]) <= 1:
-            # A piece is within a document, and every segment of the plan is one.
+            # Pieces lie within documents, so every segment of the plan is one document.
             totals["documents"] = sum(len(block.segments) for block in plan.blocks)
     largest = min(max(block.bytes for block in plan.blocks), PART_CHARACTERS)
     growth = max(0, measured.peak_bytes - measured.base_bytes) / min(block.bytes, PART_CHARACTERS)
@@ -124,15 +124,15 @@ def _counted(result: BlockResult, name: str) -> int:
 
 
 def _set_apart(totals: dict[str, float], config: CorpusConfig) -> None:
-    """Of what is set apart for validation only one copy is made."""
+    """Corrects totals for validation documents, of which only one copy is made."""
     kept = 1 - config.validation_fraction * (1 - 1 / config.copies())
     for name in ("examples", "tokens", "bytes"):
         totals[name] *= kept
 
 
 def _measure(job: CorpusJob, pieces: Sequence[Block], block: Block, began: float) -> _Measured:
-    """Does a sample of a job's work, in a process of its own."""
-    import pipeline.beam.running.transforms  # noqa: F401 A worker holds Beam as well, a third of its memory.
+    """Processes a sample of a job's input, in a separate process."""
+    import pipeline.beam.running.transforms  # noqa: F401 A worker imports Beam as well, a third of its memory.
 
     tokenizer = job.tokenizer()
     tokenizer.encode(["Loads the kernel."])
@@ -149,15 +149,15 @@ def _measure(job: CorpusJob, pieces: Sequence[Block], block: Block, began: float
 
 
 def _peak_memory() -> int:
-    """The most memory that this process took so far, in bytes."""
-    if sys.platform == "linux":  # Whose usage counts what the process that started this one held, too.
+    """Returns the peak memory of this process, in bytes."""
+    if sys.platform == "linux":  # Its `ru_maxrss` includes the memory of the parent process.
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def render_estimate(estimate: Estimate, workers: int) -> str:
-    """An estimate as a table, with what it rests on."""
+    """Formats an estimate as a table, with its assumptions."""
     labels = {"text_tokens": "tokens of text", "tokens": "tokens of examples", "bytes": "bytes on disk"}
     rows = []
     for name, value in estimate.totals.items():
@@ -169,13 +169,13 @@ def render_estimate(estimate: Estimate, workers: int) -> str:
         rows.append((what, _duration(estimate.run_seconds(number)), ""))
     rows.append(("memory of a worker", size(estimate.worker_bytes), ""))
     basis = (
-        "all of the input was processed: the counts are exact, but for what deduplication drops"
+        "the whole input was processed: the counts are exact except for deduplication"
         if estimate.whole
-        else f"{size(estimate.sample_bytes)} of {size(estimate.input_bytes)} of text was processed;"
-        " ± is two standard errors.\nAssumes that documents fall to the validation split by their share, and that"
-        " nothing is dropped that only the whole input tells to be a duplicate"
+        else f"{size(estimate.sample_bytes)} of {size(estimate.input_bytes)} of text were processed;"
+        " ± is two standard errors.\nAssumes that the validation split gets its share of the documents; does not"
+        " include deduplication across the whole input"
     )
-    speed = "Time and memory are those of this machine, as busy as it is now, with the text on its disk."
+    speed = "Time and memory are for this machine under its present load, with the text on its disk."
     return f"{table(rows, indent='  ')}\n{count(estimate.blocks)} blocks; {basis}.\n{speed}"
 
 

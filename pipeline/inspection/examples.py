@@ -1,4 +1,4 @@
-"""Stored examples with their masks undone."""
+"""Stored examples, with their masks undone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Examples:
     Attributes:
         ids: int32 `[batch, S]`, before masking.
         stored_ids: int32 `[batch, S]`, as stored.
-        lengths: int64 `[batch]`, tokens, specials included.
-        ordinary: bool `[batch, S]`: where neither a special token nor padding stands.
-        predicted: bool `[batch, S]`: where a prediction stands; nowhere in unmasked examples.
+        lengths: int64 `[batch]`, tokens, including special tokens.
+        ordinary: bool `[batch, S]`: whether a token is neither special nor padding.
+        predicted: bool `[batch, S]`: whether a token is predicted; always False in unmasked examples.
         type_ids: int64 `[batch, S]`, 0 in segment A, 1 in segment B.
         labels: int64 `[batch]`, `next_sentence_labels`; None without pairs.
     """
@@ -38,9 +38,9 @@ class Examples:
         """Undoes the masks of decoded examples.
 
         Args:
-            columns: by v2 feature name, as `pipeline.records.decoding.decode_examples` gives them; positions within
-                the examples.
-            special_ids: ids of the special tokens, by "pad", "cls", "sep" at least.
+            columns: by v2 feature name, as `pipeline.records.decoding.decode_examples` returns them; positions must be
+                within the examples.
+            special_ids: ids of the special tokens, at least of "pad", "cls", "sep".
         """
         stored_ids = columns["input_word_ids"].astype(np.int32)
         ids = stored_ids.copy()

@@ -1,4 +1,4 @@
-"""Some examples of a shard, with whatever is needed to read them."""
+"""Shows examples of a shard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.tokenizers.vocabulary import read_vocabulary
 
 @dataclass(frozen=True)
 class _Reading:
-    """How to read a shard: the tokenizer, the pairing ("" if not known), the shape (None: as the record tells)."""
+    """How to read a shard: the tokenizer, the pairing ("" if unknown), the shape (None: inferred from the record)."""
 
     tokenizer: Tokenizer
     pairing: str
@@ -33,21 +33,21 @@ def show_examples(
 ) -> Iterator[str]:
     """Shows examples of a shard as text.
 
-    The manifest beside the shard tells its shape and its vocabulary; a shard without one, of whatever made it, needs
-    `vocab` and shows its shape itself.
+    The manifest in the same directory gives the shape and the vocabulary. A shard without one needs `vocab`, and its
+    shape is inferred from its records; any program may have written it.
 
     Args:
         path: the shard.
         start: the number of the first record to show, from 0.
-        examples: how many to show, at most.
+        examples: the maximum number of examples to show.
         vocab: a WordPiece vocabulary to use instead of the corpus's own.
-        color: whether to mark with a terminal's colours.
+        color: whether to mark with terminal colours.
 
     Yields:
-        Examples, as text of some lines each.
+        The examples, each as a few lines of text.
 
     Raises:
-        UserError: for whatever the user can put right.
+        UserError: for a missing or damaged shard, a missing vocabulary or wrong arguments.
     """
     if start < 0 or examples < 1:
         raise ConfigError("--start must be at least 0 and --examples at least 1", received=f"{start} and {examples}")
@@ -79,7 +79,7 @@ def _find_reading(path: str, vocab: str) -> _Reading:
         spec = next((manifest.shard_spec(shard) for shard in manifest.shards if shard.name == name), None)
     if tokenizer is None:
         raise ConfigError(
-            f"There is no {MANIFEST_NAME} beside {path} that tells its vocabulary",
+            f"There is no {MANIFEST_NAME} next to {path} that names its vocabulary",
             do="Name the vocabulary with --vocab",
         )
     return _Reading(tokenizer, pairing, spec)

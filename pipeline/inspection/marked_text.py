@@ -1,4 +1,4 @@
-"""Examples as text, with the masks marked."""
+"""Formats examples as text, with the masks marked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.inspection.examples import Examples
 from pipeline.tokenizers.base import Tokenizer
 
-LEGEND = "[MASK:word] predicted, masked; word->other predicted, random; word(kept) predicted, left as it is"
+LEGEND = "[MASK:word] predicted, masked; word->other predicted, random; word(kept) predicted, unchanged"
 _COLORS = {"mask": "33", "random": "31", "kept": "32", "special": "2"}  # ANSI: yellow, red, green, faint.
 _WIDTH = 100
 _LABELS = {
@@ -22,17 +22,17 @@ _LABELS = {
 def render_example(
     examples: Examples, row: int, tokenizer: Tokenizer, *, pairing: str = "", color: bool = False
 ) -> str:
-    """One example as text.
+    """Formats one example as text.
 
     Args:
         examples: a batch.
-        row: which of the batch.
-        tokenizer: whose ids they are.
-        pairing: a key of `pipeline.instances.pairings.PAIRINGS`, to say what the label means; "" if not known.
-        color: whether to mark with a terminal's colours too.
+        row: the row of the example in the batch.
+        tokenizer: the tokenizer of the ids.
+        pairing: a key of `pipeline.instances.pairings.PAIRINGS`, which gives the label its meaning; "" if unknown.
+        color: whether to mark with terminal colours as well.
 
     Returns:
-        Lines: how long it is and its label, its segments, its predictions with their positions.
+        Lines of its length and label, its segments, and its predictions with their positions.
     """
     paint = _painter(color)
     length = int(examples.lengths[row])
@@ -42,7 +42,7 @@ def render_example(
         label = int(examples.labels[row])
         meaning = _LABELS[pairing][label] if pairing in _LABELS and label in (0, 1) else ""
         facts.append(f"label {label}" + f" ({meaning})" * bool(meaning))
-    facts.append(f"{len(predicted)} predictions" if len(predicted) else "no mask: drawn when it is read")
+    facts.append(f"{len(predicted)} predictions" if len(predicted) else "no mask: it is drawn when the example is read")
     lines = [", ".join(facts)]
     real, in_b = examples.ids[row] != tokenizer.special_ids["pad"], examples.type_ids[row] == 1
     for name, places in (("A", np.flatnonzero(real & ~in_b)), ("B", np.flatnonzero(real & in_b))):
@@ -56,7 +56,7 @@ def render_example(
 
 
 def _wrap(name: str, text: str) -> list[str]:
-    # Colours take no room on a terminal, but few lines have many; what is wrapped a little early reads as well.
+    # Escape sequences of colours count as text here, so lines may be wrapped a little early.
     return textwrap.wrap(
         text,
         _WIDTH,
@@ -70,7 +70,7 @@ def _wrap(name: str, text: str) -> list[str]:
 def _pieces(
     examples: Examples, row: int, places: Sequence[int], tokenizer: Tokenizer, paint: Callable[[str, str], str]
 ) -> list[str]:
-    """The text of a segment: runs of tokens that are not predicted, decoded, between predictions."""
+    """Returns the text of a segment in pieces: predictions, and the decoded runs of tokens between them."""
     pieces: list[str] = []
     run: list[int] = []
 

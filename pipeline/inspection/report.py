@@ -1,4 +1,4 @@
-"""A corpus's report: one HTML page that needs nothing else."""
+"""Makes the report of a corpus: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ td:first-child, th:first-child { text-align: left; } th { color: var(--faint); }
 
 
 def is_report(path: str) -> bool:
-    """Whether a file is a report: one may replace another."""
+    """Whether a file is a report, which another report may replace."""
     with files.open_read(path) as stream:
         return _GENERATOR.encode() in stream.read(1000)
 
@@ -52,8 +52,8 @@ def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
     """Makes the page.
 
     Args:
-        directory: where the corpus lies.
-        sample_examples: how many training examples to read for what the manifest does not hold, about.
+        directory: the directory of the corpus.
+        sample_examples: approximate number of training examples to read for what the manifest does not hold.
 
     Raises:
         UserError: if the corpus is unfinished, or a shard is missing or damaged.
@@ -124,7 +124,7 @@ def _lengths(sample: ReportSample) -> str:
         for low in range(1, most + 1, width)
     ]
     y = Axis("share of examples", 0, max(height for *_, height in heights) or 1, text=percent)
-    x = Axis("tokens, specials included", 0, most, text=count)
+    x = Axis("tokens, including special tokens", 0, most, text=count)
     return _section("Length of examples", _sampled(sample), bars(heights, x, y))
 
 
@@ -148,8 +148,8 @@ def _zipf(sample: ReportSample) -> str:
     line = [(1.0, float(largest)), (float(len(counts)), float(largest / len(counts)))]
     low = 10.0 ** np.floor(np.log10(min(line[1][1], 1)))
     x = Axis("rank of the token", 1, len(counts), logarithmic=True, text=_short)
-    y = Axis("times it stands in the text", low, float(max(counts[0], largest)), logarithmic=True, text=_short)
-    note = f'{_sampled(sample)} <span class="key"><i></i> Zipf: frequency in proportion to 1 / rank</span>'
+    y = Axis("occurrences in the text", low, float(max(counts[0], largest)), logarithmic=True, text=_short)
+    note = f'{_sampled(sample)} <span class="key"><i></i> Zipf: frequency proportional to 1 / rank</span>'
     return _section("Frequency of tokens", note, series(points, line, x, y))
 
 
@@ -167,7 +167,7 @@ def _positions(corpus: Corpus, sample: ReportSample) -> str:
     ]
     y = Axis("share of tokens", 0, 1.1 * max(height for *_, height in heights) or 1, text=percent)
     x = Axis("position", 0, len(sample.tokens_at), text=count)
-    asked = f"Of the tokens that may be predicted; asked for were {percent(corpus.config.masked_lm_prob)} of all."
+    asked = f"Share of maskable tokens; masked_lm_prob is {percent(corpus.config.masked_lm_prob)} of all tokens."
     return _section("Predictions by position", f"{_sampled(sample)} {asked}", bars(heights, x, y))
 
 
@@ -180,7 +180,7 @@ def _replacements(corpus: Corpus) -> str:
         ("stayed", 1 - by_mask - at_random, 1 - config.mask_prob - config.random_prob),
     ]
     note = '<span class="key">Training predictions, from the manifest. <i></i> expected</span>'
-    return _section("What became of predictions", note, named_bars(values, lambda share: f"{share:.2%}"))
+    return _section("Replacement of predicted tokens", note, named_bars(values, lambda share: f"{share:.2%}"))
 
 
 def _documents(corpus: Corpus) -> str:
@@ -188,7 +188,7 @@ def _documents(corpus: Corpus) -> str:
     dropped = {reason: number for reason, number in documents["dropped"].items() if number}
     note = f"Of {count(documents['read'])} documents read, from the manifest."
     if not dropped:
-        return _section("Documents dropped", note, "None was dropped.")
+        return _section("Documents dropped", note, "None were dropped.")
     values = [(reason, float(number), None) for reason, number in sorted(dropped.items(), key=lambda item: -item[1])]
     samples = html.escape(dropped_samples(documents["dropped_samples"]))
     return _section("Documents dropped", note, named_bars(values, count) + (f"<pre>{samples}</pre>" * bool(samples)))

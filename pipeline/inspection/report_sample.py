@@ -1,4 +1,4 @@
-"""What a report reads from the shards themselves, because the manifest does not hold it."""
+"""Reads from a sample of examples what a report shows beyond the manifest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class ReportSample:
     """Counts of a sample of the training examples.
 
     Attributes:
-        examples: how many examples were read.
-        shards: from how many shards.
+        examples: the number of examples read.
+        shards: the number of shards that they are from.
         lengths: int64 `[S + 1]`, examples of each length in tokens.
-        token_counts: int64 `[vocab_size]`, how often each token stands in the text, before masking, specials left out.
+        token_counts: int64 `[vocab_size]`, occurrences of each token before masking, without special tokens.
         predicted_at: int64 `[S]`, predictions at each position.
-        tokens_at: int64 `[S]`, tokens that may be predicted at each position.
+        tokens_at: int64 `[S]`, maskable tokens at each position.
     """
 
     examples: int
@@ -37,11 +37,11 @@ class ReportSample:
 def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
     """Reads the first examples of training shards, the same share of each shard.
 
-    Examples of a shard are in random order. Where there are many shards, a random choice of them is read.
+    The examples of a shard are in random order. If there are many shards, a random choice of them is read.
 
     Args:
         corpus: the corpus.
-        most_examples: how many to read, about.
+        most_examples: the approximate number of examples to read.
 
     Raises:
         UserError: if a shard is missing or damaged.
@@ -49,7 +49,7 @@ def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
     length, manifest = corpus.config.max_seq_length, corpus.manifest
     shards = [shard for shard in manifest.split("train") if shard.examples]
     order = generator(corpus.config.seed, "report").permutation(len(shards))
-    # Not fewer than some of a shard: opening it costs more than reading them.
+    # At least 200 from each shard: opening it costs more than reading them.
     each = max(200, most_examples // max(len(shards), 1))
     chosen = [shards[index] for index in sorted(order[: max(1, most_examples // each)].tolist())]
     sample = ReportSample(

@@ -1,4 +1,4 @@
-"""Choosing a sample of an input: pieces of its files, spread over all of it."""
+"""Draws a sample of an input: pieces of its files, spread over the whole input."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline.seeding import generator
 from pipeline.text.reading.formats import FORMATS
 from pipeline.text.reading.plan import Block, Segment
 
-# Pieces are large beside most documents, to which their ends are moved, and many, so that they tell how they differ.
+# Pieces are larger than most documents, to whose ends theirs are moved, and there are enough to estimate a variance.
 _PIECE_BYTES, _FEWEST_PIECES, _MOST_PIECES = 1 << 18, 4, 16
-# Of a smaller file the cut may move to the file's end: all of it or nothing would be read.
+# In a smaller file, a cut may move to the end of the file, so that all of it or nothing would be read.
 _LEAST_CUT = 1 << 21
 
 
@@ -24,9 +24,9 @@ class Sample:
     """A sample of a plan.
 
     Attributes:
-        blocks: the pieces, each as a block of its own; one may stand for several draws.
+        blocks: the pieces, each as a separate block.
         draws: how often each was drawn.
-        whole: whether they are all of the plan's blocks, as they are.
+        whole: whether they are the plan's own blocks, all of them.
     """
 
     blocks: tuple[Block, ...]
@@ -34,17 +34,17 @@ class Sample:
     whole: bool
 
     def total(self, values: Sequence[float], total_bytes: int) -> tuple[float, float]:
-        """What the whole input is estimated to hold.
+        """Estimates a total over the whole input from the values of the pieces.
 
-        Hansen and Hurwitz (1943): what is drawn with probability in proportion to its size estimates the total, without
-        bias, by the mean of value over size.
+        Uses the estimator of Hansen and Hurwitz (1943): for pieces drawn with probability proportional to size, the
+        mean of value per size gives an unbiased estimate of the total.
 
         Args:
-            values: of each of `blocks`.
+            values: the value of each of `blocks`.
             total_bytes: bytes of text of the whole input.
 
         Returns:
-            The total, and its standard error as a share of it.
+            The total, and its relative standard error.
         """
         if self.whole:
             return float(sum(values)), 0.0
@@ -55,15 +55,15 @@ class Sample:
 
 
 def draw_sample(blocks: Sequence[Block], sample_bytes: int, seed: int) -> Sample:
-    """Draws pieces of a plan: a position in each of as many equal stretches of the input, and what stands there.
+    """Draws pieces of a plan: the input is divided into equal stretches, and a piece is read at a position in each.
 
-    From files that can be cut that is a range of bytes; else all of the plan's segment: a small file, one that is
-    compressed, row groups of Parquet.
+    In files that can be cut, a piece is a range of bytes. In others it is the whole segment of the plan: a small file,
+    a compressed one, row groups of Parquet.
 
     Args:
         blocks: the plan.
-        sample_bytes: bytes of text to draw; an input that is not larger is taken whole.
-        seed: decides the positions.
+        sample_bytes: bytes of text to draw; a smaller input is taken completely.
+        seed: the seed of the positions.
     """
     segments = [segment for block in blocks for segment in block.segments]
     ends = np.cumsum([segment.text_bytes for segment in segments])
@@ -83,7 +83,7 @@ def draw_sample(blocks: Sequence[Block], sample_bytes: int, seed: int) -> Sample
 
 
 def _piece(segment: Segment, from_end: int, size: int) -> Segment:
-    """The piece of `size` bytes around a position (negative: counted from the segment's end), if it can be cut."""
+    """Cuts `size` bytes around a position, a negative offset from the segment's end; or returns the whole segment."""
     can_be_cut = FORMATS[segment.format].pieces is None and not segment.compression and segment.file_bytes >= _LEAST_CUT
     if not can_be_cut or segment.text_bytes <= 2 * size:
         return segment
@@ -92,7 +92,7 @@ def _piece(segment: Segment, from_end: int, size: int) -> Segment:
 
 
 def joined(blocks: Sequence[Block], most_bytes: int) -> Block:
-    """One block of the pieces, as many as it may hold; the first at least."""
+    """Joins pieces into one block: as many as fit in `most_bytes`, at least the first."""
     sizes = list(itertools.accumulate(block.bytes for block in blocks))
     number = max(1, sum(size <= most_bytes for size in sizes))
     return Block(0, tuple(segment for block in blocks[:number] for segment in block.segments))

@@ -1,4 +1,4 @@
-"""What a manifest says, for people and for machines."""
+"""Summarizes a manifest, as values and as text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipeline.inspection.tables import count, percent, size, table
 from pipeline.manifest import Manifest, Shard
 from pipeline.worth_a_look import render
 
-_DROPPED = "documents_dropped_"  # What the splits' counters of dropped documents begin with; their reason follows.
-# Statistics that stand in the table of splits, by their names there; all others follow it under their own.
+_DROPPED = "documents_dropped_"  # Prefix of the splits' counters of dropped documents, before the reason.
+# Labels of statistics in the table of splits; all others follow under their own names.
 _LABELS = {
     "documents": "documents",
     "examples": "examples",
@@ -29,17 +29,18 @@ _LABELS = {
     "shards": "shards",
     "bytes": "bytes on disk",
 }
-# Counts of which the table has the share.
+# Counts that the table shows as shares.
 _SHOWN_AS_SHARES = ("padding", "unknown_tokens", "predictions", "replaced_by_mask", "replaced_at_random", "label_1")
 
 
 def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
-    """What a manifest says, as plain values.
+    """Summarizes a manifest as plain values.
 
     Returns:
-        "documents": read and dropped by reason, with samples; "splits": by split the manifest's statistics with the
-        number of shards; "shapes": for each split and length of examples, what its shards hold together; "options":
-        those that are not as by default; "tokenizer", "inputs", "versions", "key"; "worth_a_look": the notes.
+        "documents": numbers read, and dropped by reason, with samples; "splits": the manifest's statistics and the
+        number of shards, by split; "shapes": the totals of the shards, for each split and length of examples;
+        "options": those that differ from the defaults; "tokenizer", "inputs", "versions", "key"; "worth_a_look": the
+        notes.
     """
     splits = {}
     for split in SPLITS:
@@ -104,7 +105,7 @@ def _shape(split: str, length: int, shards: Sequence[Shard]) -> dict[str, Any]:
 
 
 def render_summary(summary: Mapping[str, Any]) -> str:
-    """A summary as tables."""
+    """Formats a summary as tables."""
     versions = summary["versions"]
     tokenizer = summary["tokenizer"]
     sections = [
@@ -118,7 +119,7 @@ def render_summary(summary: Mapping[str, Any]) -> str:
     if len({shape["max_seq_length"] for shape in summary["shapes"]}) > 1:
         sections.append(_shapes_table(summary["shapes"]))
     options = [(name, _plain(value)) for name, value in summary["options"].items()]
-    sections.append("Options that are not as by default\n" + "\n".join(f"  {name}: {text}" for name, text in options))
+    sections.append("Options other than the defaults\n" + "\n".join(f"  {name}: {text}" for name, text in options))
     if summary["worth_a_look"]:
         sections.append(render(summary["worth_a_look"]))
     return "\n\n".join(sections)
@@ -136,7 +137,7 @@ def _documents_table(documents: Mapping[str, Any]) -> str:
 
 
 def dropped_samples(samples: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
-    """Lines that say of a few dropped documents why they were dropped, where they are, and how they begin."""
+    """Formats samples of dropped documents: why they were dropped, where they are, and how they begin."""
     return "\n".join(
         f"  {reason}: {sample['file']}, {sample['place']}: {sample['text']!r}"
         for reason, found in samples.items()

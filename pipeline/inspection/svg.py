@@ -1,4 +1,4 @@
-"""Charts as inline SVG: bars, points and lines in the page's own colours, without a library."""
+"""Draws charts as inline SVG, without a library: bars, points and lines in the page's own colours."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Axis:
 
     Attributes:
         label: what it shows, with the unit.
-        low: the value at its beginning, and
-        high: at its end.
-        logarithmic: whether equal distances are equal factors.
-        text: how a value is written.
+        low: the value at its beginning.
+        high: the value at its end.
+        logarithmic: whether the scale is logarithmic.
+        text: formats a value.
     """
 
     label: str
@@ -31,13 +31,13 @@ class Axis:
     text: Callable[[float], str] = "{:,.6g}".format
 
     def place(self, value: float) -> float:
-        """Where a value stands, from 0 to 1."""
+        """Returns the position of a value on the axis, from 0 to 1."""
         if self.logarithmic:
             return math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Round values within the axis."""
+        """Returns round values within the axis."""
         if self.logarithmic:
             powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
             return [10.0**power for power in powers]
@@ -49,7 +49,7 @@ class Axis:
 
 
 def bars(heights: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str:
-    """A histogram: bars of (left, right, height)."""
+    """Draws a histogram: bars of (left, right, height)."""
     shapes = []
     for left, right, height in heights:
         x0, x1, top = _x(x, left), _x(x, right), _y(y, height)
@@ -63,14 +63,14 @@ def bars(heights: Sequence[tuple[float, float, float]], x: Axis, y: Axis) -> str
 
 
 def series(points: Sequence[tuple[float, float]], line: Sequence[tuple[float, float]], x: Axis, y: Axis) -> str:
-    """Points as counted, and a line of what is to be expected."""
+    """Draws points of observed values, and a line of expected ones."""
     shapes = [f'<circle class="mark" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="2.2"/>' for a, b in points]
     path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in line)
     return _chart([*shapes, f'<polyline class="expected" points="{path}"/>'], x, y)
 
 
 def named_lines(named: Mapping[str, Sequence[tuple[float, float]]], x: Axis, y: Axis) -> str:
-    """A line through the points of each name, in a colour of its own, with the names from top to bottom on the left."""
+    """Draws a line through the points of each name, each in its own colour, with the names in the top left corner."""
     shapes = []
     for index, (name, points) in enumerate(named.items()):
         colour = _COLOURS[index % len(_COLOURS)]
@@ -84,7 +84,7 @@ def named_lines(named: Mapping[str, Sequence[tuple[float, float]]], x: Axis, y: 
 
 
 def named_bars(values: Sequence[tuple[str, float, float | None]], text: Callable[[float], str]) -> str:
-    """Bars from left to right, each of (name, value, what is expected or None)."""
+    """Draws horizontal bars, each of (name, value, expected value or None)."""
     row, label_width, value_width = 30, 190, 190
     height = row * len(values) + 4
     most = max([*(v for _, v, _ in values), *(e for _, _, e in values if e is not None)], default=0) or 1

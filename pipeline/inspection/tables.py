@@ -1,4 +1,4 @@
-"""Numbers and tables for people."""
+"""Formats numbers and tables as text."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 
 
 def count(number: float) -> str:
-    """A number of things: "1,234"."""
+    """Formats a number of things: "1,234"."""
     return f"{number:,.0f}"
 
 
 def percent(share: float) -> str:
-    """A share: "14.9 %"; a small one with one significant digit: "0.0003 %"."""
+    """Formats a share: "14.9 %"; a small one with one significant digit: "0.0003 %"."""
     return f"{100 * share:.1g} %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
 def size(number: float) -> str:
-    """Bytes in the largest unit that leaves a digit before the point: "110 MB"."""
+    """Formats bytes in the largest unit that leaves a digit before the point: "110 MB"."""
     unit = "B"
     for larger in ("kB", "MB", "GB", "TB", "PB"):
         if number < 1000:
@@ -26,7 +26,7 @@ def size(number: float) -> str:
 
 
 def table(rows: Iterable[Sequence[str]], *, indent: str = "") -> str:
-    """Rows as lines with aligned columns: the first to the left, the others to the right."""
+    """Formats rows as lines with aligned columns: the first to the left, the others to the right."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

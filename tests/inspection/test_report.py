@@ -21,7 +21,7 @@ from pipeline.records.spec import encode_tfrecords
 
 Make = Callable[..., Path]
 STATIC = ["Length of examples", "Padding", "Frequency of tokens", "Documents dropped", "Options", "Shards"]
-MASKS = ["Predictions by position", "What became of predictions"]
+MASKS = ["Predictions by position", "Replacement of predicted tokens"]
 
 
 @pytest.mark.parametrize(

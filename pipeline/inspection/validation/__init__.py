@@ -1,1 +1,1 @@
-"""Re-reading a corpus to see whether it is what its manifest and the record contract say."""
+"""Re-reads a corpus and checks it against its manifest and the record format."""

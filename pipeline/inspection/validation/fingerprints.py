@@ -1,7 +1,7 @@
-"""Hashes of examples, and of passages within them, that tell whether they have been seen before.
+"""Hashes of examples, and of windows within them, to find repetitions.
 
-Hashes are of 64 bits, linear in random numbers drawn for each token of the vocabulary: two different examples have the
-same with a probability of about 2**-64.
+Hashes have 64 bits and are linear in random numbers drawn for each token of the vocabulary. Two different examples have
+the same hash with a probability of about 2**-64.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _BASE = 0x9E3779B97F4A7C15  # Odd: powers of it have inverses modulo 2**64.
 
 
 class Windows(NamedTuple):
-    """Windows of consecutive tokens within segments, those sampled by their hash.
+    """Windows of consecutive tokens within segments, sampled by their hash.
 
     Attributes:
-        hashes: uint64 `[windows]`, functions of the windows' tokens alone.
+        hashes: uint64 `[windows]`, which depend only on the windows' tokens.
         rows: int64 `[windows]`, their examples.
-        places: int64 `[windows]`, where they begin.
+        places: int64 `[windows]`, the positions of their first tokens.
     """
 
     hashes: np.ndarray
@@ -31,10 +31,10 @@ class Windows(NamedTuple):
 
 
 class Fingerprinter:
-    """Makes hashes of the examples of one vocabulary.
+    """Computes hashes of examples.
 
     Args:
-        vocab_size: its entries.
+        vocab_size: entries of the vocabulary.
         max_seq_length: S, of the longest examples.
     """
 
@@ -46,23 +46,23 @@ class Fingerprinter:
         base, inverse = np.uint64(_BASE), np.uint64(pow(_BASE, -1, 1 << 64))
         self._powers = np.cumprod(np.full(max_seq_length, base), dtype=np.uint64)
         self._inverses = np.cumprod(np.full(max_seq_length, inverse), dtype=np.uint64)
-        # Logarithms of factorials, to base 2.
+        # Base-2 logarithms of factorials.
         self._log_factorial = np.concatenate([[0.0], np.cumsum(np.log2(np.arange(1, max_seq_length + 1)))])
 
     def texts(self, examples: Examples) -> np.ndarray:
-        """Hashes of the examples' tokens before masking: uint64 `[batch]`."""
+        """Hashes the tokens of examples before masking: uint64 `[batch]`."""
         weights = self._of_place[0, : examples.ids.shape[1]]
         return _mix((self._of_token[examples.ids] * weights).sum(axis=1, dtype=np.uint64))
 
     def masked(self, examples: Examples) -> np.ndarray:
-        """Hashes of the examples with their masks: uint64 `[batch]`."""
+        """Hashes examples with their masks: uint64 `[batch]`."""
         of_stored, of_mask = self._of_place[:, : examples.ids.shape[1]]
         hashes = (self._of_token[examples.stored_ids] * of_stored).sum(axis=1, dtype=np.uint64)
         hashes += (self._of_token[examples.ids] * of_mask * examples.predicted).sum(axis=1, dtype=np.uint64)
         return _mix(hashes)
 
     def mask_bits(self, examples: Examples, mask_id: int) -> np.ndarray:
-        """Of how many masks each example's is one: float32 `[batch]`, logarithms to base 2.
+        """Returns the base-2 logarithm of the number of masks that each example might have had: float32 `[batch]`.
 
         Counts the ways to choose the tokens and the random replacements.
         """
@@ -73,12 +73,12 @@ class Fingerprinter:
         return bits.astype(np.float32)
 
     def windows(self, examples: Examples, width: int, one_in: int) -> Windows:
-        """Windows of `width` tokens within segments, of which about `1 / one_in` are kept, chosen by their hash."""
+        """Finds windows of `width` tokens within segments, and keeps about `1 / one_in` of them, chosen by hash."""
         length = examples.ids.shape[1]
         if width > length:
             return Windows(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
-        # Sums of tokens' numbers times the powers of a base: the difference of two, divided by the power at which it
-        # begins, depends on what stands between alone.
+        # Prefix sums of the tokens' random numbers times powers of a base. The difference of two sums, divided by the
+        # power at its begin, depends only on the tokens between them.
         sums = np.zeros((len(examples), length + 1), np.uint64)
         np.cumsum(self._of_token[examples.ids] * self._powers[:length], axis=1, dtype=np.uint64, out=sums[:, 1:])
         hashes = _mix((sums[:, width:] - sums[:, :-width]) * self._inverses[: length - width + 1])
@@ -90,7 +90,7 @@ class Fingerprinter:
 
 
 def _mix(hashes: np.ndarray) -> np.ndarray:
-    """Spreads what differs in any bit over all bits (the finaliser of SplitMix64)."""
+    """Spreads a difference in any bit over all bits (the finaliser of SplitMix64)."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: np.ndarray = hashes ^ (hashes >> np.uint64(31))

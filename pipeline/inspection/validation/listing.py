@@ -1,4 +1,4 @@
-"""Whether the files of a corpus are those of its manifest."""
+"""Checks that the files of a corpus are those of its manifest."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PLACE = re.compile(r"-(\d+)-of-(\d+)\.tfrecord")
 
 
 def block_of(shard: Shard) -> int:
-    """The block that made a shard, which its name tells; -1 if it does not."""
+    """Returns the number of the block that made a shard, from its name; -1 if the name has none."""
     found = _PLACE.search(shard.name)
     return int(found[1]) if found else -1
 
 
 def check_names(corpus: Corpus) -> Iterator[Problem]:
-    """Checks the manifest's shards: each that the options call for once, in the shape that they call for."""
+    """Checks that the manifest has each shard that its options call for once, in the right shape."""
     shards, config = corpus.manifest.shards, corpus.config
     specs = config.specs()
     if corpus.manifest.spec != specs[-1]:
@@ -41,9 +41,9 @@ def check_names(corpus: Corpus) -> Iterator[Problem]:
         yield Problem("files", f"the manifest's shards are of different plans: of {sorted(totals)} blocks")
     for name, number in Counter(shard.name for shard in shards).items():
         if number > 1:
-            yield Problem("files", f"the manifest has it {number} times", name)
+            yield Problem("files", f"the manifest lists it {number} times", name)
     for name in sorted(expected.keys() - {shard.name for shard in shards}):
-        yield Problem("files", "the manifest lacks it, though the options call for it", name)
+        yield Problem("files", "the manifest does not list it, but the options call for it", name)
     for shard in shards:
         if shard.name not in expected:
             yield Problem("files", "the options call for no shard of that name", shard.name)
@@ -52,21 +52,21 @@ def check_names(corpus: Corpus) -> Iterator[Problem]:
 
 
 def check_presence(corpus: Corpus, present: Sequence[str]) -> Iterator[Problem]:
-    """Checks the names that are in the corpus's directory against the manifest."""
+    """Checks the file names in the corpus's directory against the manifest."""
     listed = {shard.name: shard for shard in corpus.manifest.shards}
     extra = sorted({name for name in present if _SHARD_LIKE.search(name)} - listed.keys())
     missing = [shard for name, shard in listed.items() if name not in set(present)]
-    # Hashed only where something is missing that it may be.
+    # Hashed only if shards are missing, which these may be under other names.
     contents = {files.sha256(files.join(corpus.directory, name)): name for name in extra} if missing else {}
     for shard in missing:
         renamed = contents.get(shard.sha256)
         yield Problem("files", f"it is missing{f'; {renamed} holds its bytes' if renamed else ''}", shard.name)
     for name in extra:
-        yield Problem("files", "the manifest knows no such shard", name)
+        yield Problem("files", "the manifest does not list it", name)
 
 
 def check_contents(corpus: Corpus, findings: Sequence[ShardFindings]) -> Iterator[Problem]:
-    """Checks sizes and checksums, and that no two shards are the same."""
+    """Checks sizes and checksums, and that no two shards are identical."""
     owners: dict[str, str] = {}
     for shard in corpus.manifest.shards:
         if shard.examples and owners.setdefault(shard.sha256, shard.name) != shard.name:
@@ -79,8 +79,8 @@ def check_contents(corpus: Corpus, findings: Sequence[ShardFindings]) -> Iterato
         what = (
             f"it holds the bytes of {other}"
             if other
-            else f"it must hold {shard.bytes:,} bytes and holds {found.bytes:,}"
+            else f"it must have {shard.bytes:,} bytes, but has {found.bytes:,}"
             if found.bytes != shard.bytes
-            else f"its SHA-256 must be {shard.sha256[:16]}... and is {found.sha256[:16]}..."
+            else f"its SHA-256 must be {shard.sha256[:16]}..., but is {found.sha256[:16]}..."
         )
         yield Problem("files", what, shard.name)

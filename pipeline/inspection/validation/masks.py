@@ -13,7 +13,7 @@ from pipeline.masking import MaskingPolicy, prediction_counts
 
 
 def check_predictions(columns: Mapping[str, np.ndarray]) -> Iterator[Check]:
-    """How the predictions of a batch are laid down."""
+    """Checks how the predictions of a batch are stored."""
     positions, ids, weights = (columns[f"masked_lm_{name}"] for name in ("positions", "ids", "weights"))
     real = weights > 0
     yield "masked_lm_weights must be ones, then zeros", any_in_row(real[:, 1:] & ~real[:, :-1])
@@ -24,10 +24,10 @@ def check_predictions(columns: Mapping[str, np.ndarray]) -> Iterator[Check]:
 
 
 def check_masks(examples: Examples, vocabulary: VocabularyFacts, policy: MaskingPolicy) -> Iterator[Check]:
-    """What is predicted, and what stands in its place; for examples whose structure and predictions are right."""
+    """Checks the predicted tokens and their replacements, in examples whose structure and predictions are valid."""
     ids, stored, predicted = examples.ids, examples.stored_ids, examples.predicted
     yield "a special token must not be predicted", any_in_row(predicted & ~examples.ordinary)
-    # Where a random replacement can be told from the original, it must be one that is allowed.
+    # A random replacement that differs from the original must be an allowed one.
     at_random = predicted & (stored != vocabulary.special_ids["mask"]) & (stored != ids)
     wrong = any_in_row(at_random & ~vocabulary.is_ordinary[stored])
     yield "a random token must be neither special nor unused", wrong
@@ -38,18 +38,18 @@ def check_masks(examples: Examples, vocabulary: VocabularyFacts, policy: Masking
     if policy.unit == "token":
         yield number, missing != 0
         return
-    yield f"{number} or less", missing < 0
+    yield f"{number} or fewer", missing < 0
     if vocabulary.known:
         begins = _word_begins(examples, vocabulary)
         split = predicted[:, 1:] != predicted[:, :-1]
         goes_on = examples.ordinary[:, 1:] & ~begins[:, 1:]
         yield "a word must be predicted whole or not at all", any_in_row(split & goes_on)
         shorter = _shortest_word_left(examples, begins) <= missing
-        yield f"{number}, and less only where no word is left that fits", (missing > 0) & shorter
+        yield f"{number}, and fewer only if no remaining word fits", (missing > 0) & shorter
 
 
 def _word_begins(examples: Examples, vocabulary: VocabularyFacts) -> np.ndarray:
-    """Where a word begins: bool `[batch, S]`; after a special token always."""
+    """Returns whether each token begins a word, as it always does after a special token: bool `[batch, S]`."""
     before = np.zeros_like(examples.ordinary)
     before[:, 1:] = examples.ordinary[:, :-1]
     begins: np.ndarray = examples.ordinary & (vocabulary.word_boundaries.find(examples.ids) | ~before)
@@ -57,7 +57,7 @@ def _word_begins(examples: Examples, vocabulary: VocabularyFacts) -> np.ndarray:
 
 
 def _shortest_word_left(examples: Examples, begins: np.ndarray) -> np.ndarray:
-    """Tokens of the shortest word that is not predicted: int64 `[batch]`; S + 1 where there is none."""
+    """Returns the length in tokens of the shortest word not predicted: int64 `[batch]`; S + 1 if there is none."""
     rows, places = np.nonzero(begins)
     word_of = np.cumsum(begins)[examples.ordinary.ravel()] - 1
     tokens = np.bincount(word_of, minlength=len(rows))

@@ -1,36 +1,36 @@
-"""What a validation looks for, and what it found."""
+"""The checks of a validation, and the problems that it finds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# The checks, in the order in which they are reported, and what each says of a corpus that passes it.
+# The checks, in the order of the report, and what each verifies.
 CHECKS = {
-    "files": "the shards and the vocabulary of the manifest are there, and no others; sizes and SHA-256",
-    "framing": "every record is whole: lengths and checksums",
-    "format": "every record encodes, as is the canonical way, an example of its shard's features with values in range",
+    "files": "the shards and the vocabulary of the manifest exist, and no others; sizes and SHA-256",
+    "framing": "every record is complete: lengths and checksums",
+    "format": "every record is an example of its shard's features, canonically encoded, with values in range",
     "structure": "[CLS], [SEP], segments, padding, length",
     "masks": "positions, weights, number of predictions, replacements",
-    "totals": "what is counted is what the manifest says",
-    "rates": "how predictions are replaced, and where they stand, by statistical test",
+    "totals": "the counts agree with the manifest",
+    "rates": "replacements and positions of predictions, by statistical test",
     "pairs": "balance of the labels, by statistical test",
-    "duplicates": "no example is there more often than it was to be made",
-    "split": "no document stands on both sides of the split",
+    "duplicates": "no example occurs more often than it should",
+    "split": "no document is on both sides of the split",
 }
 _RECORDS_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong.
+    """A problem of a corpus.
 
     Attributes:
         check: a key of `CHECKS`.
         message: what is wrong.
-        shard: the name of the shard; "" if it is not one's.
-        records: numbers of some of its records, from 0.
-        count: how many records are wrong; 0 if it is not the records'.
+        shard: the name of the shard; "" if it does not concern one shard.
+        records: numbers of some of the wrong records, from 0.
+        count: the number of wrong records; 0 if it does not concern records.
     """
 
     check: str
@@ -50,7 +50,7 @@ class Problem:
 
 @dataclass
 class RecordProblems:
-    """Gathers what is wrong with the records of one shard, alike faults together.
+    """Collects the problems of the records of one shard, and groups equal ones.
 
     Attributes:
         shard: the name of the shard.
@@ -60,7 +60,7 @@ class RecordProblems:
     _found: dict[tuple[str, str], tuple[list[int], int]] = field(default_factory=dict)
 
     def add(self, check: str, message: str, records: Iterable[int]) -> None:
-        """Adds the records, by number, that a check found wrong; none is no problem."""
+        """Adds the numbers of records that fail a check; no records are no problem."""
         numbers = [int(number) for number in records]
         if numbers:
             shown, count = self._found.get((check, message), ([], 0))
@@ -68,7 +68,7 @@ class RecordProblems:
             self._found[check, message] = shown, count + len(numbers)
 
     def problems(self) -> list[Problem]:
-        """The problems."""
+        """Returns the problems."""
         return [
             Problem(check, message, self.shard, tuple(shown), count)
             for (check, message), (shown, count) in self._found.items()

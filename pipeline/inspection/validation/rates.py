@@ -11,24 +11,25 @@ from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.validation.problems import Problem
 from pipeline.inspection.validation.tally import Tally
 
-FALSE_ALARM = 1e-6  # The probability, at most, with which a test rejects a corpus that is right.
+FALSE_ALARM = 1e-6  # The largest probability with which a test rejects a correct corpus.
 
 
 def largest_deviation(variance: float, largest: float = 1.0, false_alarm: float = FALSE_ALARM) -> float:
-    """How far a sum of independent draws may stray from its mean.
+    """Bounds how far a sum of independent draws may deviate from its mean.
 
-    Bernstein's inequality (Boucheron, Lugosi and Massart, 2013, "Concentration Inequalities", section 2.8): a sum of
-    variance v of independent draws, none further than m from its mean, is t or more from the sum's mean with
-    probability at most 2 exp(-t^2 / (2 (v + m t / 3))). Sharp for many draws, true for few, for weighted ones (whole
-    words are replaced together), and for draws that are made or not as earlier ones came out (Freedman, 1975).
+    Bernstein's inequality (Boucheron, Lugosi and Massart, 2013, "Concentration Inequalities", section 2.8): if the sum
+    has variance v and no draw is further than m from its mean, then the sum is t or more from its mean with a
+    probability of at most 2 exp(-t^2 / (2 (v + m t / 3))). The bound is sharp for many draws, and valid for few, for
+    weighted ones (whole words are replaced together), and if earlier draws decide whether a draw is made (Freedman,
+    1975).
 
     Args:
-        variance: v, or more.
-        largest: m, or more.
+        variance: v, or an upper bound of it.
+        largest: m, or an upper bound of it.
         false_alarm: the probability.
 
     Returns:
-        The least such t; 0 where there is no variance.
+        The smallest such t; 0 if there is no variance.
     """
     if variance <= 0:
         return 0.0
@@ -38,7 +39,7 @@ def largest_deviation(variance: float, largest: float = 1.0, false_alarm: float 
 
 
 def check_rates(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
-    """Tests how predictions were replaced and, where single tokens are masked, where they stand."""
+    """Tests the replacements of predictions and, if single tokens are masked, their positions."""
     config, counts = corpus.config, tally.counts
     predictions = counts["predictions"]
     by_mask, at_random = counts["replaced_by_mask"], counts["replaced_at_random"]
@@ -51,14 +52,14 @@ def check_rates(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
         ("became a random token", at_random, config.random_prob, config.random_prob * predictions - hidden),
         ("stayed", predictions - by_mask - at_random, kept_prob, kept_prob * predictions + hidden),
     ):
-        # What looks kept may be a random token that is the original: no more than its mean in variance.
+        # A token that looks kept may be a random one that equals the original: adds at most its mean to the variance.
         variance = prob * (1 - prob) * squares + hidden
         allowed = largest_deviation(variance if variance > 1e-9 else 0.0, longest)
         if abs(observed - mean) > allowed + 0.5:
             yield Problem(
                 "rates",
                 f"{split}: {observed:,} of {predictions:,} predictions {what}, {observed / predictions:.2%};"
-                f" to be expected are {mean / predictions:.2%}, give or take {allowed / predictions:.2%}",
+                f" expected {mean / predictions:.2%} ± {allowed / predictions:.2%}",
             )
     if single:
         yield from _check_positions(split, tally)
@@ -72,17 +73,16 @@ def _check_positions(split: str, tally: Tally) -> Iterator[Problem]:
         worst = int(off[np.argmax(np.abs(tally.predicted_at - tally.expected_at)[off])])
         yield Problem(
             "rates",
-            f"{split}: {len(off):,} positions are predicted too often or too seldom; position {worst}"
-            f" {tally.predicted_at[worst]:,} times, to be expected are {tally.expected_at[worst]:,.0f},"
-            f" give or take {allowed[worst]:,.0f}",
+            f"{split}: {len(off):,} positions are predicted too often or too rarely; position {worst}"
+            f" {tally.predicted_at[worst]:,} times, expected {tally.expected_at[worst]:,.0f} ± {allowed[worst]:,.0f}",
         )
 
 
 def check_pairs(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
     """Tests the balance of `next_sentence_labels`.
 
-    Half of the pairs are to have label 1, beside those that have no next sentence, whose label is 1 by need: the
-    manifest counts these.
+    Half of the pairs should have label 1. Pairs without a next sentence, which the manifest counts, always have label 1
+    and are not included.
     """
     forced = corpus.manifest.statistics.get(split, {}).get("pairs_forced_random", 0)
     drawn, ones = tally.counts["examples"] - forced, tally.counts["label_1"] - forced
@@ -90,6 +90,6 @@ def check_pairs(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
     if abs(ones - drawn / 2) > allowed:
         yield Problem(
             "pairs",
-            f"{split}: of {drawn:,} pairs with a choice {ones:,} have label 1; to be expected are {drawn / 2:,.0f},"
-            f" give or take {allowed:,.0f}",
+            f"{split}: {ones:,} of {drawn:,} pairs with a random label have label 1; expected {drawn / 2:,.0f}"
+            f" ± {allowed:,.0f}",
         )

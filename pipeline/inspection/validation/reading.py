@@ -1,4 +1,4 @@
-"""Reading a shard to check it: nothing that is damaged ends the reading, and nothing goes unreported."""
+"""Reads a shard to check it: reports every damage, and continues after it if possible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     """Some examples of a shard.
 
     Attributes:
-        columns: by v2 feature name, as `pipeline.records.decoding.decode_examples` gives them; all values in range.
+        columns: by v2 feature name, as `pipeline.records.decoding.decode_examples` returns them; all values in range.
         numbers: int64 `[examples]`, the numbers of their records, from 0.
     """
 
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     numbers: np.ndarray
 
     def take(self, rows: np.ndarray) -> Batch:
-        """The examples where `rows`, bool `[examples]`, is true."""
+        """Returns the examples where `rows`, bool `[examples]`, is True."""
         if rows.all():
             return self
         return Batch({name: values[rows] for name, values in self.columns.items()}, self.numbers[rows])
@@ -41,15 +41,15 @@ class ShardReader:
     """Reads a shard once, from its first byte to its last.
 
     Args:
-        path: where it lies.
+        path: its path.
         spec: the shape of its examples.
         vocab_size: entries of its vocabulary.
-        found: gets what is wrong with its records.
+        found: collects the problems of its records.
 
     Attributes:
-        records: how many records there were so far.
-        bytes: the size of the file, when all batches were read.
-        sha256: its SHA-256 then, hexadecimal.
+        records: the number of records read so far, including damaged ones.
+        bytes: the size of the file, set when all batches have been read.
+        sha256: its SHA-256, hexadecimal, set when all batches have been read.
     """
 
     def __init__(self, path: str, spec: RecordSpec, vocab_size: int, found: RecordProblems) -> None:
@@ -62,7 +62,7 @@ class ShardReader:
         self.sha256 = ""
 
     def batches(self) -> Iterator[Batch]:
-        """The examples that can be decoded and whose values are in range.
+        """Yields the examples that can be decoded and whose values are in range.
 
         Raises:
             InputError: if the file cannot be read.
@@ -72,7 +72,7 @@ class ShardReader:
             plain = uncompressed(cast(IO[bytes], hashed), self._path)
             for numbers, records in self._whole_records(plain):
                 yield self._decode(numbers, records)
-            while hashed.read(1 << 20):  # What follows a damaged record.
+            while hashed.read(1 << 20):  # The bytes after a damaged record.
                 pass
         self.bytes, self.sha256 = hashed.bytes, hashed.hash.hexdigest()
 
@@ -110,7 +110,7 @@ class ShardReader:
         return batch
 
     def _decodable(self, numbers: list[int], records: list[bytes]) -> tuple[list[int], list[bytes]]:
-        """The records that can be decoded, found one by one: that is slow, and seldom needed."""
+        """Finds the records that can be decoded, one by one, which is slow but rarely needed."""
         good = []
         for index, record in enumerate(records):
             try:
@@ -130,7 +130,7 @@ class ShardReader:
 
 
 class _HashedStream(io.RawIOBase):
-    """Reads a stream, counts and hashes what it reads."""
+    """Reads a stream, and counts and hashes its bytes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Examples that are there more often than they should be, and validation text that is training text too."""
+"""Finds examples that occur more often than they should, and validation text that is also training text."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pipeline.inspection.validation.rates import FALSE_ALARM
 from pipeline.inspection.validation.shard import ShardFindings
 
 _SHOWN = 5
-_FEWEST_WINDOWS = 4  # A passage of fewer windows is too short to tell.
-_COVERED = 0.9  # The share of a passage's windows that must stand in training text.
+_FEWEST_WINDOWS = 4  # A passage with fewer windows is too short to judge.
+_COVERED = 0.9  # The share of a passage's windows that must occur in training text.
 
 
 class Repeats(NamedTuple):
-    """What was found to be repeated.
+    """Repetitions that were found.
 
     Attributes:
-        found: how much.
-        total: of how much.
-        problems: some of it, as problems to show.
+        found: the number of repeated examples or passages.
+        total: the number of examples or passages examined.
+        problems: some of the repetitions, as problems to show.
     """
 
     found: int
@@ -32,9 +32,9 @@ class Repeats(NamedTuple):
 
 
 def find_copies(findings: Sequence[ShardFindings]) -> Repeats:
-    """Finds examples that are there twice with the same mask: masks are drawn anew for every example.
+    """Finds examples that occur twice with the same mask, although masks are drawn anew for every example.
 
-    Those whose masks have so few possibilities that one may well be drawn twice are passed over.
+    Examples with so few possible masks that the same one may be drawn twice by chance are skipped.
     """
     hashes, bits = _column(findings, "masked"), _column(findings, "mask_bits")
     hashes[bits < np.log2(max(len(hashes), 1) / FALSE_ALARM)] = 0
@@ -44,13 +44,13 @@ def find_copies(findings: Sequence[ShardFindings]) -> Repeats:
         count += len(others)
         for other in others[: _SHOWN - len(problems)]:
             (shard, number), (of_shard, of_number) = _place(findings, other), _place(findings, first)
-            message = f"it is record {of_number} of {of_shard} again, with the same mask"
+            message = f"it repeats record {of_number} of {of_shard}, with the same mask"
             problems.append(Problem("duplicates", message, shard, (number,), 1))
     return Repeats(count, len(hashes), problems)
 
 
 def find_excess(findings: Sequence[ShardFindings], copies: int) -> Repeats:
-    """Finds examples whose text is there more than `copies` times, whatever the mask."""
+    """Finds examples whose text occurs more than `copies` times, with any masks."""
     hashes = _column(findings, "texts")
     problems: list[Problem] = []
     count = 0
@@ -58,7 +58,7 @@ def find_excess(findings: Sequence[ShardFindings], copies: int) -> Repeats:
         count += len(group) - copies
         if len(problems) < _SHOWN:
             (shard, number), (of_shard, of_number) = _place(findings, group[-1]), _place(findings, group[0])
-            message = f"its text is there {len(group)} times, of which dupe_factor explains {copies};"
+            message = f"its text occurs {len(group)} times, of which dupe_factor explains {copies};"
             message += f" also in record {of_number} of {of_shard}"
             problems.append(Problem("duplicates", message, shard, (number,), 1))
     return Repeats(count, len(hashes), problems)
@@ -69,7 +69,7 @@ def _column(findings: Sequence[ShardFindings], name: str) -> np.ndarray:
 
 
 def _groups(hashes: np.ndarray, more_than: int) -> Iterator[list[int]]:
-    """Indices of equal hashes that are there more than so many times, ascending; 0 is no hash."""
+    """Yields the indices, ascending, of each hash that occurs more than `more_than` times; 0 means no hash."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
@@ -79,7 +79,7 @@ def _groups(hashes: np.ndarray, more_than: int) -> Iterator[list[int]]:
 
 
 def _place(findings: Sequence[ShardFindings], index: int) -> tuple[str, int]:
-    """The shard and the record number of an example, by its index over all shards."""
+    """Returns the shard and the record number of an example, given its index over all shards."""
     for found in findings:
         if index < len(found.numbers):
             return found.shard.name, int(found.numbers[index])
@@ -90,15 +90,15 @@ def _place(findings: Sequence[ShardFindings], index: int) -> tuple[str, int]:
 def find_shared_passages(
     validation: Sequence[ShardFindings], train: Sequence[ShardFindings], known: np.ndarray
 ) -> Repeats:
-    """Finds passages of the validation split that stand in training text too.
+    """Finds passages of the validation split that also occur in training text.
 
-    Text that stands in several blocks of the training text is passed over: licences, headings, set phrases. A document
-    belongs to one block.
+    Text that occurs in several blocks of the training text is ignored, such as licences, headings and set phrases: a
+    document belongs to one block.
 
     Args:
         validation: the validation shards, with all their windows.
         train: the training shards, searched for the windows `known`.
-        known: uint64, ascending, the validation split's windows.
+        known: uint64, ascending, the windows of the validation split.
     """
     block_of_window = np.full(len(known), -1, np.int64)
     several = np.zeros(len(known), bool)
@@ -127,7 +127,7 @@ def find_shared_passages(
         for index in np.flatnonzero(covered)[: _SHOWN - len(problems)].tolist():
             hit = window[(passage == index) & in_train[window]][0]
             shard, record = place_of_window[hit].tolist()
-            message = f"its text stands in training text too: record {record} of {train[shard].shard.name}"
+            message = f"its text also occurs in training text: record {record} of {train[shard].shard.name}"
             number = int(found.windows.records[first[index]])
             problems.append(Problem("split", message, found.shard.name, (number,), 1))
     return Repeats(count, total, problems)

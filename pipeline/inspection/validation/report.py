@@ -1,4 +1,4 @@
-"""What a validation found, as text."""
+"""Formats the result of a validation as text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pipeline.inspection.tables import count, size
 from pipeline.inspection.validation.problems import CHECKS
 from pipeline.inspection.validation.validate import Validation
 
-_SHOWN = 8  # Problems of one check.
+_SHOWN = 8  # Problems per check.
 
 
 def render_validation(result: Validation) -> str:
-    """A line for each check, with what failed and where below it."""
+    """Formats a line for each check, followed by its problems."""
     lines = [f"{count(result.shards)} shards, {count(result.examples)} examples, {size(result.bytes)} read"]
     width = max(map(len, CHECKS))
     for check, description in CHECKS.items():

@@ -1,4 +1,4 @@
-"""Validating one shard: everything that can be told from it alone."""
+"""Validates one shard: all checks that need no other shard."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from pipeline.records.spec import RecordSpec
 
 @dataclass(frozen=True)
 class ShardTask:
-    """What it takes to validate a shard, fit for pickling.
+    """The arguments for validating a shard; can be pickled.
 
     Attributes:
-        path: where it lies.
-        shard: what the manifest says of it.
+        path: its path.
+        shard: its entry in the manifest.
         spec: the shape of its examples.
         config: the options of the corpus.
-        vocabulary: its vocabulary's facts.
+        vocabulary: the facts about the vocabulary.
         longer_than: the length of the next shorter bin; 0 if there is none.
-        search: what windows to look for.
+        search: the windows to look for.
     """
 
     path: str
@@ -48,19 +48,20 @@ class ShardTask:
 
 @dataclass
 class ShardFindings:
-    """What a shard holds.
+    """The results of validating a shard.
 
     Attributes:
-        shard: what the manifest says of it.
-        problems: what is wrong with it.
+        shard: its entry in the manifest.
+        problems: its problems.
         bytes: the size of the file.
         sha256: its SHA-256, hexadecimal; "" if it cannot be read.
-        tally: what was counted of the examples that are right.
-        numbers: int64 `[examples]`, the record numbers of these.
+        tally: counts of the valid examples.
+        numbers: int64 `[examples]`, their record numbers.
         texts: uint64 `[examples]`, their hashes before masking; 0 for short ones.
         masked: uint64 `[examples]`, their hashes with masks.
-        mask_bits: float32 `[examples]`, how surprising the same mask would be; see `Fingerprinter.mask_bits`.
-        windows: windows of their text that were looked for.
+        mask_bits: float32 `[examples]`, how unlikely a second example with the same mask is; see
+            `Fingerprinter.mask_bits`.
+        windows: the windows found in their text.
     """
 
     shard: Shard
@@ -76,12 +77,12 @@ class ShardFindings:
 
 
 def validate_shard(task: ShardTask) -> ShardFindings:
-    """Reads a shard and checks it in every respect that needs no other."""
+    """Reads a shard and makes all checks that need no other shard."""
     found = RecordProblems(task.shard.name)
     reader = ShardReader(task.path, task.spec, task.vocabulary.size, found)
     fingerprinter = Fingerprinter(task.vocabulary.size, task.config.max_seq_length)
     tally = Tally(task.config.max_seq_length)
-    # A part for each batch, of columns of the same names as the findings'.
+    # One part per batch, of the findings' columns of the same names.
     numbers, texts, masked = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
     mask_bits = [np.zeros(0, np.float32)]
     windows: list[FoundWindows] = []
@@ -116,7 +117,7 @@ def validate_shard(task: ShardTask) -> ShardFindings:
 
 
 def _check(batch: Batch, task: ShardTask, found: RecordProblems) -> tuple[Examples, np.ndarray]:
-    """Checks a batch; returns the examples that are right in every respect, and their record numbers."""
+    """Checks a batch; returns the valid examples and their record numbers."""
     policy = dataclasses.replace(
         task.config.masking_policy(), max_predictions_per_seq=task.spec.max_predictions_per_seq
     )
@@ -129,7 +130,7 @@ def _check(batch: Batch, task: ShardTask, found: RecordProblems) -> tuple[Exampl
         return bad
 
     if task.spec.masked:
-        # Without knowing what is predicted, nothing else can be told.
+        # The other checks need valid predictions.
         batch = batch.take(~wrong("masks", check_predictions(batch.columns), batch.numbers))
     examples = Examples.from_columns(batch.columns, task.vocabulary.special_ids)
     packed = task.config.pairing == "full-sentences"
@@ -149,7 +150,7 @@ def _count_problems(findings: ShardFindings, records: int) -> Iterator[Problem]:
     shard = findings.shard
     counted = {"examples": records}
     if len(findings.numbers) == records:
-        # Tokens and predictions are those of the examples that are right.
+        # Tokens and predictions are counted in valid examples only.
         counted |= {name: findings.tally.counts[name] for name in ("tokens", "predictions")}
     for name, number in counted.items():
         said = getattr(shard, name)

@@ -1,6 +1,6 @@
-"""Checks of examples: what stands where. Each is a numpy pass over a batch.
+"""Checks of the layout of examples. Each is a numpy pass over a batch.
 
-A check is a message and the examples of the batch that fail it, bool `[batch]`.
+A check is a message, and whether each example of the batch fails it, bool `[batch]`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Check: TypeAlias = tuple[str, np.ndarray]
 
 
 def check_ranges(columns: Mapping[str, np.ndarray], spec: RecordSpec, vocab_size: int) -> Iterator[Check]:
-    """Values that cannot be, and would make any further look senseless."""
+    """Checks that values are in range, which all other checks assume."""
     limits = {
         "input_word_ids": vocab_size,
         "masked_lm_ids": vocab_size,
@@ -33,7 +33,7 @@ def check_ranges(columns: Mapping[str, np.ndarray], spec: RecordSpec, vocab_size
 
 
 def any_in_row(wrong: np.ndarray) -> np.ndarray:
-    """Whether any value of an example is wrong: bool `[batch]` of bool `[batch, length]`."""
+    """Whether any value of an example is wrong: bool `[batch]`, from bool `[batch, length]`."""
     return np.asarray(wrong.any(axis=1))
 
 
@@ -46,15 +46,15 @@ def check_structure(
     packed: bool,
     longer_than: int,
 ) -> Iterator[Check]:
-    """What holds of examples masked and unmasked alike; looks at them as they were before masking.
+    """Checks the structure of masked or unmasked examples, with the original tokens before masking.
 
     Args:
-        columns: a batch, all in range.
+        columns: a batch, all values in range.
         examples: the same batch.
         spec: its shape.
-        vocabulary: the corpus's.
-        packed: whether [SEP] stands between documents within a segment.
-        longer_than: the length of the next shorter bin, which holds what fits there; 0 if there is none.
+        vocabulary: the facts about the corpus's vocabulary.
+        packed: whether [SEP] separates documents within a segment.
+        longer_than: the length of the next shorter bin, to which shorter examples belong; 0 if there is none.
     """
     special = vocabulary.special_ids
     ids, lengths = examples.ids, examples.lengths[:, np.newaxis]
@@ -63,16 +63,16 @@ def check_structure(
     if "input_mask" in columns:
         yield "input_mask must be ones, then zeros", any_in_row((columns["input_mask"] == 1) != real)
     padding = ids == special["pad"]
-    yield "[PAD] must stand after the last token and nowhere else", any_in_row(padding == real)
-    yield "[CLS] must stand first and nowhere else", any_in_row((ids == special["cls"]) != (place == 0))
-    yield "[MASK] must stand at predictions only", any_in_row(ids == special["mask"])
+    yield "[PAD] must follow the last token, and be nowhere else", any_in_row(padding == real)
+    yield "[CLS] must be first, and nowhere else", any_in_row((ids == special["cls"]) != (place == 0))
+    yield "[MASK] must be at predictions only", any_in_row(ids == special["mask"])
     yield f"an example of up to {longer_than} tokens belongs to a shorter bin", examples.lengths <= longer_than
 
     is_sep = ids == special["sep"]
     last = np.maximum(lengths - 1, 0)
-    yield "[SEP] must stand last", ~np.take_along_axis(is_sep, last, axis=1)[:, 0]
+    yield "[SEP] must be last", ~np.take_along_axis(is_sep, last, axis=1)[:, 0]
     separators = is_sep.sum(axis=1)
-    # Before the first token, between two separators, there is always text.
+    # There is always text before the first separator, and between two.
     empty = any_in_row(is_sep[:, 1:] & (is_sep[:, :-1] | (place[1:] == 1)))
     yield "a segment must hold a token", empty
     type_ids = columns["input_type_ids"]
@@ -80,7 +80,7 @@ def check_structure(
         yield "there must be two [SEP]", separators != 2
         behind_first = np.cumsum(is_sep, axis=1) - is_sep > 0
         wrong = any_in_row((type_ids == 1) != (behind_first & real)) & (separators == 2)
-        yield "input_type_ids must be 1 behind the first [SEP] up to the second, else 0", wrong
+        yield "input_type_ids must be 1 after the first [SEP] up to the second, otherwise 0", wrong
     else:
         if not packed:
             yield "there must be one [SEP]", separators != 1
@@ -90,4 +90,4 @@ def check_structure(
         yield "word_starts must be 0 at special tokens and padding", any_in_row(stored & ~examples.ordinary)
         if vocabulary.known:
             starts = vocabulary.word_boundaries.find(ids) & examples.ordinary
-            yield "word_starts must be 1 where a word begins, else 0", any_in_row(starts != stored)
+            yield "word_starts must be 1 where a word begins, otherwise 0", any_in_row(starts != stored)

@@ -1,4 +1,4 @@
-"""What is counted of the examples of one split, as far as statistical tests need it."""
+"""Counts of the examples of one split, for the totals and the statistical tests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from pipeline.inspection.validation.vocabulary import VocabularyFacts
 
 @dataclass
 class Tally:
-    """Counts; add those of two parts to have those of both.
+    """Counts of examples; those of several parts can be added.
 
     Attributes:
-        counts: what the manifest counts too, by its names, as far as examples tell it. Of random replacements only
-            those count that differ from the original.
-        coincidence: sum over predictions of the probability that a random token would be the original itself.
-        squares: sum over runs of predictions of the run's length squared: what is replaced together lies within one.
+        counts: the manifest's counts that examples show, by the manifest's names. Random replacements count only if
+            they differ from the original.
+        coincidence: sum over predictions of the probability that a random token equals the original.
+        squares: sum over runs of predictions of the squared length; tokens replaced together are within one run.
         longest_run: predictions in the longest run.
         predicted_at: int64 `[S]`, predictions at each position.
-        expected_at: float64 `[S]`, how many are to be expected if every ordinary token is as likely as any other of
-            its example.
-        variance_at: float64 `[S]`, and with which variance.
+        expected_at: float64 `[S]`, their expected number if all ordinary tokens of an example are equally likely.
+        variance_at: float64 `[S]`, the variance of that number.
     """
 
     max_seq_length: int
@@ -42,7 +41,7 @@ class Tally:
         self.variance_at = np.zeros(self.max_seq_length)
 
     def add(self, other: Tally) -> None:
-        """Adds what was counted of another part."""
+        """Adds the counts of another part."""
         self.counts.update(other.counts)
         self.longest_run = max(self.longest_run, other.longest_run)
         for name in ("coincidence", "squares", "predicted_at", "expected_at", "variance_at"):
@@ -52,8 +51,8 @@ class Tally:
         """Counts a batch of examples.
 
         Args:
-            examples: the batch, right in every respect.
-            vocabulary: the corpus's.
+            examples: the batch, of valid examples.
+            vocabulary: the facts about the corpus's vocabulary.
             masked: whether the examples are masked.
         """
         tokens = int(examples.lengths.sum())

@@ -1,4 +1,4 @@
-"""Validating a corpus: every shard is read again, and what is found is put together."""
+"""Validates a corpus: reads every shard again, and combines the findings."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from pipeline.inspection.validation.windows import WindowSearch
 from pipeline.instances.pairings import has_pairs
 from pipeline.manifest import Shard
 
-_WIDEST_WINDOW, _LONGEST_PASSAGE = 32, 128  # Tokens; or one and three quarters of short examples.
+_WIDEST_WINDOW, _LONGEST_PASSAGE = 32, 128  # Tokens; for short examples, one and three quarters of max_seq_length.
 _MOST_WINDOWS = 1 << 24  # Of the validation split, to be kept in memory: 128 MB.
 
 
 @dataclass
 class Validation:
-    """What a validation found.
+    """The result of a validation.
 
     Attributes:
-        problems: all that is wrong.
-        notes: by check, what is to be said of it besides.
-        skipped: by check, why it was not made.
-        shards: how many shards were read, and
-        examples: how many examples that are right, and
-        bytes: how many bytes.
+        problems: all problems.
+        notes: additional notes, by check.
+        skipped: why a check was not made, by check.
+        shards: the number of shards read.
+        examples: the number of valid examples.
+        bytes: the number of bytes read.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -59,15 +59,15 @@ def validate_corpus(
     """Re-reads a corpus and makes all of `pipeline.inspection.validation.problems.CHECKS`.
 
     Args:
-        directory: where it lies.
-        workers: processes to use.
-        max_repeats: the share of examples whose text may be there more often than `dupe_factor` explains, and of the
-            validation split's passages that may stand in training text, in [0, 1].
+        directory: its directory.
+        workers: the number of processes to use.
+        max_repeats: the allowed share, in [0, 1], of examples whose text occurs more often than `dupe_factor` explains,
+            and of validation passages that also occur in training text.
         show_progress: whether to draw a progress bar on standard error.
 
     Raises:
         CorpusError: if the corpus is unfinished or its manifest cannot be read.
-        ConfigError: for a share that cannot be.
+        ConfigError: if `max_repeats` is out of range.
     """
     if not 0 <= max_repeats <= 1:
         raise ConfigError("--max-repeats must be between 0 and 1", received=max_repeats)
@@ -85,7 +85,7 @@ def validate_corpus(
 
     tallies = add_up(corpus, findings)
     if result.problems:
-        result.skipped["totals"] = "the statistics are of all examples, some of which are missing or wrong"
+        result.skipped["totals"] = "the statistics cover all examples, some of which are missing or wrong"
     else:
         result.problems += check_totals(corpus, findings, tallies)
     if corpus.config.masking == "static":
@@ -108,12 +108,12 @@ def _check_repeats(
     known: np.ndarray,
     max_repeats: float,
 ) -> None:
-    """Repeated text is a problem if there is too much of it, else worth a note; repeated masks are always one."""
+    """Reports repeated text as a problem if there is too much of it, otherwise as a note; repeated masks always."""
 
     def judge(check: str, split: str, what: str, repeats: Repeats) -> None:
         note = f"{split}: {repeats.found:,} of {repeats.total:,} {what}"
         if repeats.found > max_repeats * repeats.total:
-            remedy = f"up to {max_repeats:.2%} may be. Deduplicate the text, or raise --max-repeats"
+            remedy = f"at most {max_repeats:.2%} may. Deduplicate the text, or raise --max-repeats"
             result.problems.extend([*repeats.problems, Problem(check, f"{note}; {remedy}")])
         elif repeats.found:
             result.notes[check] = "; ".join(filter(None, [result.notes.get(check), note]))
@@ -127,18 +127,18 @@ def _check_repeats(
         judge("duplicates", split, "examples repeat the text of others", find_excess(findings, copies))
     if len(known):
         shared = find_shared_passages(validation, train, known)
-        judge("split", "validation", "passages stand in training text too", shared)
+        judge("split", "validation", "passages also occur in training text", shared)
     else:
-        result.skipped["split"] = "the validation split holds no text that is long enough"
+        result.skipped["split"] = "the validation split has no text that is long enough"
 
 
 def _read_shards(
     corpus: Corpus, shards: Sequence[Shard], vocabulary: VocabularyFacts, workers: int, show_progress: bool
 ) -> tuple[list[ShardFindings], list[ShardFindings], np.ndarray]:
-    """Reads the shards: those of the validation split first, whose windows are then looked for in the others.
+    """Reads the shards: first the validation split, then the training split, which it searches for the same windows.
 
     Returns:
-        What was found in the training shards and in the validation shards, and the latter's windows, uint64, ascending.
+        The findings of the training shards and of the validation shards, and the latter's windows, uint64, ascending.
     """
     search = _window_search(corpus)
     lengths = [0, *(spec.max_seq_length for spec in corpus.config.specs())]
@@ -164,7 +164,7 @@ def _read_shards(
     with (
         _Runner(min(workers, len(shards))) as runner,
         tempfile.TemporaryDirectory() as folder,
-        # A terminal wants every move; a log file wants a line now and then.
+        # A terminal is updated often, a log file rarely.
         tqdm(
             total=total,
             desc="validate",
@@ -203,7 +203,7 @@ class _Runner:
     """Validates shards in this process, or in several."""
 
     def __init__(self, workers: int) -> None:
-        # Started afresh: TensorFlow does not survive a fork.
+        # Spawned, because TensorFlow does not work after a fork.
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else None
 
@@ -215,5 +215,5 @@ class _Runner:
             self._pool.shutdown(cancel_futures=True)
 
     def map(self, tasks: Sequence[ShardTask]) -> Iterator[ShardFindings]:
-        """The findings, in the order of the tasks."""
+        """Yields the findings, in the order of the tasks."""
         return self._pool.map(validate_shard, tasks) if self._pool else map(validate_shard, tasks)

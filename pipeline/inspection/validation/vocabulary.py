@@ -1,4 +1,4 @@
-"""What the checks need to know of a vocabulary."""
+"""The facts about a vocabulary that the checks need."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pipeline.tokenizers import WordBoundaries, load_tokenizer
 
 @dataclass(frozen=True)
 class VocabularyFacts:
-    """A vocabulary's facts, fit for pickling.
+    """Facts about a vocabulary; can be pickled.
 
     Attributes:
-        size: how many entries it has.
+        size: its number of entries.
         special_ids: ids of the special tokens, by name.
         is_ordinary: bool `[size]`: whether an id may be a random replacement.
-        word_boundaries: tells where words begin.
-        known: whether the last two come from the vocabulary; else the file is not the right one, they are made up of
-            what the manifest says, and what depends on them cannot be checked.
+        word_boundaries: finds where words begin.
+        known: whether the last two come from the vocabulary. If not, its file is not the right one, they are derived
+            from the manifest alone, and checks that depend on them are not made.
     """
 
     size: int
@@ -34,7 +34,7 @@ class VocabularyFacts:
 
 
 def read_vocabulary_facts(corpus: Corpus) -> tuple[VocabularyFacts, list[Problem]]:
-    """The facts of a corpus's vocabulary, and what is wrong with its file."""
+    """Returns the facts about a corpus's vocabulary, and the problems of its file."""
     description = corpus.manifest.tokenizer
     size = description.vocab_size
     is_ordinary, boundaries = np.ones(size, bool), WordBoundaries(np.ones(size, bool))
@@ -42,7 +42,7 @@ def read_vocabulary_facts(corpus: Corpus) -> tuple[VocabularyFacts, list[Problem
         tokenizer = load_tokenizer(description, corpus.directory)
         told, held = (size, dict(description.special_ids)), (tokenizer.vocab_size, dict(tokenizer.special_ids))
         if told != held:
-            problem = Problem("files", f"The manifest tells a vocabulary of {told}; {description.vocab_file} is {held}")
+            problem = Problem("files", f"The manifest describes a vocabulary of {told}; {description.vocab_file} is {held}")
             return VocabularyFacts(size, description.special_ids, is_ordinary, boundaries, False), [problem]
     except UserError as error:
         is_ordinary[list(description.special_ids.values())] = False

@@ -1,8 +1,8 @@
-"""Windows of text, to tell whether a document of the validation split stands in training text too.
+"""Windows of text, to find documents of the validation split that also occur in training text.
 
-A passage is text of one document within an example. Of its windows of consecutive tokens some are chosen by their own
-hash, so that the same are chosen wherever that text stands. Training shards are searched for those of the validation
-split only, so memory is that of the smaller split.
+A passage is the text of one document within an example. Some of its windows of consecutive tokens are chosen by their
+hash, so that the same ones are chosen wherever the text occurs. Training shards are searched only for the windows of
+the validation split, so memory grows only with that smaller split.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class FoundWindows(NamedTuple):
     """Windows of a shard.
 
     Attributes:
-        windows: uint64 `[windows]`, their hashes; of a search for known windows int64, indices of those, each once.
-        records: int64 `[windows]`, the record that each is of: the first that was met.
-        passages: int64 `[windows]`, the passage that each is of: numbers that are the passage's alone in its shard.
+        windows: uint64 `[windows]`, their hashes; in a search for known windows, int64 indices of those, each once.
+        records: int64 `[windows]`, the record of each: the first one in which it occurs.
+        passages: int64 `[windows]`, the passage of each: a number unique within the shard.
     """
 
     windows: np.ndarray
@@ -32,20 +32,20 @@ class FoundWindows(NamedTuple):
 
     @staticmethod
     def none() -> FoundWindows:
-        """No windows."""
+        """Returns an empty set of windows."""
         return FoundWindows(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
 class WindowSearch:
-    """Which windows to look for.
+    """The windows to look for.
 
     Attributes:
-        fewest_tokens: tokens of the shortest text that tells anything: sentences are repeated, passages are not.
+        fewest_tokens: tokens of the shortest passage to consider: sentences may be repeated, passages should not.
         width: tokens of a window.
-        one_in: one in how many windows is chosen.
+        one_in: one in this many windows is chosen.
         pairing: the pairing of the corpus.
-        known_path: file of the windows to look for, uint64, ascending, in numpy's format; "" to gather all.
+        known_path: file of the windows to look for, uint64, ascending, in numpy's format; "" to collect all.
     """
 
     fewest_tokens: int
@@ -58,7 +58,7 @@ class WindowSearch:
         """Finds the windows of a batch.
 
         Args:
-            fingerprinter: makes the hashes.
+            fingerprinter: computes the hashes.
             examples: the batch.
             numbers: int64 `[batch]`, their record numbers.
         """
@@ -68,13 +68,13 @@ class WindowSearch:
         tokens = np.bincount(passage_at[examples.ordinary], minlength=len(examples) * length)
         passages, records = passage_at[found.rows, found.places], numbers[found.rows]
         counts = tokens[passages] >= self.fewest_tokens
-        # Within the shard a passage is known by its record and its place there.
+        # A passage is identified by its record and its place there, instead of its row in the batch.
         passages += (records - found.rows) * length
         windows = FoundWindows(found.hashes[counts], records[counts], passages[counts])
         return self._known_only(windows) if self.known_path else windows
 
     def join(self, parts: Sequence[FoundWindows]) -> FoundWindows:
-        """The windows of all batches of a shard."""
+        """Joins the windows of all batches of a shard."""
         if not parts:
             return FoundWindows.none()
         windows = FoundWindows(*map(np.concatenate, zip(*parts, strict=True)))
@@ -91,7 +91,7 @@ class WindowSearch:
         return FoundWindows(index[hit], found.records[hit], found.passages[hit])
 
     def _pieces(self, examples: Examples) -> np.ndarray:
-        """The pieces of an example that are of one document each: int64 `[batch, S]`, their numbers from 0."""
+        """Numbers the pieces of an example that are each of one document, from 0: int64 `[batch, S]`."""
         pieces: np.ndarray = np.cumsum(~examples.ordinary, axis=1) - 1
         if examples.labels is not None:
             one_document = (examples.labels == 0) | (self.pairing == "sentence-order")

@@ -66,10 +66,10 @@ def test_replacements_in_their_shares() -> None:
 def test_replacements_in_other_shares() -> None:
     found = [problem.message for problem in check_rates(corpus(), "train", tally(75_000, 19_980))]
     assert len(found) == 2
-    assert found[0].startswith("train: 75,000 of 100,000 predictions became [MASK], 75.00%; to be expected are 70.00%,")
-    assert found[1].startswith("train: 5,020 of 100,000 predictions stayed, 5.02%; to be expected are 10.02%, give or")
+    assert found[0].startswith("train: 75,000 of 100,000 predictions became [MASK], 75.00%; expected 70.00% ±")
+    assert found[1].startswith("train: 5,020 of 100,000 predictions stayed, 5.02%; expected 10.02% ±")
     problem, _ = check_rates(corpus(), "train", tally(70_000, 20_900))
-    assert "became a random token, 20.90%; to be expected are 19.98%, give or take" in problem.message
+    assert "became a random token, 20.90%; expected 19.98% ±" in problem.message
 
 
 def test_positions_that_are_predicted_too_often() -> None:
@@ -79,7 +79,7 @@ def test_positions_that_are_predicted_too_often() -> None:
     made.variance_at = np.array([0.0, 20_000.0, 20_000.0, 20_000.0])
     (problem,) = check_rates(corpus(), "train", made)
     assert problem.message.startswith(
-        "train: 1 positions are predicted too often or too seldom; position 2 26,500 times, to be expected are 25,000,"
+        "train: 1 positions are predicted too often or too rarely; position 2 26,500 times, expected 25,000 ±"
     )
 
 
@@ -89,6 +89,4 @@ def test_labels_out_of_balance_beside_those_that_had_no_choice() -> None:
     assert list(check_pairs(corpus(), "train", made)) == []
     made.counts["label_1"] = 5_500
     (problem,) = check_pairs(corpus(), "train", made)
-    assert problem.message.startswith(
-        "train: of 10,000 pairs with a choice 5,400 have label 1; to be expected are 5,000, give or take"
-    )
+    assert problem.message.startswith("train: 5,400 of 10,000 pairs with a random label have label 1; expected 5,000 ±")

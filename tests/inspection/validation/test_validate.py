@@ -92,7 +92,7 @@ def test_a_renamed_shard(workbench: Bench) -> None:
     (bench.directory / name).rename(bench.directory / "train-00009-of-00010.tfrecord")
     missing, extra = problems(bench, "files")
     assert (missing.shard, missing.message) == (name, "it is missing; train-00009-of-00010.tfrecord holds its bytes")
-    assert (extra.shard, extra.message) == ("train-00009-of-00010.tfrecord", "the manifest knows no such shard")
+    assert (extra.shard, extra.message) == ("train-00009-of-00010.tfrecord", "the manifest does not list it")
 
 
 def test_a_shard_copied_over_another(workbench: Bench) -> None:
@@ -133,7 +133,7 @@ def test_a_manifest_that_tells_another_vocabulary_than_the_right_file(workbench:
     tokenizer = bench.manifest.tokenizer
     bench.rewrite(tokenizer=dataclasses.replace(tokenizer, special_ids={**tokenizer.special_ids, "unk": UNUSED}))
     [problem] = problems(bench, "files")
-    assert "The manifest tells a vocabulary of" in problem.message
+    assert "The manifest describes a vocabulary of" in problem.message
 
 
 def test_a_manifest_that_lacks_a_shard(workbench: Bench) -> None:
@@ -141,9 +141,9 @@ def test_a_manifest_that_lacks_a_shard(workbench: Bench) -> None:
     shards = bench.manifest.shards
     bench.rewrite(shards=shards[1:])
     messages = [(problem.shard, problem.message) for problem in problems(bench, "files")]
-    assert (shards[0].name, "the manifest lacks it, though the options call for it") in messages
+    assert (shards[0].name, "the manifest does not list it, but the options call for it") in messages
     bench.rewrite(shards=(*shards, shards[0]))
-    assert (shards[0].name, "the manifest has it 2 times") in {
+    assert (shards[0].name, "the manifest lists it 2 times") in {
         (problem.shard, problem.message) for problem in validate_corpus(str(bench.directory)).problems
     }
 
@@ -178,9 +178,7 @@ def test_a_shard_that_the_manifest_does_not_know(workbench: Bench) -> None:
     bench = workbench()
     (bench.directory / "train-00009-of-00010.tfrecord").write_bytes(b"")
     found = problems(bench, "files")
-    assert [(p.shard, p.message) for p in found] == [
-        ("train-00009-of-00010.tfrecord", "the manifest knows no such shard")
-    ]
+    assert [(p.shard, p.message) for p in found] == [("train-00009-of-00010.tfrecord", "the manifest does not list it")]
 
 
 def test_more_documents_in_the_splits_than_in_all(workbench: Bench) -> None:
@@ -318,15 +316,15 @@ def word_last(columns: Columns) -> None:
 @pytest.mark.parametrize(
     ("change", "check", "message"),
     [
-        (mask_unasked, "structure", "[MASK] must stand at predictions only"),
-        (word_last, "structure", "[SEP] must stand last"),
+        (mask_unasked, "structure", "[MASK] must be at predictions only"),
+        (word_last, "structure", "[SEP] must be last"),
         (with_cell("masked_lm_ids", 5, 0, 4000), "format", "masked_lm_ids must be in [0, "),
         (with_cell("input_type_ids", 5, 1, 2), "format", "input_type_ids must be in [0, 2)"),
         (with_cell("input_mask", 5, 0, 2), "format", "input_mask must be in [0, 2)"),
         (mask_first_separator, "masks", "a special token must not be predicted"),
         (replace_separator, "structure", "there must be two [SEP]"),
-        (with_cell("input_word_ids", 5, 0, 60), "structure", "[CLS] must stand first"),
-        (with_cell("input_word_ids", 5, 2, PAD), "structure", "[PAD] must stand after the last token"),
+        (with_cell("input_word_ids", 5, 0, 60), "structure", "[CLS] must be first"),
+        (with_cell("input_word_ids", 5, 2, PAD), "structure", "[PAD] must follow the last token"),
         (with_cell("input_word_ids", 5, 3, 4000), "format", "input_word_ids must be in [0, "),
         (with_cell("next_sentence_labels", 5, 0, 2), "format", "next_sentence_labels must be in [0, 2)"),
         (with_cell("masked_lm_weights", 5, 0, 0.5), "format", "masked_lm_weights must be 0.0 or 1.0"),
@@ -337,7 +335,7 @@ def word_last(columns: Columns) -> None:
         (random_token(UNUSED), "masks", "a random token must be neither special nor unused"),
         (random_token(CLS), "masks", "a random token must be neither special nor unused"),
         (hole_in_mask, "structure", "input_mask must be ones, then zeros"),
-        (text_of_another, "structure", "input_type_ids must be 1 behind the first [SEP]"),
+        (text_of_another, "structure", "input_type_ids must be 1 after the first [SEP]"),
         (empty_first_segment, "structure", "a segment must hold a token"),
     ],
 )
@@ -400,7 +398,7 @@ def test_fewer_predictions_than_whole_words_allow(workbench: Bench) -> None:
 
     bench.change(name, predict_less)
     found = [
-        p for p in validate_corpus(str(bench.directory)).problems if "less only where no word is left" in p.message
+        p for p in validate_corpus(str(bench.directory)).problems if "fewer only if no remaining word fits" in p.message
     ]
     assert [(p.check, p.records) for p in found] == [("masks", (full,))]
 
@@ -410,7 +408,7 @@ def test_more_predictions_than_the_rate_gives(workbench: Bench) -> None:
     bench = workbench(**KINDS["documents"])
     bench.rewrite(options={**bench.manifest.options, "masked_lm_prob": 0.05})
     found = [
-        p for p in validate_corpus(str(bench.directory)).problems if p.message.endswith("masked_lm_prob))) or less")
+        p for p in validate_corpus(str(bench.directory)).problems if p.message.endswith("masked_lm_prob))) or fewer")
     ]
     assert {p.check for p in found} == {"masks"}
     assert sum(p.count for p in found) > 10
@@ -469,7 +467,7 @@ def test_words_that_begin_elsewhere(workbench: Bench) -> None:
     name = bench.shard()
     bench.change(name, lambda columns: with_cell("word_starts", 5, 1, 1 - columns["word_starts"][5, 1])(columns))
     [problem] = problems(bench, "structure")
-    assert (problem.message, problem.records) == ("word_starts must be 1 where a word begins, else 0", (5,))
+    assert (problem.message, problem.records) == ("word_starts must be 1 where a word begins, otherwise 0", (5,))
     bench.change(name, with_cell("word_starts", 5, 0, 1))
     assert "word_starts must be 0 at special tokens and padding" in {p.message for p in problems(bench, "structure")}
 
@@ -563,7 +561,7 @@ def test_predictions_that_stand_in_front(workbench: Bench) -> None:
         bench.change(shard.name, move_to_front)
     rates = [p.message for p in validate_corpus(str(bench.directory)).problems if p.check == "rates"]
     assert len(rates) == 1
-    assert "positions are predicted too often or too seldom" in rates[0]
+    assert "positions are predicted too often or too rarely" in rates[0]
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -593,7 +591,7 @@ def test_an_example_twice(workbench: Bench) -> None:
 
     bench.change(target, copy)
     found = [p for p in validate_corpus(str(bench.directory)).problems if p.check == "duplicates"]
-    message = f"it is record {row} of {source} again, with the same mask"
+    message = f"it repeats record {row} of {source}, with the same mask"
     assert found == [Problem("duplicates", message, target, (9,), 1)]
 
 
@@ -630,7 +628,7 @@ def test_a_document_on_both_sides_of_the_split(workbench: Bench, make: Make, kin
     target = bench.shard("validation")
     shutil.copy(donor / name, bench.directory / target)
     found = [p for p in validate_corpus(str(bench.directory)).problems if p.check == "split"]
-    assert "passages stand in training text too" in found[-1].message
+    assert "passages also occur in training text" in found[-1].message
     assert all(p.shard == target for p in found[:-1])
     # What is pointed out is so: the two records have text in common.
     record = found[0].records[0]
