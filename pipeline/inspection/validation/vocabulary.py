@@ -42,8 +42,9 @@ def read_vocabulary_facts(corpus: Corpus) -> tuple[VocabularyFacts, list[Problem
         tokenizer = load_tokenizer(description, corpus.directory)
         told, held = (size, dict(description.special_ids)), (tokenizer.vocab_size, dict(tokenizer.special_ids))
         if told != held:
-            problem = Problem("files", f"The manifest describes a vocabulary of {told}; {description.vocab_file} is {held}")
-            return VocabularyFacts(size, description.special_ids, is_ordinary, boundaries, False), [problem]
+            message = f"The manifest describes a vocabulary of {told}; {description.vocab_file} is {held}"
+            facts = VocabularyFacts(size, description.special_ids, is_ordinary, boundaries, False)
+            return facts, [Problem("files", message)]
     except UserError as error:
         is_ordinary[list(description.special_ids.values())] = False
         facts = VocabularyFacts(size, description.special_ids, is_ordinary, boundaries, False)
