@@ -1,10 +1,10 @@
-"""Measures the corpus job beside those of its peers, in one run, by turns: `make bench`.
+"""Measures the corpus job and those of its peers, alternating between them: `make bench`.
 
     python bench/corpus_jobs.py out/sample.txt --rounds 3
 
-Each job makes its corpus from texts of several sizes. What every run took is a line of JSON in the work folder, where
-`bench/corpus_report.py` finds it; a run that is there already is not repeated, so that a stopped benchmark goes on.
-Needs Linux, and the peers' environment (`make peers`).
+Each job makes its corpus from texts of several sizes. Each run writes its time and memory as a line of JSON in the work
+folder, for `bench/corpus_report.py`. Finished runs are not repeated, so a stopped benchmark can be continued. Needs
+Linux, and the peers' environment (`make peers`).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Job:
     """A way to make a corpus.
 
     Attributes:
-        name: what to call it.
+        name: its name in the results.
         seq_length: tokens of an example.
-        megabytes: sizes of the text to make it from; the pace is that between the last two, past the start-up.
-        command: from (text, output, vocabulary, sequence length) to the command.
+        megabytes: sizes of the text; the pace is measured between the last two, which excludes the start-up.
+        command: makes the command from (text, output, vocabulary, sequence length).
     """
 
     name: str
@@ -76,15 +76,15 @@ JOBS = (
     Job("Hugging Face, 2 workers", 128, (10, 40, 160), _hugging_face),
     Job("this project, packed, unmasked, 2 workers", 128, (10, 40, 160), _ours(2, *_PACKED)),
 )
-LIMIT_OF = "this project, 2 workers"  # The limit is measured on what this job made of the second size.
+LIMIT_OF = "this project, 2 workers"  # The limit is measured on this job's corpus of the second size.
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text", type=Path, help="text of any format; larger inputs are made of it")
-    parser.add_argument("--vocab", type=Path, help="a WordPiece vocabulary; by default 30,522 entries learned from it")
+    parser.add_argument("text", type=Path, help="text of any format; inputs of all sizes are made from it")
+    parser.add_argument("--vocab", type=Path, help="WordPiece vocabulary (default: 30,522 entries from the text)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each job and size")
-    parser.add_argument("--jobs", default="", help="only jobs with this in their name and length, as '(128) this'")
+    parser.add_argument("--jobs", default="", help="only jobs whose length and name contain this, such as '(128) this'")
     parser.add_argument("--work", type=Path, default=ROOT / "out" / "bench", help="folder for results and texts")
     arguments = parser.parse_args()
     os.chdir(ROOT)
@@ -108,7 +108,7 @@ def _run(job: Job, size: float, number: int, source: Path, vocab: Path, results:
     text, output = results.parent / f"text-{size:g}.txt", results.parent / "output"
     if not text.exists():
         write_text(source, size, text)
-    shutil.rmtree(output, ignore_errors=True)  # What a bench that was stopped has left.
+    shutil.rmtree(output, ignore_errors=True)  # Left by a stopped benchmark.
     usage = measure(job.command(text, output, vocab, job.seq_length))
     made = _ours_made(output) if (output / "manifest.json").exists() else json.loads(usage.output)
     took = {"seconds": usage.seconds, "cpu_seconds": usage.cpu_seconds, "peak_bytes": usage.peak_bytes}
@@ -138,7 +138,7 @@ def _append(results: Path, line: dict[str, Any]) -> None:
 
 
 def _learn_vocabulary(text: Path, work: Path) -> Path:
-    """Learns a vocabulary of BERT's size; what a small text has too few pieces for, unused entries fill."""
+    """Learns a vocabulary of BERT's size; if a small text has too few pieces, unused entries fill the rest."""
     vocab = work / "vocab.txt"
     if not vocab.exists():
         command: Sequence[str] = ["--input", str(text), "--output", str(vocab), "--vocab-size", "30522"]

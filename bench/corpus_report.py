@@ -1,4 +1,4 @@
-"""The table and the picture of what `bench/corpus_jobs.py` measured.
+"""Prints the table, and draws the picture, of what `bench/corpus_jobs.py` measured.
 
 python -m bench.corpus_report out/bench/results.jsonl --picture docs/performance.svg
 """
@@ -24,7 +24,7 @@ _STYLE = (
 
 
 def read(path: Path) -> Runs:
-    """The medians over the rounds: by length and job, by megabytes of text, by what was measured."""
+    """Reads the medians over the rounds: by length and job, by megabytes of text, by quantity."""
     rounds: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     for line in path.read_text().splitlines():
         run = json.loads(line)
@@ -38,13 +38,13 @@ def read(path: Path) -> Runs:
 
 
 def pace(sizes: dict[float, dict[str, float]], what: str, per: str, *, up_to: float = float("inf")) -> float:
-    """How much of `what` came for each of `per`, between the two largest texts of `up_to` MB: past the start-up."""
+    """Returns `what` per `per`, between the two largest texts of at most `up_to` MB, which excludes the start-up."""
     *_, small, large = sorted(size for size in sizes if size <= up_to)
     return (sizes[large][what] - sizes[small][what]) / (sizes[large][per] - sizes[small][per])
 
 
 def table(runs: Runs) -> str:
-    """A row of Markdown for each job; ratios to tensorflow/models at the same length."""
+    """Formats a row of Markdown for each job, with ratios to tensorflow/models at the same length."""
     rows = [
         "| length | job | examples/s | tokens/s | to tensorflow/models | CPU s a million examples | to the limit"
         " | start-up, s | peak memory, MB | bytes an example |",
@@ -71,7 +71,7 @@ def table(runs: Runs) -> str:
 
 
 def notes(runs: Runs, length: int = 128) -> str:
-    """What the table's rows do not say, since they are of texts of other sizes, or of the largest one alone."""
+    """Formats comparisons that the table lacks, because its rows are for different sizes of text."""
     lines = []
     one, two = (runs.get((length, f"this project, {workers}")) for workers in ("1 worker", "2 workers"))
     if one and two:
@@ -85,7 +85,7 @@ def notes(runs: Runs, length: int = 128) -> str:
 
 
 def picture(runs: Runs, length: int = 128) -> str:
-    """Time and memory against the size of the text, both axes logarithmic, as SVG."""
+    """Draws time and memory against the size of the text, on logarithmic axes, as SVG."""
     jobs = {job: sizes for (its_length, job), sizes in runs.items() if its_length == length and job != "limit"}
     sizes_seen = [size for sizes in jobs.values() for size in sizes]
     x = Axis("text, MB", min(sizes_seen), max(sizes_seen), True)

@@ -1,7 +1,7 @@
 """Reads our shards with tensorflow/models, and its shards with our loader: `make interoperability`.
 
-Both versions of the feature names, both ways, value by value. Runs in this project's environment; tensorflow/models
-runs in its own (`make peers`), as a subprocess of this same file.
+Compares every value, in both directions, for both versions of the feature names. Runs in this project's environment;
+tensorflow/models runs in its own (`make peers`), in a subprocess of this file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAMES = (
 
 
 def main(text: str) -> None:
-    """Runs all four checks on a file of text in BERT's format."""
+    """Runs all four checks on a text file in BERT's format."""
     with tempfile.TemporaryDirectory() as folder:
         for version in ("v1", "v2"):
             ours = Path(folder, f"ours-{version}")

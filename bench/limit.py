@@ -1,8 +1,8 @@
-"""The least that a corpus job could take: its text tokenized once by tensorflow-text, its bytes written once.
+"""Measures a lower bound for a corpus job: its text tokenized once by tensorflow-text, its bytes written once.
 
     python bench/limit.py TEXT CORPUS VOCAB
 
-Prints the CPU seconds of both as JSON, start-up and the reading of the records not included.
+Prints the CPU seconds of both as JSON, without start-up and reading the records.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SENTENCES_A_CALL = 8192
 
 
 def main(text: str, corpus: str, vocab: str) -> None:
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # Before TensorFlow makes its threads.
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # Before TensorFlow starts its threads.
     from pipeline.quiet import start_tensorflow
 
     start_tensorflow()

@@ -1,8 +1,8 @@
-"""Examples a second of the loader, beside tensorflow/models' on the same shards: `make bench-loader`.
+"""Measures the loader and tensorflow/models' loader, in examples per second, on the same shards: `make bench-loader`.
 
-Both read the same corpus (static masks) with their defaults for training, shuffling included, and hand out batches;
-this project's loader also reads corpora whose masks it draws itself. Each runs in a process of its own, and they take
-turns. tensorflow/models runs in its own environment (`make peers`).
+Both read the same corpus (static masks) with their defaults for training, including shuffling, and return batches. This
+project's loader also reads corpora with dynamic masking. Each runs in a separate process, and they take turns.
+tensorflow/models runs in its own environment (`make peers`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seq-length", type=int, choices=PREDICTIONS, default=128)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--turns", type=int, default=5, help="turns of each program (default: %(default)s)")
-    parser.add_argument("--batches", type=int, default=400, help="batches of a turn (default: %(default)s)")
+    parser.add_argument("--batches", type=int, default=400, help="batches per turn (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         commands = {}
@@ -63,7 +63,7 @@ def _make_corpus(text: str, output: str, seq_length: int, masking: list[str]) ->
 
 
 def _count(batches: Iterable[Mapping[str, Any]], number: int) -> Callable[[], int]:
-    """What takes so many batches and tells how many examples they hold."""
+    """Returns a function that takes the next `number` batches, and returns how many examples they hold."""
     iterator = iter(batches)
     return lambda: sum(len(next(iterator)["input_word_ids"]) for _ in range(number))
 

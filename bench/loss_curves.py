@@ -1,8 +1,8 @@
-"""Trains ours and tensorflow/models' on the same records, and draws both losses into one picture: `make loss-curves`.
+"""Trains our model and tensorflow/models' on the same records, and draws both losses: `make loss-curves`.
 
-For each seed the same batches in the same order, initial weights and dropout drawn by each in its own way, 300 steps
-of AdamW with warm-up and decay. The curves are averaged over the seeds; they differ by chance alone if every step and
-every initialiser does the same, and the script fails if they differ by more.
+For each seed, both train for 300 steps of AdamW with warm-up and decay, on the same batches in the same order. Each
+draws initial weights and dropout in its own way. The curves are averaged over the seeds. If all steps and initialisers
+are equivalent, they differ only by chance; the script fails if they differ by more.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ MODEL = {
     "cls_heads": [{"name": "next_sentence", "inner_dim": HIDDEN, "num_classes": 2, "dropout_rate": 0.1}],
 }
 OPTIMIZER = {"learning_rate": 4e-3, "warmup_steps": 30}
-MOST_STANDARD_ERRORS = 4.0  # By which the curves may be apart, at the worst of 30 points.
+MOST_STANDARD_ERRORS = 4.0  # The largest allowed difference of the curves, at the worst of 30 points.
 
 
 def main(text: str, picture: str) -> None:
-    """Makes a corpus of the text, trains on it, draws the picture and prints what it shows."""
+    """Makes a corpus of the text, trains on it, draws the picture and prints the differences."""
     from pipeline.config.tree import from_dict, to_dict
     from pipeline.training import PretrainerConfig
     from pipeline.training.configs import OptimizerConfig
@@ -71,7 +71,7 @@ def _make_corpus(text: str, output: str) -> str:
 
 
 def _write_batches(corpus: str, folder: str) -> None:
-    """The batches of each seed, stacked, in a file that both read."""
+    """Writes the batches of each seed, stacked, to a file that both read."""
     from pipeline.training.configs import DataConfig
     from pipeline.training.data.loader import build_dataset
 
@@ -88,7 +88,7 @@ def _batches_path(folder: str, seed: int) -> str:
 
 
 def _train_ours(config: Mapping[str, Any], folder: str, seed: int) -> list[float]:
-    """The loss of every step, as `pretrain` makes them."""
+    """Trains as `pretrain` does; returns the loss of every step."""
     import keras
 
     from pipeline.config.tree import from_dict
@@ -108,7 +108,7 @@ def _train_ours(config: Mapping[str, Any], folder: str, seed: int) -> list[float
 
 
 def _train_theirs(config: Mapping[str, Any], folder: str, seed: int) -> list[float]:
-    """The loss of every step of tensorflow/models', in the peers' environment."""
+    """Trains tensorflow/models' model, in the peers' environment; returns the loss of every step."""
     import peer_task
     import tensorflow as tf
     import tf_keras
@@ -146,8 +146,8 @@ def _draw(curves: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def _judge(curves: Mapping[str, np.ndarray]) -> None:
-    """Prints the losses on the way and how far they are apart; fails if chance does not explain that."""
-    difference = curves["ours"] - curves["theirs"]  # Paired: of the same batches.
+    """Prints the losses and their differences; fails if chance does not explain the differences."""
+    difference = curves["ours"] - curves["theirs"]  # Paired: from the same batches.
     errors = difference.std(0, ddof=1) / np.sqrt(SEEDS)
     print(f"{'steps':>9}  {'ours':>8}  {'theirs':>8}  {'apart':>8}  standard error")
     for point in range(curves["ours"].shape[1]):
@@ -159,7 +159,7 @@ def _judge(curves: Mapping[str, np.ndarray]) -> None:
     apart, overall = np.abs(difference.mean(0)), difference.mean(1)
     print(f"apart at most {apart.max():.4f}, after half of the steps {apart[len(apart) // 2 :].max():.4f}")
     print(f"apart on average {overall.mean():+.4f}, standard error {overall.std(ddof=1) / np.sqrt(SEEDS):.4f}")
-    # A point's own error is told by few seeds: too small a one by chance says nothing.
+    # Few seeds estimate the error of a point poorly: the pooled error guards against one that is small by chance.
     if (apart > MOST_STANDARD_ERRORS * np.maximum(errors, pooled)).any():
         raise SystemExit("the curves are further apart than chance explains")
 

@@ -1,4 +1,4 @@
-"""What a command takes: time, CPU time and memory of all its processes."""
+"""Measures a command: time, CPU time and memory of all its processes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """What a command took.
+    """Resources that a command used.
 
     Attributes:
-        seconds: from its start to its end.
-        cpu_seconds: of all its processes.
-        peak_bytes: the most memory of all its processes together, what they share counted once (the sum of their
-            proportional set sizes), as looked at once a second.
-        output: what it wrote to standard output.
+        seconds: wall time.
+        cpu_seconds: CPU time of all its processes.
+        peak_bytes: peak memory of all its processes together, with shared memory counted once (the sum of their
+            proportional set sizes), sampled once per second.
+        output: its standard output.
     """
 
     seconds: float
@@ -33,10 +33,10 @@ class Usage(NamedTuple):
 
 
 def measure(command: Sequence[str], *, cwd: Path | None = None) -> Usage:
-    """Runs a command and watches it and all its descendants; Linux only.
+    """Runs a command and measures it and all its descendants; Linux only.
 
     Raises:
-        SystemExit: with the end of what it wrote, if it fails.
+        SystemExit: with the end of its standard error, if it fails.
     """
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
@@ -51,13 +51,13 @@ def measure(command: Sequence[str], *, cwd: Path | None = None) -> Usage:
         errors.seek(0)
         if code:
             raise SystemExit(f"{' '.join(command)} failed:\n{errors.read()[-3000:]}")
-        # Of children that nobody waited for, the kernel tells nothing in the end; of the last moments, a look does not.
+        # The kernel's figure lacks children that nobody waited for; the watcher's lacks the time since its last sample.
         cpu_seconds = max(watcher.cpu_seconds, rusage.ru_utime + rusage.ru_stime)
         return Usage(seconds, cpu_seconds, watcher.peak_bytes, output.read())
 
 
 class _Watcher(threading.Thread):
-    """Looks at the processes of a tree until told to stop."""
+    """Samples the processes of a tree until it is stopped."""
 
     def __init__(self, root: int) -> None:
         super().__init__(daemon=True)
@@ -96,7 +96,7 @@ def _tree(root: int) -> Iterable[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the process's name; none if it has ended."""
+    """Reads the fields of /proc/PID/stat after the name of the process; none if it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

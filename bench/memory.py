@@ -1,9 +1,9 @@
-"""Peak memory of the corpus job against the size of its input, in one file and in a thousand: `make bench-memory`.
+"""Measures the corpus job's peak memory for inputs of several sizes, in one file and in 1000: `make bench-memory`.
 
     python -m bench.memory out/sample.txt
 
-Memory is that of all processes together, what they share counted once. Deduplication is measured on the largest text;
-what it adds for each document is the difference to the same job without it. Needs Linux.
+Memory is that of all processes together, with shared memory counted once. Deduplication is measured on the largest
+text; what it adds per document is the difference from the same job without it. Needs Linux.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEDUPLICATIONS = ("exact", "near")
 def main() -> None:
     """Measures, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text", type=Path, help="text of any format; larger inputs are made of it")
+    parser.add_argument("text", type=Path, help="text of any format; inputs of all sizes are made from it")
     parser.add_argument("--megabytes", type=float, nargs="+", default=[50, 200, 800], help="sizes of the inputs")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()

@@ -1,8 +1,8 @@
-"""How many small faults, planted one at a time, the tests of a module find: mutation testing with cosmic-ray.
+"""Counts how many small faults, planted one at a time, the tests of a module find: mutation testing with cosmic-ray.
 
-A seeded sample of all mutants of the modules without Beam and TensorFlow, and of the order in which records are read.
-Each mutant runs against its module's own tests alone, in a copy of the checkout, in the environment of `--python`.
-Prints a table, and writes what survived to `out/mutation/survivors.diff`.
+Tries a seeded sample of all mutants of the modules without Beam and TensorFlow, and of the order in which records are
+read. Each mutant runs only against the tests of its module, in a copy of the checkout, in the environment of
+`--python`. Prints a table, and writes the surviving mutants to `out/mutation/survivors.diff`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MODULES = (
 
 
 def main() -> int:
-    """Returns 1 where the tests fail without a mutant, or a smaller share of them is killed than `--at-least`."""
+    """Runs the mutants; returns 1 if the share of killed ones is below `--at-least`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", default=MODULES, help="globs of modules (default: the pure layers)")
     parser.add_argument("--python", default=sys.executable, help="interpreter that the tests run with")
@@ -82,7 +82,7 @@ def main() -> int:
 
 
 def copy_checkout() -> None:
-    """Copies what git knows, and what is new, to a tree of its own: a run that is stopped leaves its mutant there."""
+    """Copies tracked and new files to a separate tree, so that a stopped run leaves its mutant only there."""
     shutil.rmtree(TREE, ignore_errors=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -97,8 +97,8 @@ def copy_checkout() -> None:
 
 
 def mutants_of(module: Path) -> list[MutationSpec]:
-    """All mutants of a module but those of what changes no result: annotations, the options of dataclasses, and values
-    compared by identity, which for most is what equality gives.
+    """Returns the mutants of a module, except those that change no result: of annotations and dataclass options, and
+    those that replace identity by equality, which is the same for most values.
     """
     skipped = list(declarations(ast.parse(module.read_text(encoding="utf-8"))))
     mutants = (item.mutations[0] for item in _all_work_items([module], {}))
@@ -111,7 +111,7 @@ def mutants_of(module: Path) -> list[MutationSpec]:
 
 
 def declarations(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where annotations and `@dataclass(...)` begin and end: (line, column)."""
+    """Yields where annotations and `@dataclass(...)` begin and end: (line, column)."""
     for node in ast.walk(tree):
         decorators = [d for d in getattr(node, "decorator_list", ()) if "dataclass" in ast.unparse(d)]
         for found in (getattr(node, "annotation", None), getattr(node, "returns", None), *decorators):
@@ -120,7 +120,9 @@ def declarations(tree: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int,
 
 
 def tests_of(module: Path) -> tuple[str, ...]:
-    """A module's own tests: the file of its name; else those of its folder that name it; else all of its folder."""
+    """Returns the tests of a module: the file of its name, otherwise those of its folder that name it, otherwise all
+    of its folder.
+    """
     folder = Path("tests", *module.parts[1:-1])
     own = folder / f"test_{module.stem}.py"
     if own.exists():
@@ -131,13 +133,13 @@ def tests_of(module: Path) -> tuple[str, ...]:
 
 
 def command(python: str, tests: tuple[str, ...]) -> list[str]:
-    """The command that runs tests, from the copy."""
+    """Returns the command that runs tests in the copy."""
     return [python, "-m", "pytest", "-qx", "-p", "no:cacheprovider", "-m", "not slow", *tests]
 
 
 @contextlib.contextmanager
 def environment_of(module: Path) -> Iterator[None]:
-    """The environment of a mutant's tests: without bytecode, or compiled loops, of another mutant of the module."""
+    """Sets the environment of a mutant's tests, without bytecode or compiled loops of other mutants of the module."""
     compiles = "pipeline.compiling" in module.read_text(encoding="utf-8")
     cache = tempfile.mkdtemp(dir=OUT) if compiles else str(OUT / "compiled")
     os.environ.update(PYTHONPATH=str(TREE), PYTHONDONTWRITEBYTECODE="1", NUMBA_CACHE_DIR=cache)
@@ -149,7 +151,7 @@ def environment_of(module: Path) -> Iterator[None]:
 
 
 def seconds_without_mutant(all_tests: set[tuple[str, ...]], python: str) -> dict[tuple[str, ...], float]:
-    """How long each set of tests takes; ends the run where one fails: it would kill every mutant."""
+    """Measures how long each set of tests takes; exits if one fails, since it would kill every mutant."""
     seconds = {}
     for tests in tqdm(sorted(all_tests), unit="test set", desc="without mutants"):
         start = time.monotonic()

@@ -1,7 +1,7 @@
-"""Records what tensorflow/models' optimisers and schedules compute: `make optimizer-numbers`.
+"""Records the results of tensorflow/models' optimisers and schedules: `make optimizer-numbers`.
 
-Runs in the peers' environment and writes tests/training/optimization/tensorflow_models_optimizers.json, which the
-tests compare this project's with.
+Runs in the peers' environment and writes tests/training/optimization/tensorflow_models_optimizers.json, with which the
+tests compare this project's results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WEIGHTS = {"dense/kernel": (3, 2), "dense/bias": (2,), "layer_norm/gamma": (2,)}
 
 
 def schedule(decay: dict[str, Any]) -> list[float]:
-    """Learning rates at `STEPS`, after a warm-up of 10."""
+    """Returns the learning rates at `STEPS`, with a warm-up of 10 steps."""
     config = {
         "optimizer": {"type": "adamw"},
         "learning_rate": decay,
@@ -32,7 +32,7 @@ def schedule(decay: dict[str, Any]) -> list[float]:
 
 
 def updates(kind: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Three steps on random weights with random gradients."""
+    """Applies three steps of random gradients to random weights."""
     rng = np.random.default_rng(5)
     values = {name: rng.normal(size=shape).astype(np.float32) for name, shape in WEIGHTS.items()}
     gradients = [{n: rng.normal(size=s).astype(np.float32) for n, s in WEIGHTS.items()} for _ in range(3)]

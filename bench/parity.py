@@ -1,8 +1,9 @@
 """Compares our numbers with tensorflow/models' own: `make parity`.
 
-Small models with random weights, ours written to a file, theirs computed from it in their own environment (`make
-peers`): the same weights and the same batches must give the same logits, loss, metrics and gradients, and ten steps of
-AdamW the same losses. `--write` records what they gave for the tests (`make parity-fixture`), which compare with that.
+Small models with the same random weights and batches must give the same logits, loss, metrics and gradients, and the
+same losses in ten steps of AdamW. The weights and batches are written to a file, from which tensorflow/models computes
+its results in its own environment (`make peers`). `--write` records these results as a fixture of the tests (`make
+parity-fixture`).
 """
 
 from __future__ import annotations
@@ -49,18 +50,20 @@ CASES: dict[str, dict[str, Any]] = {
         "cls_heads": _HEADS,
     },
 }  # fmt: skip
-# Rates so high that ten steps move the weights; gradients are longer than 1, so that they are clipped.
+# Rates are so high that ten steps move the weights; gradients have norms above 1, so they are clipped.
 OPTIMIZER = {"learning_rate": 1e-2, "end_learning_rate": 1e-4, "warmup_steps": 4, "weight_decay_rate": 0.1}
-# Largest difference allowed: absolute, in units of the largest value if that is more than 1; losses of steps relative.
+# Largest allowed differences: absolute, divided by the largest value if that is above 1; relative for step losses.
 TOLERANCES = {"output": 1e-5, "loss": 1e-5, "metric": 1e-5, "gradient": 1e-4, "losses": 1e-4}
 
 Arrays = dict[str, np.ndarray]
 
 
 def main() -> None:
-    """Asks tensorflow/models, and writes its answer or compares with it."""
+    """Computes both results and compares them; with `--write`, also records the fixture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write what they gave where the tests read it")
+    parser.add_argument(
+        "--write", action="store_true", help="write tensorflow/models' results to the fixture of the tests"
+    )
     write = parser.parse_args().write
     with tempfile.TemporaryDirectory() as folder:
         question, answer = f"{folder}/question.npz", f"{folder}/answer.npz"
@@ -84,15 +87,15 @@ def main() -> None:
 
 
 def of_case(arrays: Mapping[str, np.ndarray], case: str) -> Arrays:
-    """The arrays of one case."""
+    """Returns the arrays of one case."""
     return {name.split("/", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{case}/")}
 
 
 def differences(found: Arrays, expected: Arrays) -> dict[str, float]:
-    """The largest difference by kind, as `TOLERANCES` has them."""
+    """Returns the largest difference of each kind in `TOLERANCES`."""
     by_kind = dict.fromkeys(TOLERANCES, 0.0)
     names = [name for name in expected if name.split("/")[0] in by_kind]
-    assert set(names) == set(found), f"{sorted(set(names) ^ set(found))} are in one of them alone"
+    assert set(names) == set(found), f"{sorted(set(names) ^ set(found))} are in only one of them"
     for name in names:
         kind = name.split("/")[0]
         scale = np.abs(expected[name]) if kind == "losses" else max(1.0, np.abs(expected[name]).max())
@@ -100,11 +103,11 @@ def differences(found: Arrays, expected: Arrays) -> dict[str, float]:
     return by_kind
 
 
-# === What both are asked ===
+# === Inputs of both ===
 
 
 def draw(case: str) -> Arrays:
-    """Weights, batches and configuration of a case, from a seed."""
+    """Draws the weights and batches of a case from a seed; adds its configuration."""
     from pipeline.seeding import generator
 
     task = _our_task(CASES[case])
@@ -152,7 +155,7 @@ def _config(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ours(given: Arrays) -> Arrays:
-    """Our outputs, loss, metrics and gradients on the first batch, and our losses over all steps, `[2, steps]`."""
+    """Computes our outputs, loss, metrics and gradients on the first batch, and losses over all steps, `[2, steps]`."""
     import tensorflow as tf
 
     from pipeline.config.tree import from_dict
@@ -178,7 +181,7 @@ def ours(given: Arrays) -> Arrays:
     options = from_dict(OptimizerConfig, config["optimizer"])
     optimizer = build_optimizer(options, STEPS, model.trainable_variables)
     by_task = [float(task.train_step(batch, model, optimizer, metrics)["loss"]) for batch in batches]
-    # Once more as `pretrain` does it: compiled, and with a clipping of its own.
+    # Once more as `pretrain` does it: compiled, and with its own gradient clipping.
     for name, variable in variables.items():
         variable.assign(given[f"weight/{name}"])
     optimizer = build_optimizer(dataclasses.replace(options, gradient_clip_norm=0), STEPS, model.trainable_variables)
@@ -197,7 +200,7 @@ def _our_task(model: Mapping[str, Any]) -> Any:
 
 
 def _by_name(model: Any) -> dict[str, Any]:
-    """Our variables by their paths below the model."""
+    """Returns our variables by their paths in the model."""
     prefixes = (f"{model.name}/", f"{model.encoder_network.name}/")
     named = {}
     for variable in model.trainable_variables:
@@ -220,7 +223,7 @@ def _answer(outputs: Mapping[str, Any], logs: Mapping[str, Any], metrics: list[A
 
 
 def theirs(given: Arrays) -> Arrays:
-    """The same of tensorflow/models."""
+    """Computes the same results with tensorflow/models."""
     import peer_task
     import tensorflow as tf
 

@@ -1,9 +1,9 @@
-"""The peers' jobs of the benchmarks; runs in their environment (`make peers`).
+"""The peers' jobs for the benchmarks; runs in their environment (`make peers`).
 
     out/peers/bin/python bench/peer_jobs.py tensorflow-models TEXT OUT VOCAB SEQ_LENGTH PREDICTIONS COPIES
     out/peers/bin/python bench/peer_jobs.py hugging-face TEXT OUT VOCAB SEQ_LENGTH WORKERS
 
-Each prints how many examples and tokens it made, as JSON.
+Each prints the numbers of its examples and tokens as JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 def tensorflow_models(text: str, output: str, vocab: str, seq_length: str, predictions: str, copies: str) -> None:
-    """create_pretraining_data.py, as its documentation runs it."""
+    """Runs create_pretraining_data.py as its documentation does."""
     from absl import app, flags
     from official.nlp.data import create_pretraining_data
 
@@ -49,7 +49,7 @@ def tensorflow_models(text: str, output: str, vocab: str, seq_length: str, predi
 
 
 def hugging_face(text: str, output: str, vocab: str, seq_length: str, workers: str) -> None:
-    """What run_mlm.py does before it trains: lines tokenized, put one behind the other, cut to blocks."""
+    """Does what run_mlm.py does before it trains: tokenizes lines, concatenates them, and cuts them into blocks."""
     import datasets
     from transformers import BertTokenizer
 

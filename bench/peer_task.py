@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Our names for the parts of its variables' names that are called differently; a kernel's shape may differ as well.
+# Our names for parts of its variables' names that differ; shapes of kernels may differ as well.
 _NAMES = (
     (r":0$", ""),
     (r"^bert/", ""),
@@ -19,7 +19,7 @@ _NAMES = (
 
 
 def build_task(model: Mapping[str, Any], *, next_sentence: bool) -> Any:
-    """The task of a model.
+    """Builds the task of a model.
 
     Args:
         model: our `PretrainerConfig` as a dictionary.
@@ -43,7 +43,7 @@ def build_task(model: Mapping[str, Any], *, next_sentence: bool) -> Any:
 
 
 def build_model(task: Any) -> Any:
-    """The task's model, with all of its variables made."""
+    """Builds the task's model, with all of its variables."""
     import tensorflow as tf
 
     model = task.build_model()
@@ -53,7 +53,7 @@ def build_model(task: Any) -> Any:
 
 
 def build_optimizer(config: Mapping[str, Any], train_steps: int) -> Any:
-    """Its AdamW with warm-up and linear decay, for our `OptimizerConfig` as a dictionary."""
+    """Builds its AdamW with warm-up and linear decay, from our `OptimizerConfig` as a dictionary."""
     from official.modeling import optimization
 
     adamw = ("beta_1", "beta_2", "epsilon", "weight_decay_rate", "gradient_clip_norm")
@@ -83,7 +83,7 @@ def build_optimizer(config: Mapping[str, Any], train_steps: int) -> Any:
 
 
 def our_name(name: str) -> str:
-    """What we call the variable that it calls `name`."""
+    """Returns our name of the variable that it calls `name`."""
     for pattern, replacement in _NAMES:
         name = re.sub(pattern, replacement, name)
     return name

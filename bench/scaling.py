@@ -1,7 +1,7 @@
-"""Predicts corpus jobs of any size from what is measured here: `make scaling` prints the table of docs/scaling.md.
+"""Predicts corpus jobs of any size from measurements: `make scaling` prints the table of docs/scaling.md.
 
-Measured are the time of a core and the memory of a worker for each byte of text, the bytes that come of it, and the
-size of a manifest's entries; the number of blocks and shards follows from the plan's own rules.
+Measures the time of one core and the bytes of shards per byte of text, the memory of a worker, and the size of a
+manifest's entries. The number of blocks and shards follows from the rules of the plan.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from pipeline.inspection.estimate import estimate_corpus
 from pipeline.manifest import read_manifest
 from pipeline.text.reading.plan import default_block_bytes
 
-SIZES = {"1 GB": (10**9, 8), "100 GB": (10**11, 64), "10 TB": (10**13, 1000)}  # With how many workers.
-_PLANNING_SECONDS = 35e-6  # A file; tests/beam/test_scale.py plans a million.
+SIZES = {"1 GB": (10**9, 8), "100 GB": (10**11, 64), "10 TB": (10**13, 1000)}  # Bytes of text, and workers.
+_PLANNING_SECONDS = 35e-6  # Per file; tests/beam/test_scale.py plans a million.
 
 
 @dataclasses.dataclass(frozen=True)
 class Constants:
-    """What is measured here.
+    """The measured constants.
 
     Attributes:
-        bytes_per_second: of text, by one core.
-        shard_bytes: of shards, for each byte of text.
-        worker_bytes: of memory that a worker takes for a part of a block: whatever the block's size.
-        shard_entry: bytes of a manifest for each shard.
-        sidecar: bytes that a finished block leaves until the manifest is written.
+        bytes_per_second: bytes of text that one core processes per second.
+        shard_bytes: bytes of shards per byte of text.
+        worker_bytes: peak memory of a worker, which processes a part of a block at a time, whatever the block's size.
+        shard_entry: bytes of a manifest per shard.
+        sidecar: bytes that a finished block keeps in the work folder until the manifest is written.
     """
 
     bytes_per_second: float
@@ -45,7 +45,7 @@ class Constants:
 
 
 def measure(text: str, vocab: str) -> Constants:
-    """Measures the constants on a text of some megabytes."""
+    """Measures the constants on a text of a few megabytes."""
     config = CorpusConfig(input=(text,), vocab=vocab, output="unused", block_bytes=PART_CHARACTERS)
     estimate = estimate_corpus(config)
     with tempfile.TemporaryDirectory() as folder:
@@ -58,12 +58,12 @@ def measure(text: str, vocab: str) -> Constants:
         shard_bytes=estimate.totals["bytes"] / estimate.input_bytes,
         worker_bytes=worker_bytes,
         shard_entry=entry,
-        sidecar=2 * entry + 1500,  # Two shards, and what was counted.
+        sidecar=2 * entry + 1500,  # Two shards, and the counts.
     )
 
 
 def peak_memory(text: str, vocab: str, output: str, *, block_bytes: int) -> int:
-    """Makes a corpus in one process; returns the most memory that it took, in bytes."""
+    """Makes a corpus in one process; returns its peak memory, in bytes."""
     command = [sys.executable, "-m", "pipeline", "corpus", "--input", text, "--vocab", vocab, "--output", output]
     command += ["--block-bytes", str(block_bytes), "--workers", "1", "--no-progress"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -74,7 +74,7 @@ def peak_memory(text: str, vocab: str, output: str, *, block_bytes: int) -> int:
 
 
 def rows(constants: Constants) -> Iterator[tuple[str, ...]]:
-    """The table's rows, its head first."""
+    """Yields the rows of the table, the header first."""
     yield ("", *SIZES)
     totals = [total for total, _ in SIZES.values()]
     blocks = [-(-total // default_block_bytes(total)) for total in totals]
@@ -98,7 +98,7 @@ def rows(constants: Constants) -> Iterator[tuple[str, ...]]:
 
 
 def size(number: float) -> str:
-    """Bytes, readable."""
+    """Formats bytes."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:.3g} {unit}"
@@ -107,7 +107,7 @@ def size(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time, readable."""
+    """Formats a time."""
     if seconds < 120:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""Text of any size, in BERT's format, for the benchmarks: real text over and over, its paragraphs reordered."""
+"""Text of any size, in BERT's format, for the benchmarks: real text, repeated with its paragraphs reordered."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pipeline.text.sentences import split_sentences
 
 
 def write_text(source: Path, megabytes: float, path: Path, *, files: int = 1, seed: int = 1) -> int:
-    """Writes text in BERT's format: a sentence a line, a blank line between documents.
+    """Writes text in BERT's format: one sentence per line, a blank line between documents.
 
     Args:
-        source: a file of text, in any of the formats of text.
-        megabytes: how much to write, in bytes / 1e6.
-        path: the file; or with several files, the directory of "00000.txt" and so on.
-        files: how many files to spread it over.
-        seed: of the order of paragraphs.
+        source: a text file, in any of the text formats.
+        megabytes: the size to write, in bytes / 1e6.
+        path: the file, or with several files the directory of "00000.txt" and so on.
+        files: the number of files.
+        seed: the seed of the order of paragraphs.
 
     Returns:
-        How many documents there are.
+        The number of documents.
     """
     wanted = int(megabytes * 1e6)
     paths = [path]
@@ -43,7 +43,7 @@ def write_text(source: Path, megabytes: float, path: Path, *, files: int = 1, se
 
 
 def _read(source: Path) -> list[list[str]]:
-    """The documents of a file, as lists of paragraphs, each with a sentence a line."""
+    """Reads the documents of a file as lists of paragraphs, each with one sentence per line."""
     size, text_format = source.stat().st_size, sniff_format(str(source))
     segment = Segment(str(source), 0, size, size, size, text_format)
     texts = (document.text for document in read_text(segment, separators(text_format), TextCounts()))
@@ -52,7 +52,7 @@ def _read(source: Path) -> list[list[str]]:
 
 
 def _reordered(documents: list[list[str]], draw: random.Random) -> Iterator[bytes]:
-    """Endless documents: all of them in a random order, their paragraphs in a random order, then again."""
+    """Yields documents without end: all of them in random order, with paragraphs in random order, then again."""
     while True:
         for document in draw.sample(documents, len(documents)):
             yield ("\n".join(draw.sample(document, len(document))) + "\n\n").encode()

@@ -1,11 +1,11 @@
-"""Measures tokenizers on one core: tokens and megabytes a second, beside those of the libraries.
+"""Measures this project's tokenizers and those of libraries on one core, in tokens and megabytes per second.
 
     python bench/tokenizer_speed.py out/sample.txt --megabytes 4
 
-The WordPiece vocabulary is the one named, the SentencePiece models are learned from the text itself, with as many
-entries. Each row is the median of several runs over the same sentences, behind one that warms up; "same ids" is the
-share of sentences with the ids of the library that defines them: google-research/bert's algorithm for WordPiece (as
-tests/tokenizers/test_wordpiece.py proves this project's), `sentencepiece` for its own models.
+WordPiece uses the given vocabulary; the SentencePiece models are learned from the text, with the same number of
+entries. Each row is the median of several runs over the same sentences, after a warm-up run. "same ids" is the share of
+sentences with the reference ids: for WordPiece those of this project, which tests/tokenizers/test_wordpiece.py compares
+with google-research/bert's algorithm; for SentencePiece those of `sentencepiece`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def tensorflow_text_sentencepiece(model: bytes) -> Encode:
 
 
 def sentencepiece_library(model: bytes, *, arrays: bool) -> Encode:
-    """The library as it is: a list, or an array, a sentence."""
+    """Returns the library's own encoder, which makes a list or an array per sentence."""
     import sentencepiece
 
     processor = sentencepiece.SentencePieceProcessor(model_proto=model, num_threads=1)
@@ -68,7 +68,7 @@ def sentencepiece_library(model: bytes, *, arrays: bool) -> Encode:
 
 
 def tokenizers(vocabulary: bytes, text: str) -> Iterator[tuple[str, Encode, Encode]]:
-    """Name, tokenizer, and the one that says what is right."""
+    """Yields the name of each tokenizer, its encoder, and the reference encoder."""
     wordpiece = WordPieceTokenizer(vocabulary)
     yield "WordPiece, this project", wordpiece.encode, wordpiece.encode
     yield "WordPiece, tensorflow-text FastBertTokenizer", fast_bert(wordpiece), wordpiece.encode
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=4.0, help="of text to use")
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # Before TensorFlow makes its threads.
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # Before TensorFlow starts its threads.
     start_tensorflow()
     text = arguments.text.read_text(encoding="utf-8-sig")[: int(arguments.megabytes * 1e6)]
     sentences = [sentence for sentence in re.split(r"\n+|(?<=[.!?]) ", text) if sentence]

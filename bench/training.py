@@ -1,9 +1,9 @@
-"""Real tokens a second of pre-training, beside tensorflow/models on the same shards: `make bench-training`.
+"""Measures pre-training here and in tensorflow/models, in real tokens per second: `make bench-training`.
 
-Two corpora of the same text: BERT's sentence pairs as they are by default, and pairs of mixed lengths. Both programs
-read the same shards with their own loaders and train the same model with AdamW in batches of the same size; each runs
-in a process of its own, and they take turns, so that whatever else the machine does befalls both. The figure is the
-median over the turns. tensorflow/models runs in its own environment (`make peers`).
+Uses two corpora of the same text: BERT's sentence pairs with the default options, and pairs of mixed lengths. Both
+programs read the same shards with their own loaders and train the same model with AdamW in batches of the same size.
+Each runs in a separate process, and they take turns, so that other load on the machine affects both equally. The
+results are medians over the turns. tensorflow/models runs in its own environment (`make peers`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--parts", type=int, default=4, help="our trainer.accumulation_steps (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=5, help="turns of each program (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=6, help="steps of a turn (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=6, help="steps per turn (default: %(default)s)")
     options = parser.parse_args()
     print(f"{options.model}, {options.batch_size} examples of up to {SEQ_LENGTH} tokens, {os.cpu_count()} cores")
     print(f"{'':24}{'padding':>9}{'tensorflow/models':>19}{'this':>9}{'ratio':>7}   real tokens a second, medians")
@@ -56,7 +56,7 @@ def _make_corpus(text: str, output: Path, short_seq_prob: str) -> None:
 
 
 def _measure(corpus: Path, options: argparse.Namespace) -> tuple[float, float]:
-    """Median tokens a second of both."""
+    """Returns the median tokens per second of tensorflow/models and of this project."""
     job = json.dumps({"corpus": str(corpus), **vars(options)})
     programs = {"theirs": PEERS, "ours": sys.executable}
     paces = measure_turns(
@@ -118,7 +118,7 @@ def _theirs(job: dict[str, Any]) -> None:
     import tensorflow as tf
     from official.nlp.data import pretrain_dataloader
 
-    # Its configuration wants every value that ours has a default for.
+    # Its configuration needs values for which ours has defaults.
     model_config = {"mlm_activation": "gelu", "mlm_initializer_range": 0.02, **_model(job["model"], _vocab_size())}
     model_config["encoder"] = {"type": "bert", **model_config["encoder"]}
     task = peer_task.build_task(model_config, next_sentence=True)
@@ -139,7 +139,7 @@ def _theirs(job: dict[str, Any]) -> None:
 
     @tf.function
     def loop(steps: Any) -> Any:
-        """As its trainer: steps follow one another within TensorFlow."""
+        """Runs steps within TensorFlow, as its trainer does."""
         tokens = tf.constant(0, tf.int64)
         for _ in tf.range(steps):
             batch = next(batches)

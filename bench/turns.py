@@ -1,6 +1,6 @@
-"""Programs that take turns, so that whatever else the machine does befalls all of them.
+"""Runs programs in turns, so that other load on the machine affects all of them equally.
 
-Each program is a process of its own, in its own environment. It runs when told to, and tells what it did.
+Each program is a separate process, in its own environment. It runs when told to, and reports its pace.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ PEERS = ROOT / "out" / "peers" / "bin" / "python"
 
 
 class Pace(NamedTuple):
-    """How much a program does, the median over its turns: in a second, and in a second of CPU time."""
+    """The amount of work of a program per second, and per second of CPU time."""
 
     a_second: float
     a_cpu_second: float
 
 
 def measure_turns(commands: Mapping[str, Sequence[str]], turns: int) -> dict[str, Pace]:
-    """Starts programs that `take_turns`, and lets them run by turns; a first turn, where all compiles, is not counted.
+    """Starts programs that call `take_turns`, and runs them in turns; the first turn, which compiles, does not count.
+
+    Returns:
+        The median pace of each program.
 
     Raises:
-        SystemExit: if a program ends before its time, with the end of what it wrote.
+        SystemExit: with the end of its standard error, if a program ends early.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     programs = {name: _Program(command, environment) for name, command in commands.items()}
@@ -47,7 +50,7 @@ def measure_turns(commands: Mapping[str, Sequence[str]], turns: int) -> dict[str
 
 
 def take_turns(run: Callable[[], int]) -> None:
-    """Runs when told to, and answers with how much was done; ends with its input."""
+    """Calls `run`, which returns the amount of work, for each line of input, and answers with its pace."""
     for _ in sys.stdin:
         start, cpu_start = time.perf_counter(), time.process_time()
         done = run()

@@ -1,9 +1,10 @@
-"""Learning a WordPiece vocabulary: seconds and memory against the size of the text, beside Hugging Face's tokenizers.
+"""Measures the time and memory of learning a WordPiece vocabulary, here and with Hugging Face's tokenizers.
 
     python -m bench.vocabulary out/sample.txt
 
-Both learn as many entries, uncased, of words that they normalise and split as BERT does; they take turns. The pace is
-that between the two sizes: past the start-up. Needs Linux, and the peers' environment (`make peers`).
+Both learn the same number of entries, uncased, from words that they normalise and split as BERT does; they take turns.
+The pace is measured between two sizes of text, which excludes the start-up. Needs Linux, and the peers' environment
+(`make peers`).
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ tokenizer.save_model(output)
 def main() -> None:
     """Measures, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text", type=Path, help="text of any format; larger inputs are made of it")
+    parser.add_argument("text", type=Path, help="text of any format; inputs of all sizes are made from it")
     parser.add_argument("--megabytes", type=float, nargs=2, default=[10, 100], help="sizes of the inputs")
     parser.add_argument("--vocab-size", type=int, default=30522)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="of this project; the other uses all cores")
+    parser.add_argument("--workers", type=int, default=2, help="processes of this project; the other uses all cores")
     arguments = parser.parse_args()
     runs: dict[tuple[str, float], list[Usage]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +48,7 @@ def main() -> None:
                 for name, command in _commands(text, Path(folder), arguments.vocab_size, arguments.workers).items():
                     runs.setdefault((name, size), []).append(measure(command, cwd=ROOT))
     small, large = arguments.megabytes
-    print(f"| learner | seconds, {small:g} MB | seconds, {large:g} MB | MB/s past the start-up | peak memory, MB |")
+    print(f"| learner | seconds, {small:g} MB | seconds, {large:g} MB | MB/s after the start-up | peak memory, MB |")
     print("| --- | --- | --- | --- | --- |")
     for name in dict.fromkeys(name for name, _ in runs):
         seconds = [statistics.median(run.seconds for run in runs[name, size]) for size in arguments.megabytes]

@@ -1,9 +1,9 @@
-"""Compares WordPiece learners: seconds, entries, and tokens per word on text that they have not seen.
+"""Compares WordPiece learners: seconds, entries, and tokens per word on held-out text.
 
     python bench/wordpiece_learners.py out/sample.txt --vocab-size 4000 8000
 
-Of each ten documents of the text, the last is held out. tensorflow-text's learner comes with this project; Hugging
-Face's is compared if `tokenizers` is installed. All learn from the same words, normalised and split as BERT does it.
+Every tenth document of the text is held out. tensorflow-text's learner is installed with this project; Hugging Face's
+is compared if `tokenizers` is installed. All learn from the same words, normalised and split as BERT does.
 """
 
 from __future__ import annotations
