@@ -1,4 +1,4 @@
-"""Writes docs/options.md from the configurations themselves: `make docs`."""
+"""Writes docs/options.md from the configuration classes: `make docs`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pre-training, which also takes them as `--params-override trainer.train_steps=10
 
 
 def page() -> str:
-    """The page's text."""
+    """Returns the text of the page."""
     shared = dataclasses.fields(TextConfig)
     tables = [_table("The text that corpus and vocab read", shared)]
     for verb, kind in (("corpus", CorpusConfig), ("vocab", VocabConfig)):
@@ -37,7 +37,7 @@ def page() -> str:
 
 
 def _sections(kind: type, path: str = "") -> dict[type, list[str]]:
-    """The paths of every config within a config, the outer before the inner."""
+    """Returns the paths of all nested configs, by class, the outer before the inner."""
     sections: dict[type, list[str]] = {}
     for field in dataclasses.fields(kind):
         for inner in _nested(kind, field):
@@ -48,7 +48,7 @@ def _sections(kind: type, path: str = "") -> dict[type, list[str]]:
 
 
 def _nested(kind: type, field: dataclasses.Field[Any]) -> list[type]:
-    """The classes of the configs that a field holds, or holds a list of; several for a choice."""
+    """Returns the classes of the configs that a field holds, directly or in a list; several for a choice."""
     hint = typing.get_type_hints(kind)[field.name]
     parts = (hint, *typing.get_args(hint))
     configs = [part for part in parts if dataclasses.is_dataclass(part) or is_choice(part)]

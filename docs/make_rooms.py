@@ -1,4 +1,4 @@
-"""Draws docs/rooms.svg, the rooms of docs/architecture.md, from the imports themselves: `make docs`."""
+"""Draws docs/rooms.svg, the rooms of docs/architecture.md, from the imports of the code: `make docs`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PICTURE = Path(__file__).with_name("rooms.svg")
 _WIDTH, _ROW, _BOX, _GAP, _LETTER = 1150, 50, 26, 12, 7.6
-_CENTRES = (130, 375, 880)  # Of the columns.
+_CENTRES = (130, 375, 880)  # The centres of the columns.
 _BEAM_HALF = ("text", "sample", "instances", "beam", "inspection")
 _STYLE = (
     "text{font:12px ui-monospace,monospace;fill:#1f2937}rect{fill:#eef2ff;stroke:#6366f1;rx:4}"
@@ -22,7 +22,7 @@ _STYLE = (
 
 
 def picture() -> str:
-    """The picture as SVG: a room on each box, what it imports below it."""
+    """Returns the picture as SVG: a box for each room, above those that it imports."""
     rules = _rules()
     needs: dict[str, set[str]] = {room: set() for room in rules.RANK_OF}
     for path in rules.MODULES:
@@ -32,14 +32,14 @@ def picture() -> str:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found = {rules.room_of(name) for name in rules.imports(tree, nested=True) if name.startswith("pipeline")}
         needs[here] |= found - {"", here} - {package for package in found if package == "training"}
-    # A line that goes by another room as well says nothing new.
+    # No line is drawn to rooms that are also reached through another one.
     reached = {room: _reached(needs, room) for room in needs}
     drawn = {
         room: {below for below in direct if not any(below in reached[other] for other in direct - {below})}
         for room, direct in needs.items()
     }
     levels: dict[str, int] = {}
-    for room in rules.RANK_OF:  # From the ground up: what a room needs comes before it.
+    for room in rules.RANK_OF:  # From the bottom: what a room imports comes before it.
         levels[room] = 1 + max((levels[below] for below in needs[room]), default=-1)
     places = _places(levels)
     height = (max(levels.values()) + 1) * _ROW + 20
@@ -51,7 +51,7 @@ def picture() -> str:
 
 
 def _rules() -> Any:
-    """tests/test_imports.py, which holds the ranks."""
+    """Imports tests/test_imports.py, which defines the ranks."""
     spec = importlib.util.spec_from_file_location("import_rules", ROOT / "tests" / "test_imports.py")
     assert spec is not None
     assert spec.loader is not None
@@ -70,7 +70,7 @@ def _reached(needs: dict[str, set[str]], room: str) -> set[str]:
 
 
 def _column(room: str) -> int:
-    """Which column a room stands in: the Beam half's, what both share, or the training half's."""
+    """Returns the column of a room: 0 for the Beam half, 1 for what both halves share, 2 for the training half."""
     half = room.split(".")[0]
     return 2 if half == "training" else 0 if half in _BEAM_HALF or room == "tokenizers.learning" else 1
 
@@ -80,7 +80,7 @@ def _label(room: str) -> str:
 
 
 def _places(levels: dict[str, int]) -> dict[str, tuple[float, float, float]]:
-    """Of each room: left, top and width of its box."""
+    """Returns the left, top and width of each room's box."""
     places = {}
     for (level, column), rooms in itertools.groupby(
         sorted(levels, key=lambda room: (levels[room], _column(room))), lambda room: (levels[room], _column(room))
