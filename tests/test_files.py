@@ -205,7 +205,7 @@ def test_temporary_names_lie_beside_and_are_hidden() -> None:
 def test_what_cannot_be_written_is_one_clear_error(tmp_path: Path, place: str, reason: str) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match=f"Cannot write .*{place}. Received: {reason}. Nothing was left"):
+    with pytest.raises(OutputError, match=f"Cannot write .*{place}. Received: {reason}. No partial file was left"):
         files.write_atomically(str(tmp_path / place), b"data")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 

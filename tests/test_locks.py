@@ -35,7 +35,7 @@ def test_another_process_is_refused_by_name(tmp_path):
     path = str(tmp_path / ".lock")
     holder = _holder(path)
     try:
-        message = rf"at work on the run out/x.*process {holder.pid} on "
+        message = rf"is using the run out/x.*process {holder.pid} on "
         with pytest.raises(OutputError, match=message), locked(path, owner="the run out/x"):
             pass
     finally:

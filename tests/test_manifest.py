@@ -99,7 +99,7 @@ def test_damage_is_reported(tmp_path: Path, damage: Callable[[str], str]) -> Non
     write_manifest(MANIFEST, str(tmp_path))
     path = tmp_path / MANIFEST_NAME
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
-    with pytest.raises(CorpusError, match=r"is damaged.*make it again, in another directory"):
+    with pytest.raises(CorpusError, match=r"is damaged.*make it again in another directory"):
         read_manifest(str(tmp_path))
 
 

@@ -159,12 +159,12 @@ def test_a_run_whose_folder_another_has_taken_says_so(options: Options, monkeypa
 def test_a_second_command_in_one_output_is_refused(make: Make, options: Options, tmp_path: Path) -> None:
     output = Path(options().output)
     output.mkdir()
-    with locked(str(output / ".lock"), owner="x"), pytest.raises(OutputError, match=r"at work on the corpus .*corpus"):
+    with locked(str(output / ".lock"), owner="x"), pytest.raises(OutputError, match=r"is using the corpus .*corpus"):
         make()
     make()
     assert not (output / ".lock").exists()
     config = VocabConfig(input=options().input, output=str(tmp_path / "v.txt"), vocab_size=200)
-    with locked(str(tmp_path / ".v.txt.lock"), owner="x"), pytest.raises(OutputError, match="at work on the vocab"):
+    with locked(str(tmp_path / ".v.txt.lock"), owner="x"), pytest.raises(OutputError, match="is using the vocab"):
         make_vocabulary(config, show_progress=False)
 
 

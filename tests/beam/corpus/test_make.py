@@ -227,7 +227,7 @@ def test_too_few_documents_for_validation_are_mentioned(make: Make, capsys: pyte
             {"document_separator": "<|endoftext|>"},
             [
                 "The whole input is one document",
-                "'<|endoftext|>' stands within the lines of 1 document ",
+                "'<|endoftext|>' occurs within lines of 1 document ",
                 "100% of the",
             ],
         ),
