@@ -55,7 +55,7 @@ def test_a_lock_dies_with_its_process(tmp_path):
 
 def test_one_process_may_not_lock_twice(tmp_path):
     path = str(tmp_path / ".lock")
-    with locked(path, owner="the run"), pytest.raises(OutputError, match="at work"), locked(path, owner="the run"):
+    with locked(path, owner="the run"), pytest.raises(OutputError, match="is using"), locked(path, owner="the run"):
         pass
 
 
