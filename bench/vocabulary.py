@@ -48,7 +48,7 @@ def main() -> None:
                 for name, command in _commands(text, Path(folder), arguments.vocab_size, arguments.workers).items():
                     runs.setdefault((name, size), []).append(measure(command, cwd=ROOT))
     small, large = arguments.megabytes
-    print(f"| learner | seconds, {small:g} MB | seconds, {large:g} MB | MB/s after the start-up | peak memory, MB |")
+    print(f"| learner | seconds, {small:g} MB | seconds, {large:g} MB | MB/s after start-up | peak memory, MB |")
     print("| --- | --- | --- | --- | --- |")
     for name in dict.fromkeys(name for name, _ in runs):
         seconds = [statistics.median(run.seconds for run in runs[name, size]) for size in arguments.megabytes]

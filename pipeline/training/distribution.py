@@ -116,7 +116,7 @@ def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
     found = float(mean(tf.constant(step, tf.float64)))
     if found != step:
         raise TrainingError(
-            "All machines must go on from the same checkpoint",
+            "All machines must continue from the same checkpoint",
             received=f"step {step:,} here and others elsewhere, {found:,.1f} in the mean",
             do="Let the run's directory be one that all of them see",
         )

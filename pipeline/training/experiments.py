@@ -120,7 +120,7 @@ def build_experiment(name: str, manifest: Manifest) -> ExperimentConfig:
         ConfigError: if there is no experiment of that name.
     """
     if name not in EXPERIMENTS:
-        raise ConfigError(f"There is no experiment {name}", do=f"Known are: {', '.join(EXPERIMENTS)}")
+        raise ConfigError(f"There is no experiment {name}", do=f"The experiments are: {', '.join(EXPERIMENTS)}")
     config = from_dict(ExperimentConfig, EXPERIMENTS[name].values)
     model = config.task.model
     encoder, positions = model.encoder, model.encoder.max_position_embeddings

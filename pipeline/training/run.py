@@ -185,7 +185,7 @@ def _run(
     if outcome.stopped:
         if writes:
             logger.info(
-                f"{folder.path}: stopped and saved at step {int(state.step):,}; the same command goes on from there"
+                f"{folder.path}: stopped and saved at step {int(state.step):,}; the same command continues from there"
             )
         if outcome.stopped.signal == signal.SIGINT:
             raise KeyboardInterrupt

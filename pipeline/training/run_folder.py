@@ -242,7 +242,7 @@ class RunFolder:
             raise OutputError(
                 f"Cannot write {self._log}",
                 received=error.strerror,
-                do="Check the space and the permissions; the same command then goes on from the last checkpoint",
+                do="Check the space and the permissions; the same command then continues from the last checkpoint",
             ) from error
 
     def read_log(self) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def test_is_fitted_to_the_corpus(manifest: Manifest) -> None:
     for name in EXPERIMENTS:
         assert build_experiment(name, manifest).task.model.has_head("next_sentence") == (name != "roberta-like")
         assert not build_experiment(name, without_labels).task.model.cls_heads
-    with pytest.raises(ConfigError, match=r"no experiment bert\. Known are: bert-tiny, "):
+    with pytest.raises(ConfigError, match=r"no experiment bert\. The experiments are: bert-tiny, "):
         build_experiment("bert", manifest)
 
 

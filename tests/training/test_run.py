@@ -144,7 +144,7 @@ def test_a_signal_saves_and_stops(
         with expected:
             assert pretrain(tiny_config(), corpus, str(run), show_progress=False) == {}
     assert [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)] == handlers
-    assert "stopped and saved at step 7; the same command goes on from there" in capsys.readouterr().out
+    assert "stopped and saved at step 7; the same command continues from there" in capsys.readouterr().out
     pretrain(tiny_config(), corpus, str(run), show_progress=False)
     assert "going on from step 7" in capsys.readouterr().out
     assert read_log(run) == read_log(finished)

@@ -62,5 +62,5 @@ def where_it_went(statistics: dict[str, Any]) -> str:
         return f"{train['documents']:,} documents yielded none"
     lost = [f"{count:,} were dropped ({reason})" for reason, count in text["dropped"].items()]
     lost.append(f"{train.get('documents_dropped_without_token', 0):,} hold no token")
-    lost.append(f"{statistics['validation'].get('documents', 0):,} fell to the validation shards")
+    lost.append(f"{statistics['validation'].get('documents', 0):,} were drawn for validation")
     return f"of {text['documents_read']:,} documents, {', '.join(lost[:-1])} and {lost[-1]}"

@@ -73,8 +73,8 @@ def _check_positions(split: str, tally: Tally) -> Iterator[Problem]:
         worst = int(off[np.argmax(np.abs(tally.predicted_at - tally.expected_at)[off])])
         yield Problem(
             "rates",
-            f"{split}: {len(off):,} positions are predicted too often or too rarely; position {worst}"
-            f" {tally.predicted_at[worst]:,} times, expected {tally.expected_at[worst]:,.0f} ± {allowed[worst]:,.0f}",
+            f"{split}: {len(off):,} position{'s are' if len(off) > 1 else ' is'} predicted too often or too rarely;"
+            f" position {worst} {tally.predicted_at[worst]:,} times, expected {tally.expected_at[worst]:,.0f} ± {allowed[worst]:,.0f}",
         )
 
 
@@ -85,6 +85,13 @@ def check_pairs(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
     and are not included.
     """
     forced = corpus.manifest.statistics.get(split, {}).get("pairs_forced_random", 0)
+    if tally.counts["label_1"] < forced:
+        yield Problem(
+            "pairs",
+            f"{split}: {tally.counts['label_1']:,} pairs have label 1; the manifest says that {forced:,} have no next"
+            " sentence, which are to have it",
+        )
+        return
     drawn, ones = tally.counts["examples"] - forced, tally.counts["label_1"] - forced
     allowed = largest_deviation(drawn / 4)
     if abs(ones - drawn / 2) > allowed:

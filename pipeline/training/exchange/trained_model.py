@@ -61,7 +61,7 @@ def describe_run(run_dir: str) -> FinishedRun:
     if not files.exists(folder.model):
         raise InputError(
             f"{run_dir} must hold a trained model, {folder.model}",
-            do="Run the pretrain command again: it goes on where it stopped",
+            do="Run the pretrain command again: it continues where it stopped",
         )
     vocabulary = files.read(files.join(run_dir, description.vocab_file))
     return FinishedRun(folder.held_config().task, tokenizer, vocabulary)

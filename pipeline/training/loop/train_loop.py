@@ -33,7 +33,7 @@ def _named_failures() -> Iterator[None]:
         raise TrainingError(
             "A machine of the cluster is gone",
             received=" ".join(str(error.message).split())[:300],
-            do="Start the same command on all machines again: they go on from the last checkpoint",
+            do="Start the same command on all machines again: they continue from the last checkpoint",
         ) from error
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(

@@ -27,7 +27,7 @@ class OneOf(Config):
             return None
         if not isinstance(getattr(self, self.type, None), Config):
             known = [name for name, value in vars(self).items() if isinstance(value, Config)]
-            raise ValueError(f"Unknown type {self.type}. Known are: {', '.join(known)}.")
+            raise ValueError(f"Unknown type {self.type}. The types are: {', '.join(known)}.")
         return getattr(self, self.type)
 
 

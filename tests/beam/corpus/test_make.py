@@ -550,7 +550,7 @@ def test_documents_without_tokens_are_counted(options: Options, tmp_path: Path) 
     path = tmp_path / "odd.txt"
     path.write_text("\u200b\u200b\n\n\x01\x02\n\n" * 20)
     config = options(input=(str(path),), format="bert", validation_fraction=0, cleaning="none")
-    with pytest.raises(InputError, match="of 40 documents, 40 hold no token and 0 fell to the validation shards"):
+    with pytest.raises(InputError, match="of 40 documents, 40 hold no token and 0 were drawn for validation"):
         make_corpus(config, show_progress=False)
     path.write_text("\u200b\u200b\n\nThe river opens.\n\n")
     manifest = make_corpus(config, show_progress=False)
@@ -566,7 +566,7 @@ def test_documents_dropped_while_cleaning_are_counted_by_reason(options: Options
     reasons = ", ".join(f"10 were dropped ({reason})" for reason in ("bad_json", "empty", "few_letters", "no_text"))
     with pytest.raises(InputError) as caught:
         make_corpus(config, show_progress=False)
-    assert f"of 40 documents, {reasons}, 0 hold no token and 0 fell to the validation shards" in str(caught.value)
+    assert f"of 40 documents, {reasons}, 0 hold no token and 0 were drawn for validation" in str(caught.value)
     path.write_text("\n".join([*lines, '{"text": "The river opens. The window follows."}']))
     text = make_corpus(config, show_progress=False).statistics["text"]
     assert text["dropped"] == {"bad_json": 10, "empty": 10, "few_letters": 10, "no_text": 10}

@@ -79,7 +79,7 @@ def test_positions_that_are_predicted_too_often() -> None:
     made.variance_at = np.array([0.0, 20_000.0, 20_000.0, 20_000.0])
     (problem,) = check_rates(corpus(), "train", made)
     assert problem.message.startswith(
-        "train: 1 positions are predicted too often or too rarely; position 2 26,500 times, expected 25,000 ±"
+        "train: 1 position is predicted too often or too rarely; position 2 26,500 times, expected 25,000 ±"
     )
 
 
@@ -90,3 +90,6 @@ def test_labels_out_of_balance_beside_those_that_had_no_choice() -> None:
     made.counts["label_1"] = 5_500
     (problem,) = check_pairs(corpus(), "train", made)
     assert problem.message.startswith("train: 5,400 of 10,000 pairs with a random label have label 1; expected 5,000 ±")
+    made.counts["label_1"] = 99
+    (problem,) = check_pairs(corpus(), "train", made)
+    assert problem.message.startswith("train: 99 pairs have label 1; the manifest says that 100 have no next sentence")
