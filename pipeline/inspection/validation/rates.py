@@ -74,7 +74,8 @@ def _check_positions(split: str, tally: Tally) -> Iterator[Problem]:
         yield Problem(
             "rates",
             f"{split}: {len(off):,} position{'s are' if len(off) > 1 else ' is'} predicted too often or too rarely;"
-            f" position {worst} {tally.predicted_at[worst]:,} times, expected {tally.expected_at[worst]:,.0f} ± {allowed[worst]:,.0f}",
+            f" position {worst} {tally.predicted_at[worst]:,} times, expected {tally.expected_at[worst]:,.0f}"
+            f" ± {allowed[worst]:,.0f}",
         )
 
 
