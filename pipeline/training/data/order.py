@@ -1,7 +1,8 @@
 """The order in which examples are read: decided by a seed, shared among input pipelines, resumed from any step.
 
 Every function of an epoch here is one of its arguments alone: no shuffle buffer has to be saved, and a run that
-continues reads what it would have read. (`Dataset.shuffle` would not do: its order depends on TensorFlow's global seed as well.)
+continues reads what it would have read. (`Dataset.shuffle` would not do: its order also depends on TensorFlow's global
+seed.)
 """
 
 from __future__ import annotations

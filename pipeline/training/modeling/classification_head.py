@@ -12,8 +12,75 @@ from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
 
 
+class _PoolingHead(keras.layers.Layer):
+    """Pools one token; what is scored upon it is the subclass's.
+
+    Args:
+        inner_dim: width of the pooling layer; 0 for none, the features then being pooled already.
+        cls_token_idx: place of the token that is pooled.
+        activation: activation of the pooling layer; "gelu" is its tanh approximation.
+        dropout_rate: dropout before the classes.
+        initializer: initialiser of the kernels.
+        **kwargs: of `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        inner_dim: int,
+        cls_token_idx: int,
+        activation: Any,
+        dropout_rate: float,
+        initializer: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.inner_dim = inner_dim
+        self.cls_token_idx = cls_token_idx
+        self.activation = get_activation(activation)
+        self.dropout_rate = dropout_rate
+        self.initializer = keras.initializers.get(initializer)
+        self.dense = self._dense(inner_dim, "pooler_dense", self.activation) if inner_dim else None
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
+
+    def _dense(self, units: int, name: str, activation: Any = None) -> keras.layers.Dense:
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=clone_initializer(self.initializer),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    @property
+    def _projections(self) -> Sequence[keras.layers.Dense]:
+        """The layers that score the classes."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Any) -> None:
+        width = input_shape[-1]
+        if self.dense is not None:
+            self.dense.build((None, width))
+            width = self.inner_dim
+        for layer in self._projections:
+            layer.build((None, width))
+
+    def _pool(self, features: Any) -> Any:
+        """The features of the token, `[batch, inner_dim]`."""
+        return features if self.dense is None else self.dense(features[:, self.cls_token_idx])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "inner_dim": self.inner_dim,
+            "cls_token_idx": self.cls_token_idx,
+            "activation": keras.activations.serialize(self.activation),
+            "dropout_rate": self.dropout_rate,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }
+
+
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
-class ClassificationHead(keras.layers.Layer):
+class ClassificationHead(_PoolingHead):
     """Pools one token and scores classes; BERT's next-sentence prediction is one.
 
     Arguments and numbers are those of tensorflow/models' `ClassificationHead`.
@@ -38,37 +105,13 @@ class ClassificationHead(keras.layers.Layer):
         initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.inner_dim = inner_dim
+        super().__init__(inner_dim, cls_token_idx, activation, dropout_rate, initializer, **kwargs)
         self.num_classes = num_classes
-        self.cls_token_idx = cls_token_idx
-        self.activation = get_activation(activation)
-        self.dropout_rate = dropout_rate
-        self.initializer = keras.initializers.get(initializer)
-        policy = self.dtype_policy
-        self.dense = None
-        if inner_dim:
-            self.dense = keras.layers.Dense(
-                inner_dim,
-                activation=self.activation,
-                kernel_initializer=clone_initializer(self.initializer),
-                dtype=policy,
-                name="pooler_dense",
-            )
-        self.dropout = Dropout(dropout_rate, dtype=policy)
-        self.out_proj = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=clone_initializer(self.initializer),
-            dtype=policy,
-            name="logits",
-        )
+        self.out_proj = self._dense(num_classes, "logits")
 
-    def build(self, input_shape: Any) -> None:
-        width = input_shape[-1]
-        if self.dense is not None:
-            self.dense.build((None, width))
-            width = self.inner_dim
-        self.out_proj.build((None, width))
+    @property
+    def _projections(self) -> Sequence[keras.layers.Dense]:
+        return [self.out_proj]
 
     def call(self, features: Any, only_project: bool = False, training: bool | None = None) -> Any:
         """Scores the classes.
@@ -81,11 +124,8 @@ class ClassificationHead(keras.layers.Layer):
         Returns:
             `[batch, num_classes]`, or `[batch, inner_dim]` with `only_project`.
         """
-        if self.dense is not None:
-            features = self.dense(features[:, self.cls_token_idx])
-        if only_project:
-            return features
-        return self.out_proj(self.dropout(features, training=training))
+        pooled = self._pool(features)
+        return pooled if only_project else self.out_proj(self.dropout(pooled, training=training))
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:
@@ -93,19 +133,11 @@ class ClassificationHead(keras.layers.Layer):
         return {} if self.dense is None else {self.dense.name: self.dense}
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "inner_dim": self.inner_dim,
-            "num_classes": self.num_classes,
-            "cls_token_idx": self.cls_token_idx,
-            "activation": keras.activations.serialize(self.activation),
-            "dropout_rate": self.dropout_rate,
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+        return {**super().get_config(), "num_classes": self.num_classes}
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
-class MultiClsHeads(keras.layers.Layer):
+class MultiClsHeads(_PoolingHead):
     """Pools one token and scores several problems' classes, as tensorflow/models' `MultiClsHeads`.
 
     Args:
@@ -128,33 +160,14 @@ class MultiClsHeads(keras.layers.Layer):
         initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.inner_dim = inner_dim
+        super().__init__(inner_dim, cls_token_idx, activation, dropout_rate, initializer, **kwargs)
         self.cls_list = [(name, num_classes) for name, num_classes in cls_list]
-        self.cls_token_idx = cls_token_idx
-        self.activation = get_activation(activation)
-        self.dropout_rate = dropout_rate
-        self.initializer = keras.initializers.get(initializer)
-        self.dense = self._dense(inner_dim, "pooler_dense", self.activation) if inner_dim else None
-        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
         self.out_projs = [self._dense(num_classes, name) for name, num_classes in self.cls_list]
 
-    def _dense(self, units: int, name: str, activation: Any = None) -> keras.layers.Dense:
-        return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=clone_initializer(self.initializer),
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def build(self, input_shape: Any) -> None:
-        width = input_shape[-1]
-        if self.dense is not None:
-            self.dense.build((None, width))
-            width = self.inner_dim
-        for layer in self.out_projs:
-            layer.build((None, width))
+    @property
+    def _projections(self) -> Sequence[keras.layers.Dense]:
+        projections: Sequence[keras.layers.Dense] = self.out_projs
+        return projections
 
     def call(self, features: Any, only_project: bool = False, training: bool | None = None) -> Any:
         """Scores the classes.
@@ -167,12 +180,11 @@ class MultiClsHeads(keras.layers.Layer):
         Returns:
             By the problems' names, `[batch, num_classes]`; or `[batch, inner_dim]` with `only_project`.
         """
-        if self.dense is not None:
-            features = self.dense(features[:, self.cls_token_idx])
+        pooled = self._pool(features)
         if only_project:
-            return features
-        features = self.dropout(features, training=training)
-        return {layer.name: layer(features) for layer in self.out_projs}
+            return pooled
+        pooled = self.dropout(pooled, training=training)
+        return {layer.name: layer(pooled) for layer in self.out_projs}
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:
@@ -180,12 +192,4 @@ class MultiClsHeads(keras.layers.Layer):
         return {layer.name: layer for layer in (self.dense, *self.out_projs) if layer is not None}
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "inner_dim": self.inner_dim,
-            "cls_list": self.cls_list,
-            "cls_token_idx": self.cls_token_idx,
-            "activation": keras.activations.serialize(self.activation),
-            "dropout_rate": self.dropout_rate,
-            "initializer": keras.initializers.serialize(self.initializer),
-        }
+        return {**super().get_config(), "cls_list": self.cls_list}
