@@ -108,7 +108,7 @@ def test_the_order_of_packages_is_that_of_the_documents(packages: Path, tmp_path
 
 
 def test_packages_that_are_not_installed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"installed\. Received: no-such-package\."):
+    with pytest.raises(InputError, match=r"installed packages\. Received: no-such-package\."):
         write(tmp_path / "sample.txt", "tqdm", "no-such-package")
     assert list(tmp_path.iterdir()) == []
 
