@@ -70,7 +70,7 @@ ABSENT = ("official.projects", "official.projects.teams", "official.projects.tea
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules of `MODULES`: those of this package, with their submodules that are mapped likewise."""
+    """Finds modules of `MODULES`: those of this package, with their mapped submodules."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

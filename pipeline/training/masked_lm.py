@@ -104,7 +104,7 @@ class MaskedLMTask:
     ) -> tf.data.Dataset:
         """Builds a dataset of batches that the model has room for; see `loader.build_dataset`.
 
-        A configuration with `seq_bucket_lengths` is read by `PretrainingDynamicDataLoader`, from its begin.
+        A configuration with `seq_bucket_lengths` is read by `PretrainingDynamicDataLoader`, from the first record on.
         """
         if isinstance(params, pretrain_dynamic_dataloader.BertPretrainDataConfig):
             return pretrain_dynamic_dataloader.PretrainingDynamicDataLoader(params).load(input_context)

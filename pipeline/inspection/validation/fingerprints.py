@@ -78,7 +78,7 @@ class Fingerprinter:
         if width > length:
             return Windows(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
         # Prefix sums of the tokens' random numbers times powers of a base. The difference of two sums, divided by the
-        # power at its begin, depends only on the tokens between them.
+        # power at its start, depends only on the tokens between them.
         sums = np.zeros((len(examples), length + 1), np.uint64)
         np.cumsum(self._of_token[examples.ids] * self._powers[:length], axis=1, dtype=np.uint64, out=sums[:, 1:])
         hashes = _mix((sums[:, width:] - sums[:, :-width]) * self._inverses[: length - width + 1])

@@ -121,7 +121,7 @@ def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
 def _at_step_0(
     batches: tf.data.Dataset, source: RecordSource, config: DataConfig, limits: RecordLimits
 ) -> tf.data.Dataset:
-    """Batches as they would be at the begin of training: what is evaluated on does not change in its course."""
+    """Batches as they would be at the start of training: the data for evaluation stay the same."""
     finish = _finisher(source, config, limits)
     parsed = batches.map(lambda batch: finish(batch, 0), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return remember_check(parsed.prefetch(2), functools.partial(check_records, source, limits))
