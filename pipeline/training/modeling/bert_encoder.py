@@ -93,6 +93,7 @@ class BertEncoder(BuiltModel):
         **kwargs: Any,
     ) -> None:
         # Names by which tensorflow/models, BERT's configuration files and articles call these.
+        kwargs.pop("sequence_length", None)  # Has no effect there either.
         num_layers = kwargs.pop("num_hidden_layers", num_layers)
         max_sequence_length = kwargs.pop("max_position_embeddings", max_sequence_length)
         inner_dim = kwargs.pop("intermediate_size", inner_dim)

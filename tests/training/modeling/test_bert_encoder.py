@@ -160,6 +160,7 @@ def test_synonyms_and_from_config() -> None:
             "dropout_rate": 0.2,
             "attention_dropout_rate": 0.3,
             "max_position_embeddings": 10,
+            "sequence_length": 10,
             "activation": "relu",
         }
     )
