@@ -147,8 +147,8 @@ def check(engines: Engines) -> Callable[[str, Done], None]:
         assert statistics[0] == statistics[1]
         blocks = len(list((engines.folder / name).glob("train-*")))
         assert blocks > 6
-        for description in ("fingerprints", "corpus"):
-            assert re.search(rf"{description}: 100%.*{blocks}/{blocks} blocks", done.printed)
+        for description, kind in (("fingerprints", "fingerprint"), ("corpus", "block")):
+            assert re.search(rf"{description}: 100%.*{blocks}/{blocks} {kind}s", done.printed)
 
     return check
 
