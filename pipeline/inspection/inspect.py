@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.inspection.examples import Examples
 from pipeline.inspection.marked_text import render_example
 from pipeline.manifest import MANIFEST_NAME, read_manifest
-from pipeline.records.decoding import check_examples, decode_examples, infer_spec, read_serialized, value_ranges
+from pipeline.records.decoding import check_examples, infer_spec, read_serialized, value_ranges
 from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import load_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.base import Tokenizer
@@ -59,8 +59,9 @@ def show_examples(
         if number < start:
             continue
         spec = reading.spec or infer_spec(record, f"Record {number:,} of {path}")
-        check_examples(spec, [record], value_ranges(spec, vocab_size=reading.tokenizer.vocab_size), path, number)
-        batch = Examples.from_columns(decode_examples(spec, [record]), reading.tokenizer.special_ids)
+        ranges = value_ranges(spec, vocab_size=reading.tokenizer.vocab_size)
+        columns = check_examples(spec, [record], ranges, path, number)
+        batch = Examples.from_columns(columns, reading.tokenizer.special_ids)
         text = render_example(batch, 0, reading.tokenizer, pairing=reading.pairing, color=color)
         yield f"{number:,}: {text}"
     if number < start:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.examples import Examples
-from pipeline.records.decoding import check_examples, decode_examples, read_serialized, value_ranges
+from pipeline.records.decoding import check_examples, read_serialized, value_ranges
 from pipeline.seeding import generator
 
 
@@ -65,8 +65,9 @@ def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
         wanted = max(1, round(shard.examples * share))
         spec = manifest.shard_spec(shard)
         records = list(itertools.islice(read_serialized(corpus.path(shard)), wanted))
-        check_examples(spec, records, value_ranges(spec, vocab_size=manifest.tokenizer.vocab_size), corpus.path(shard))
-        examples = Examples.from_columns(decode_examples(spec, records), manifest.tokenizer.special_ids)
+        ranges = value_ranges(spec, vocab_size=manifest.tokenizer.vocab_size)
+        columns = check_examples(spec, records, ranges, corpus.path(shard))
+        examples = Examples.from_columns(columns, manifest.tokenizer.special_ids)
         sample.examples += len(examples)
         sample.lengths += np.bincount(examples.lengths, minlength=length + 1)
         sample.token_counts += np.bincount(examples.ids[examples.ordinary], minlength=len(sample.token_counts))

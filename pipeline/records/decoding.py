@@ -143,6 +143,25 @@ def infer_spec(record: bytes, name: str) -> RecordSpec:
     raise CorpusError(f"{name} must be a masked-LM example (input_word_ids, masked_lm_positions...)", received=fault)
 
 
+def first_record(path: str) -> tuple[bytes, RecordSpec]:
+    """Reads the first record of a file, and the shape of its example, which has its masks.
+
+    Raises:
+        InputError: if the file cannot be opened.
+        CorpusError: if there is none, or it is not an example of masked-LM pre-training.
+    """
+    record = next(read_serialized(path), None)
+    if record is None:
+        raise CorpusError(f"{path} must hold masked-LM examples", received="a file without records")
+    spec = infer_spec(record, f"The first record of {path}")
+    if not spec.masked:
+        raise CorpusError(
+            f"{path} holds examples without a mask, whose vocabulary only the corpus tells",
+            do="Name the corpus's directory instead of its files",
+        )
+    return record, spec
+
+
 def feature_lengths(record: bytes) -> dict[str, int]:
     """How many values each feature of a serialised `tf.train.Example` has, by the names they are stored under."""
     return {name: len(values) for name, (_, values) in (_stored_features(record) or {}).items()}
@@ -150,8 +169,8 @@ def feature_lengths(record: bytes) -> dict[str, int]:
 
 def check_examples(
     spec: RecordSpec, records: Sequence[bytes], ranges: Mapping[str, Range], path: str, first: int = 0
-) -> None:
-    """Checks that serialised examples have a given shape, and values in range.
+) -> dict[str, np.ndarray]:
+    """Decodes serialised examples, and checks that they have a given shape, and values in range.
 
     Args:
         spec: the shape.
@@ -160,13 +179,16 @@ def check_examples(
         path: the file that they are from.
         first: the number of the first of them in that file.
 
+    Returns:
+        As `decode_examples`.
+
     Raises:
         CorpusError: naming the first wrong example, its feature, what it must be and what it is.
     """
     try:
         columns = decode_examples(spec, records)
         if all(bool(np.all((ranges[key].low <= c) & (c <= ranges[key].high))) for key, c in columns.items()):
-            return
+            return columns
     except ValueError:
         pass
     for number, record in enumerate(records, start=first):
@@ -177,6 +199,7 @@ def check_examples(
                 received=fault,
                 do="Compare the shards with their SHA-256 in the manifest, and copy or make them again",
             )
+    return decode_examples(spec, records)
 
 
 def describe_fault(spec: RecordSpec, record: bytes, ranges: Mapping[str, Range] | None = None) -> str:

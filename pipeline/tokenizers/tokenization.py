@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pipeline import files
 from pipeline.tokenizers.normalizer import basic_tokenize
@@ -24,8 +25,9 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
     Raises:
         InputError: if the file cannot be read.
     """
-    lines = files.read(vocab_file).decode("utf-8", "replace").splitlines()
-    return {line.strip(): number for number, line in enumerate(lines)}
+    # At line feeds alone: an entry may be another character that ends lines, such as U+2028.
+    lines = files.read(vocab_file).decode("utf-8", "replace").removesuffix("\n").split("\n")
+    return {line.strip() or line.removesuffix("\r"): number for number, line in enumerate(lines)}
 
 
 def convert_tokens_to_ids(vocab: Mapping[str, int], tokens: Iterable[str]) -> list[int]:
@@ -127,42 +129,22 @@ class WordpieceTokenizer:
 
 
 class FullTokenizer:
-    """BERT's tokenizer of a WordPiece vocabulary.
+    """BERT's tokenizer of a WordPiece vocabulary; words that `BasicTokenizer` keeps are looked up as they are.
 
     Args:
         vocab_file: the vocabulary.
         do_lower_case: whether to lower-case text.
         split_on_punc: whether punctuation is apart.
-        never_split: words that are looked up as they are.
-        tokenize_chinese_chars: whether CJK ideographs are apart.
-        strip_accents: whether to remove accents; by default, if text is lower-cased.
-        preserve_unused_token: whether words such as "[unused7]" are looked up as they are.
+        **options: further ones of `BasicTokenizer`.
 
     Raises:
         InputError: if the vocabulary cannot be read.
     """
 
-    def __init__(
-        self,
-        vocab_file: str,
-        do_lower_case: bool = True,
-        split_on_punc: bool = True,
-        *,
-        never_split: Iterable[str] = (),
-        tokenize_chinese_chars: bool = True,
-        strip_accents: bool | None = None,
-        preserve_unused_token: bool = False,
-    ) -> None:
+    def __init__(self, vocab_file: str, do_lower_case: bool = True, split_on_punc: bool = True, **options: Any) -> None:
         self.vocab = load_vocab(vocab_file)
         self.inv_vocab = {token_id: token for token, token_id in self.vocab.items()}
-        self.basic_tokenizer = BasicTokenizer(
-            do_lower_case,
-            split_on_punc,
-            never_split=never_split,
-            tokenize_chinese_chars=tokenize_chinese_chars,
-            strip_accents=strip_accents,
-            preserve_unused_token=preserve_unused_token,
-        )
+        self.basic_tokenizer = BasicTokenizer(do_lower_case, split_on_punc, **options)
         self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
 
     def tokenize(self, text: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.tokenizers.normalizer import basic_tokenize
-from pipeline.tokenizers.tokenization import BasicTokenizer, FullTokenizer, WordpieceTokenizer
+from pipeline.tokenizers.tokenization import BasicTokenizer, FullTokenizer, WordpieceTokenizer, load_vocab
 from pipeline.tokenizers.wordpiece import WordPieceTokenizer
 
 VOCAB = Path(__file__).parents[2] / "vocab" / "sample-uncased-8k.txt"
@@ -56,6 +56,12 @@ def test_kept_words_are_looked_up_whole(tmp_path: Path) -> None:
     assert FullTokenizer(str(vocab), preserve_unused_token=True).tokenize("word [unused0]") == ["word", "[unused0]"]
     with pytest.raises(InputError, match="Cannot read"):
         FullTokenizer(str(tmp_path / "none.txt"))
+
+
+def test_entries_may_be_characters_that_end_lines_elsewhere(tmp_path: Path) -> None:
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_bytes("[PAD]\r\n\u2028\n\x85\n word \nlast".encode())
+    assert load_vocab(str(vocab)) == {"[PAD]": 0, "\u2028": 1, "\x85": 2, "word": 3, "last": 4}
 
 
 def test_long_words_are_unknown() -> None:

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
-from pipeline.records.decoding import check_examples, decode_examples, infer_spec, read_serialized, value_ranges
+from pipeline.records.decoding import check_examples, first_record, read_serialized, value_ranges
 from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import tokenizer_of_file
 from pipeline.tokenizers.vocabulary import read_vocabulary
@@ -130,22 +130,12 @@ def _match(patterns: Sequence[str]) -> list[FileInfo]:
 
 def _describe(info: FileInfo, split: str, vocab_size: int) -> tuple[Shard, RecordSpec]:
     """Reads a file of records; returns what a manifest says of it, and the shape of its examples."""
-    records = read_serialized(info.path)
-    first = next(records, None)
-    if first is None:
-        raise CorpusError(f"{info.path} must hold masked-LM examples", received="a file without records")
-    spec = infer_spec(first, f"The first record of {info.path}")
-    if not spec.masked:
-        raise CorpusError(
-            f"{info.path} must hold examples with masks",
-            received="examples of a corpus with dynamic masking",
-            do="Name the corpus's directory with --corpus",
-        )
+    _, spec = first_record(info.path)
     ranges = value_ranges(spec, vocab_size=vocab_size)
     counts: Counter[str] = Counter()
-    for batch in _batches(itertools.chain([first], records)):
-        check_examples(spec, batch, ranges, info.path, counts["examples"])
-        columns = decode_examples(spec, batch)
+    records = read_serialized(info.path)
+    while batch := list(itertools.islice(records, _AT_ONCE)):
+        columns = check_examples(spec, batch, ranges, info.path, counts["examples"])
         counts["examples"] += len(batch)
         counts["tokens"] += int(columns["input_mask"].sum())
         counts["predictions"] += int(np.count_nonzero(columns["masked_lm_weights"]))
@@ -159,11 +149,6 @@ def _describe(info: FileInfo, split: str, vocab_size: int) -> tuple[Shard, Recor
         **counts,
     )
     return shard, spec
-
-
-def _batches(records: Iterator[bytes]) -> Iterator[list[bytes]]:
-    while batch := list(itertools.islice(records, _AT_ONCE)):
-        yield batch
 
 
 def _common_spec(specs: Sequence[RecordSpec], names: Sequence[str]) -> RecordSpec:

@@ -42,6 +42,8 @@ class TextCounts(Counter[str]):
     def drop(self, document: Document, reason: str) -> None:
         """Counts a document as "dropped/reason"."""
         self[f"dropped/{reason}"] += 1
+        if len(self.dropped.get(reason, ())) == _SAMPLES:
+            return
         sample = {"file": document.path, "place": document.place, "text": _beginning(document.text)}
         add_samples(self.dropped, {reason: [sample]})
 

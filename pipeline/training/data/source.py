@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
-from pipeline.records.decoding import feature_lengths, infer_spec, read_serialized
+from pipeline.records.decoding import feature_lengths, first_record, read_serialized
 from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 
@@ -144,7 +144,9 @@ def _check_sizes(directory: str, shards: Sequence[Shard]) -> None:
     some = set(shards[:: -(-len(shards) // _SIZES_LOOKED_AT)]) if shards else set()
     for shard in shards:
         path = files.join(directory, shard.name)
-        # Records of other tools are named by their paths.
+        # Records of other tools are named by their paths, which may be a store's.
+        if files.is_remote(path):
+            continue
         is_there = shard.name in there or (os.path.isabs(shard.name) and os.path.isfile(path))
         size = None if not is_there else os.path.getsize(path) if shard in some else shard.bytes
         if size != shard.bytes:
@@ -181,15 +183,7 @@ def first_record_spec(path: str, config: DataConfig) -> RecordSpec:
     Raises:
         CorpusError: if it is not an example of masked-LM pre-training, or lacks what `config` wants.
     """
-    record = next(read_serialized(path), None)
-    if record is None:
-        raise CorpusError(f"{path} must hold masked-LM examples", received="a file without records")
-    spec = infer_spec(record, f"The first record of {path}")
-    if not spec.masked:
-        raise CorpusError(
-            f"{path} holds examples without a mask, whose vocabulary only the corpus tells",
-            do="Name the corpus's directory instead of its files",
-        )
+    record, spec = first_record(path)
     if config.use_position_id and "position_ids" not in feature_lengths(record):
         raise CorpusError(
             f"{path} must hold position_ids", received="records without", do="Set use_position_id to false"

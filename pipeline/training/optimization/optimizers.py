@@ -124,7 +124,8 @@ class AdamWeightDecay(AdamW):
         weight_decay_rate: decoupled weight decay.
         include_in_weight_decay: regular expressions; weights with a match in their path decay whatever excludes them.
         exclude_from_weight_decay: regular expressions; weights with a match in their path do not decay.
-        gradient_clip_norm: largest norm of all gradients together; 0 for any.
+        gradient_clip_norm: largest norm of all gradients together; 0 for any. With `global_clipnorm` as well, the
+            smaller counts.
         name: name of the optimiser.
         **kwargs: of `keras.optimizers.Optimizer`.
     """
@@ -142,7 +143,7 @@ class AdamWeightDecay(AdamW):
         name: str = "AdamWeightDecay",
         **kwargs: Any,
     ) -> None:
-        clipping = {"global_clipnorm": gradient_clip_norm} if gradient_clip_norm else {}
+        norms = [norm for norm in (gradient_clip_norm, kwargs.pop("global_clipnorm", None)) if norm]
         super().__init__(
             learning_rate=learning_rate,
             weight_decay_rate=weight_decay_rate,
@@ -151,7 +152,8 @@ class AdamWeightDecay(AdamW):
             epsilon=epsilon,
             exclude_from_weight_decay=exclude_from_weight_decay,
             name=name,
-            **{**kwargs, **clipping},
+            global_clipnorm=min(norms, default=None),
+            **kwargs,
         )
         self.included_in_weight_decay = list(include_in_weight_decay or ())
         self.gradient_clip_norm = gradient_clip_norm

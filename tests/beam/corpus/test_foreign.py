@@ -13,6 +13,8 @@ from pipeline.beam.corpus.foreign import describe_records
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import read_manifest
 from pipeline.records.spec import RecordSpec, encode_tfrecords
+from pipeline.training.configs import DataConfig
+from pipeline.training.data.loader import build_dataset
 
 SPEC = RecordSpec(16, 3, feature_names="v1")
 
@@ -75,6 +77,17 @@ def test_lengths_become_bins(tmp_path: Path, vocab: str) -> None:
     manifest = describe(tmp_path, vocab, files)
     assert [(shard.max_seq_length, shard.max_predictions_per_seq) for shard in manifest.shards] == [(16, 3), (12, 2)]
     assert manifest.options["bins"] == [12, 16]
+
+
+def test_records_on_an_object_store_are_read(tmp_path: Path, vocab: str, object_store: dict[str, bytes]) -> None:
+    for name, examples in (("a", 5), ("b", 7)):
+        object_store[f"teststore://bucket/{name}.tfrecord"] = Path(
+            write(tmp_path / f"{name}.tfrecord", examples)
+        ).read_bytes()
+    manifest = describe(tmp_path, vocab, ["teststore://bucket/*.tfrecord"])
+    assert [shard.name for shard in manifest.shards] == [f"teststore://bucket/{name}.tfrecord" for name in "ab"]
+    data = build_dataset(DataConfig(input_path=str(tmp_path / "out"), global_batch_size=4, is_training=True))
+    assert next(iter(data))["input_word_ids"].shape[0] == 4
 
 
 def test_bad_records_are_named(tmp_path: Path, vocab: str) -> None:

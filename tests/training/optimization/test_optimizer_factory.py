@@ -50,6 +50,12 @@ def test_adam_weight_decay_is_adamw_with_other_defaults() -> None:
     assert AdamWeightDecay.from_config(included.get_config()).get_config() == included.get_config()
 
 
+def test_the_smaller_of_two_clipping_norms_counts() -> None:
+    for norms, expected in (((1.0, 5.0), 1.0), ((1.0, 0.5), 0.5), ((0.0, 5.0), 5.0), ((0.0, None), None)):
+        options = {"gradient_clip_norm": norms[0], "global_clipnorm": norms[1]}
+        assert build(optimizer={"type": "adamw", "adamw": options}).global_clipnorm == expected
+
+
 def test_lambs_exclusions_are_two() -> None:
     options = {"weight_decay_rate": 0.3, "exclude_from_weight_decay": ["bias"]}
     both, decay_alone = train(LAMB(0.1, **options)), train(LAMB(0.1, **options, exclude_from_layer_adaptation=["no"]))
