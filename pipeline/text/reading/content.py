@@ -124,7 +124,8 @@ def _unlike_text(head: bytes) -> str:
 
 
 def _check_is_json_lines(path: str, head: bytes) -> None:
-    lines = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n").splitlines() or [""]
+    # At line feeds and carriage returns alone: a string may hold other characters that end lines, such as U+2028.
+    lines = re.split(r"[\r\n]+", head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n"))
     first = lines[0].strip()
     try:
         parsed = json.loads(first)

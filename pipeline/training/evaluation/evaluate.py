@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -114,7 +115,8 @@ def evaluate_text(trained: TrainedModel, path: str) -> dict[str, Any]:
         InputError: if the file cannot be read or holds no text.
     """
     try:
-        lines = [line for line in files.read(path).decode("utf-8").splitlines() if line.strip()]
+        # At line feeds and carriage returns alone: a text may hold other characters that end lines, such as U+2028.
+        lines = [line for line in re.split(r"[\r\n]+", files.read(path).decode("utf-8")) if line.strip()]
     except UnicodeDecodeError as error:
         raise InputError(f"{path} must be UTF-8 text, a text a line", received=str(error)) from error
     limit = (trained.config.encoder.max_position_embeddings or _LONGEST_PART) - 2

@@ -212,3 +212,7 @@ def test_json_that_is_no_json_lines(contents: str, what: str) -> None:
 )
 def test_json_lines_are_taken_with_lines_that_are_none(contents: str) -> None:
     check_is_text("a.json", contents.encode()[:HEAD_BYTES], "jsonl")
+
+
+def test_strings_of_json_lines_may_hold_other_line_ends() -> None:
+    check_is_text("a.jsonl", '{"text": "One.\u2028 Two."}\n'.encode(), "jsonl")

@@ -96,6 +96,8 @@ def test_pseudo_perplexity_is_of_the_text_without_masks(
     of_text = evaluate_text(trained, str(text))
     # 24 positions have room for 22 tokens between [CLS] and [SEP].
     assert (of_text["tokens"], of_text["texts"]) == (33, 3)
+    text.write_text("w01\u2028w01 w02\r\nw05\x85w05\n", newline="")
+    assert evaluate_text(trained, str(text))["texts"] == 2
 
 
 def test_what_does_not_fit_is_refused(trained: Any, corpus: Any, make_trained: Any, tmp_path: Path) -> None:
