@@ -13,6 +13,7 @@ FORMAT ?= $(if $(filter $(SAMPLE),$(INPUT)),lines,auto)
 OUT ?= out/corpus
 VOCAB ?= vocab/sample-uncased-8k.txt
 VOCAB_SIZE ?= 8192
+KIND ?= wordpiece
 # In the few minutes that the sample is trained for, a model learns more from many short examples than from few long
 # ones: neighbours stand out sooner.
 SEQ_LENGTH ?= $(if $(filter $(SAMPLE),$(INPUT)),32,128)
@@ -27,7 +28,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-training scaling interoperability peer-tests parity parity-fixture loss-curves optimizer-numbers
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-reading bench-training bench-quality bench-attention bench-gpu scaling interoperability peer-tests parity parity-fixture loss-curves optimizer-numbers
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -38,6 +39,7 @@ help: ## list targets and variables
 	@echo "  OUT             directory of the corpus                         [$(OUT)]"
 	@echo "  VOCAB           vocabulary to use, or to learn (make vocab)     [$(VOCAB)]"
 	@echo "  VOCAB_SIZE      entries of a vocabulary that is learned         [$(VOCAB_SIZE)]"
+	@echo "  KIND            of that: wordpiece, unigram, bpe or bytebpe     [$(KIND)]"
 	@echo "  SEQ_LENGTH      tokens of an example                            [$(SEQ_LENGTH)]"
 	@echo "  PREDICTIONS     room for masked tokens; empty: 15 % of the length [$(PREDICTIONS)]"
 	@echo "  CONFIG          training config                                 [$(CONFIG)]"
@@ -60,7 +62,8 @@ sample-corpus: $(STAMP) ## extract the sample corpus from installed packages' do
 input: $(STAMP) $(if $(filter $(SAMPLE),$(INPUT)),sample-corpus)
 
 vocab: input ## learn the vocabulary VOCAB from INPUT
-	set -f; $(MLM) vocab --input $(INPUT) --format $(FORMAT) --output $(VOCAB) --vocab-size $(VOCAB_SIZE) $(COMMON)
+	set -f; $(MLM) vocab --input $(INPUT) --format $(FORMAT) --output $(VOCAB) --kind $(KIND) \
+	  --vocab-size $(VOCAB_SIZE) $(COMMON)
 	$(if $(filter vocab/sample-%,$(VOCAB)),cp $(SAMPLE).json vocab/sample-corpus.json)
 
 corpus: input ## make the corpus OUT of TFRecords from INPUT
@@ -103,7 +106,7 @@ format: $(STAMP) ## format the code
 
 peers: out/peers/.installed ## make the environment of the projects that benchmarks compare with (3 GB)
 
-huggingface: out/huggingface/.installed ## make the environment that exported models are tested in (6 GB)
+huggingface: out/huggingface/.installed ## make the environment that exported models and data loaders are tested in (6 GB)
 
 out/%/.installed: bench/%.txt
 	test -x out/$*/bin/python || $(PYTHON) -m venv out/$*
@@ -127,8 +130,20 @@ bench-vocab: $(STAMP) peers sample-corpus ## measure the learning of a vocabular
 bench-loader: $(STAMP) peers sample-corpus ## measure examples a second of the loader beside tensorflow/models'
 	$(BIN)/python -m bench.loader $(BENCH_TEXT) $(BENCH_ARGS)
 
+bench-reading: $(STAMP) sample-corpus ## measure the reader: pace, memory, resuming, shuffle quality
+	$(BIN)/python -m bench.reading $(BENCH_TEXT) $(BENCH_ARGS)
+
 bench-training: $(STAMP) peers sample-corpus ## measure tokens a second of training beside tensorflow/models
 	$(BIN)/python -m bench.training $(BENCH_TEXT) $(BENCH_ARGS)
+
+bench-quality: $(STAMP) peers huggingface sample-corpus ## compare held-out losses after equal CPU minutes, beside two peers (hours)
+	$(BIN)/python -m bench.quality $(BENCH_TEXT) $(BENCH_ARGS)
+
+bench-attention: $(STAMP) ## measure time and memory of a local layer beside a global one
+	$(BIN)/python -m bench.attention $(BENCH_ARGS)
+
+bench-gpu: $(STAMP) ## measure training on a GPU, beside transformers if `make huggingface` was run; tokens a second, share of peak
+	$(BIN)/python -m bench.gpu $(BENCH_ARGS)
 
 scaling: $(STAMP) sample-corpus ## predict jobs of 1 GB to 10 TB from what is measured here; a table
 	$(BIN)/python -m bench.scaling $(BENCH_TEXT) vocab/sample-uncased-8k.txt

@@ -2,9 +2,11 @@
 
     python bench/corpus_jobs.py out/sample.txt --rounds 3
 
-Each job makes its corpus from texts of several sizes. Each run writes its time and memory as a line of JSON in the work
-folder, for `bench/corpus_report.py`. Finished runs are not repeated, so a stopped benchmark can be continued. Needs
-Linux, and the peers' environment (`make peers`).
+Each job makes its corpus from texts of several sizes. No text repeats itself, which would flatter all that remembers
+words: sizes that the given text does not reach are left out; if fewer than two are left, a job gets a quarter of the
+text and all of it. Each run writes its time and memory as a line of JSON in the work folder, for
+`bench/corpus_report.py`. Finished runs are not repeated, so a stopped benchmark can be continued. Needs Linux, and the
+peers' environment (`make peers`).
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ def _hugging_face(text: Path, output: Path, vocab: Path, seq_length: int) -> lis
 
 
 _STATIC = ("--dupe-factor", str(COPIES))
-_PACKED = ("--dupe-factor", "1", "--masking", "dynamic", "--pairing", "full-sentences")
+_FULL_SENTENCES = ("--dupe-factor", "1", "--masking", "dynamic", "--pairing", "full-sentences")
+_BEST_FIT = ("--packing", "best-fit")
 JOBS = (
     Job("tensorflow/models", 128, (1, 2, 4), _tensorflow_models),
     Job("this project, 1 worker", 128, (10, 50, 200), _ours(1, *_STATIC)),
@@ -74,9 +77,18 @@ JOBS = (
     Job("tensorflow/models", 512, (1, 2), _tensorflow_models),
     Job("this project, 2 workers", 512, (10, 40), _ours(2, *_STATIC)),
     Job("Hugging Face, 2 workers", 128, (10, 40, 160), _hugging_face),
-    Job("this project, packed, unmasked, 2 workers", 128, (10, 40, 160), _ours(2, *_PACKED)),
+    Job("this project, packed, unmasked, 2 workers", 128, (10, 40, 160), _ours(2, *_FULL_SENTENCES)),
+    Job("this project, best-fit, unmasked, 1 worker", 128, (10, 40, 160), _ours(1, *_FULL_SENTENCES, *_BEST_FIT)),
 )
 LIMIT_OF = "this project, 2 workers"  # The limit is measured on this job's corpus of the second size.
+_WRITTEN = 0.9  # Of a text, at least this share of its bytes is left when its paragraphs are written in BERT's format.
+
+
+def sizes(job: Job, source_bytes: int) -> tuple[float, ...]:
+    """Returns the sizes, in MB, that a job is measured with: those for which the source need not be repeated."""
+    most = _WRITTEN * source_bytes / 1e6
+    fitting = tuple(size for size in job.megabytes if size <= most)
+    return fitting if len(fitting) > 1 else (most / 4, most)
 
 
 def main() -> None:
@@ -94,14 +106,15 @@ def main() -> None:
     results = arguments.work / "results.jsonl"
     for number in range(arguments.rounds):
         # Small texts first, so that the jobs take turns.
-        turns = sorted(((size, job) for job in JOBS for size in job.megabytes), key=lambda turn: turn[0])
+        source_bytes = arguments.text.stat().st_size
+        turns = sorted(((size, job) for job in JOBS for size in sizes(job, source_bytes)), key=lambda turn: turn[0])
         for size, job in turns:
             if arguments.jobs in f"({job.seq_length}) {job.name}":
                 _run(job, size, number, arguments.text, vocab, results)
 
 
 def _run(job: Job, size: float, number: int, source: Path, vocab: Path, results: Path) -> None:
-    wants_limit = job.name == LIMIT_OF and size == job.megabytes[1]
+    wants_limit = job.name == LIMIT_OF and size == sizes(job, source.stat().st_size)[1]
     key = {"job": job.name, "seq_length": job.seq_length, "megabytes": size, "round": number}
     if _is_there(key, results):
         return

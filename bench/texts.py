@@ -32,7 +32,7 @@ def write_text(source: Path, megabytes: float, path: Path, *, files: int = 1, se
     if files > 1:
         path.mkdir(parents=True, exist_ok=True)
         paths = [path / f"{index:05d}.txt" for index in range(files)]
-    documents = _reordered(_read(source), random.Random(seed))
+    documents = _reordered(read_documents(source), random.Random(seed))
     count = written = 0
     for index, part in enumerate(paths, start=1):
         with part.open("wb") as stream:
@@ -42,7 +42,7 @@ def write_text(source: Path, megabytes: float, path: Path, *, files: int = 1, se
     return count
 
 
-def _read(source: Path) -> list[list[str]]:
+def read_documents(source: Path) -> list[list[str]]:
     """Reads the documents of a file as lists of paragraphs, each with one sentence per line."""
     size, text_format = source.stat().st_size, sniff_format(str(source))
     segment = Segment(str(source), 0, size, size, size, text_format)

@@ -2,10 +2,11 @@
 
     python bench/tokenizer_speed.py out/sample.txt --megabytes 4
 
-WordPiece uses the given vocabulary; the SentencePiece models are learned from the text, with the same number of
-entries. Each row is the median of several runs over the same sentences, after a warm-up run. "same ids" is the share of
-sentences with the reference ids: for WordPiece those of this project, which tests/tokenizers/test_wordpiece.py compares
-with google-research/bert's algorithm; for SentencePiece those of `sentencepiece`.
+WordPiece uses the given vocabulary; the SentencePiece models and a byte-level BPE are learned from the text, with the
+same number of entries. Each row is the median of several runs over the same sentences, after a warm-up run. "same ids"
+is the share of sentences with the reference ids: for WordPiece those of this project, which
+tests/tokenizers/test_wordpiece.py compares with google-research/bert's algorithm; for SentencePiece those of
+`sentencepiece`; for a byte-level BPE those of `tokenizers`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.quiet import start_tensorflow
-from pipeline.tokenizers import SentencePieceTokenizer, TokenBatch, WordPieceTokenizer
+from pipeline.tokenizers import HuggingFaceTokenizer, SentencePieceTokenizer, TokenBatch, WordPieceTokenizer
+from pipeline.tokenizers.learning.byte_pairs import learn_byte_pairs, word_splitter
 from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece, split_words
 
 Encode = Callable[[list[str]], TokenBatch]
@@ -67,7 +69,20 @@ def sentencepiece_library(model: bytes, *, arrays: bool) -> Encode:
     return encode
 
 
-def tokenizers(vocabulary: bytes, text: str) -> Iterator[tuple[str, Encode, Encode]]:
+def tokenizers_library(model: bytes) -> Encode:
+    """Returns the library's own encoder, on one core like the others."""
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_str(model.decode())
+
+    def encode(sentences: list[str]) -> TokenBatch:
+        rows = [found.ids for found in tokenizer.encode_batch_fast(sentences, add_special_tokens=False)]
+        return TokenBatch(np.array(list(chain.from_iterable(rows)), np.int32), np.cumsum([0, *map(len, rows)]))
+
+    return encode
+
+
+def all_tokenizers(vocabulary: bytes, text: str) -> Iterator[tuple[str, Encode, Encode]]:
     """Yields the name of each tokenizer, its encoder, and the reference encoder."""
     wordpiece = WordPieceTokenizer(vocabulary)
     yield "WordPiece, this project", wordpiece.encode, wordpiece.encode
@@ -82,6 +97,11 @@ def tokenizers(vocabulary: bytes, text: str) -> Iterator[tuple[str, Encode, Enco
         yield f"{model_type}, sentencepiece, lists", library, library
         yield f"{model_type}, sentencepiece, arrays", sentencepiece_library(model, arrays=True), library
         yield f"{model_type}, tensorflow-text SentencepieceTokenizer", tensorflow_text_sentencepiece(model), library
+    words = Counter(word_splitter(lower_case=wordpiece.lower_case)(text))
+    model = learn_byte_pairs(words, vocab_size=wordpiece.vocab_size, lower_case=wordpiece.lower_case)
+    library = tokenizers_library(model)
+    yield "byte-level BPE, this project", HuggingFaceTokenizer(model).encode, library
+    yield "byte-level BPE, tokenizers", library, library
 
 
 def rows(batch: TokenBatch) -> list[bytes]:
@@ -104,7 +124,7 @@ def main() -> None:
     size = sum(len(sentence.encode()) for sentence in sentences) / 1e6
     print(f"{len(sentences):,} sentences, {size:.1f} MB, one core, median of {arguments.runs} runs")
     print(f"{'tokenizer':<50} {'tokens':>9} {'Mtokens/s':>10} {'MB/s':>7} {'same ids':>9}")
-    for name, encode, right in tokenizers(arguments.vocab.read_bytes(), text):
+    for name, encode, right in all_tokenizers(arguments.vocab.read_bytes(), text):
         batch, expected = encode(sentences), right(sentences)
         same = sum(a == b for a, b in zip(rows(batch), rows(expected), strict=True)) / len(sentences)
         seconds = []

@@ -1,9 +1,10 @@
 """Measures pre-training here and in tensorflow/models, in real tokens per second: `make bench-training`.
 
-Uses two corpora of the same text: BERT's sentence pairs with the default options, and pairs of mixed lengths. Both
-programs read the same shards with their own loaders and train the same model with AdamW in batches of the same size.
-Each runs in a separate process, and they take turns, so that other load on the machine affects both equally. The
-results are medians over the turns. tensorflow/models runs in its own environment (`make peers`).
+Uses corpora of the same text: BERT's sentence pairs with the default options, pairs of mixed lengths, and single
+sentences. Both programs read the same shards with their own loaders and train the same model with AdamW in batches of
+the same size; this one also the same text in packed rows. Each runs in a separate process, and they take turns, so
+that other load on the machine affects all equally. The results are medians over the turns. tensorflow/models runs in
+its own environment (`make peers`).
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.turns import PEERS, ROOT, measure_turns, take_turns
 
 VOCAB = ROOT / "vocab" / "sample-uncased-8k.txt"
-SEQ_LENGTH, PREDICTIONS = 128, 20
-CORPORA = {"pairs, as BERT's": "0.1", "pairs of mixed lengths": "1.0"}  # short_seq_prob.
+PREDICTIONS = {128: 20, 512: 76}
+CORPORA = {
+    "pairs, as BERT's": ["--short-seq-prob", "0.1"],
+    "pairs of mixed lengths": ["--short-seq-prob", "1.0"],
+    "single sentences": ["--pairing", "single-sentences"],
+}
 MODELS = {"bert-tiny": (128, 2, 2), "bert-mini": (256, 4, 4), "bert-small": (512, 4, 8)}  # Width, layers, heads.
 OPTIMIZER = {"learning_rate": 1e-4, "end_learning_rate": 0.0, "warmup_steps": 100, "weight_decay_rate": 0.01}
 
@@ -29,44 +35,57 @@ OPTIMIZER = {"learning_rate": 1e-4, "end_learning_rate": 0.0, "warmup_steps": 10
 def main() -> None:
     """Measures, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text", help="text in BERT's format")
+    parser.add_argument("text", help="text, in any format that corpus detects")
     parser.add_argument("--model", choices=MODELS, default="bert-mini")
+    parser.add_argument("--seq-length", type=int, choices=PREDICTIONS, default=128)
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--no-peers", action="store_true", help="leave tensorflow/models out")
     parser.add_argument("--parts", type=int, default=4, help="our trainer.accumulation_steps (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=5, help="turns of each program (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=6, help="steps per turn (default: %(default)s)")
     options = parser.parse_args()
-    print(f"{options.model}, {options.batch_size} examples of up to {SEQ_LENGTH} tokens, {os.cpu_count()} cores")
-    print(f"{'':24}{'padding':>9}{'tensorflow/models':>19}{'this':>9}{'ratio':>7}   real tokens a second, medians")
+    print(f"{options.model}, {options.batch_size} rows of up to {options.seq_length} tokens, {os.cpu_count()} cores;")
+    print("real tokens a second, medians\n")
+    print("| examples | padding | packed | tensorflow/models | this | this, packed |")
+    print("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, short_seq_prob) in enumerate(CORPORA.items()):
-            corpus = Path(folder, str(number))
-            _make_corpus(options.text, corpus, short_seq_prob)
-            shards = json.loads((corpus / "manifest.json").read_text())["shards"]
-            padding = 1 - sum(s["tokens"] for s in shards) / sum(s["examples"] * SEQ_LENGTH for s in shards)
-            theirs, ours = _measure(corpus, options)
-            print(f"{name:24}{padding:>9.0%}{theirs:>19,.0f}{ours:>9,.0f}{ours / theirs:>7.2f}", flush=True)
+        for number, (name, words) in enumerate(CORPORA.items()):
+            padded, packed = Path(folder, f"{number}-padded"), Path(folder, f"{number}-packed")
+            for corpus, packing in ((padded, "none"), (packed, "best-fit")):
+                _make_corpus(options, corpus, [*words, "--packing", packing])
+            paces = _measure(padded, packed, options)
+            cells = [f"{_padding(corpus):.1%}" for corpus in (padded, packed)]
+            cells += [f"{paces[kind]:,.0f}" if kind in paces else "" for kind in ("theirs", "ours", "packed")]
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def _make_corpus(text: str, output: Path, short_seq_prob: str) -> None:
-    command = [sys.executable, "-m", "pipeline", "corpus", "--input", text, "--format", "bert", "--output", str(output)]
-    command += ["--vocab", str(VOCAB), "--short-seq-prob", short_seq_prob, "--dupe-factor", "1", "--no-progress"]
-    command += ["--max-seq-length", str(SEQ_LENGTH), "--max-predictions-per-seq", str(PREDICTIONS)]
+def _make_corpus(options: argparse.Namespace, output: Path, words: list[str]) -> None:
+    command = [sys.executable, "-m", "pipeline", "corpus", "--input", options.text, "--output", str(output)]
+    command += ["--vocab", str(VOCAB), "--dupe-factor", "1", "--no-progress", "--max-seq-length"]
+    command += [str(options.seq_length), "--max-predictions-per-seq", str(PREDICTIONS[options.seq_length]), *words]
     subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
 
 
-def _measure(corpus: Path, options: argparse.Namespace) -> tuple[float, float]:
-    """Returns the median tokens per second of tensorflow/models and of this project."""
-    job = json.dumps({"corpus": str(corpus), **vars(options)})
-    programs = {"theirs": PEERS, "ours": sys.executable}
-    paces = measure_turns(
-        {kind: [str(python), __file__, kind, job] for kind, python in programs.items()}, options.turns
-    )
-    return paces["theirs"].a_second, paces["ours"].a_second
+def _padding(corpus: Path) -> float:
+    shards = json.loads((corpus / "manifest.json").read_text())["shards"]
+    return 1 - sum(s["tokens"] for s in shards) / sum(s["examples"] * s["max_seq_length"] for s in shards)
 
 
-def _model(name: str, vocab_size: int) -> dict[str, Any]:
-    width, layers, heads = MODELS[name]
+def _measure(padded: Path, packed: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Returns the median tokens per second of each program."""
+    programs = {"theirs": (PEERS, "theirs", padded)} if not options.no_peers else {}
+    programs |= {"ours": (Path(sys.executable), "ours", padded), "packed": (Path(sys.executable), "ours", packed)}
+    commands = {
+        name: [str(python), __file__, kind, json.dumps({"corpus": str(corpus), **vars(options)})]
+        for name, (python, kind, corpus) in programs.items()
+    }
+    return {name: pace.a_second for name, pace in measure_turns(commands, options.turns).items()}
+
+
+def _model(job: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
+    width, layers, heads = MODELS[job["model"]]
+    pairs = json.loads(Path(job["corpus"], "manifest.json").read_text())["spec"]["next_sentence"]
+    head = {"name": "next_sentence", "inner_dim": width, "num_classes": 2, "dropout_rate": 0.1}
     return {
         "encoder": {
             "vocab_size": vocab_size,
@@ -74,9 +93,9 @@ def _model(name: str, vocab_size: int) -> dict[str, Any]:
             "num_layers": layers,
             "num_attention_heads": heads,
             "intermediate_size": 4 * width,
-            "max_position_embeddings": SEQ_LENGTH,
+            "max_position_embeddings": job["seq_length"],
         },
-        "cls_heads": [{"name": "next_sentence", "inner_dim": width, "num_classes": 2, "dropout_rate": 0.1}],
+        "cls_heads": [head] if pairs else [],
     }
 
 
@@ -93,7 +112,7 @@ def _ours(job: dict[str, Any]) -> None:
     from pipeline.training.optimization.build import build_optimizer
 
     data = DataConfig(input_path=job["corpus"], global_batch_size=job["batch_size"])
-    model_config = from_dict(PretrainerConfig, _model(job["model"], _vocab_size()))
+    model_config = from_dict(PretrainerConfig, _model(job, _vocab_size()))
     task = MaskedLMTask(MaskedLMConfig(model=model_config, train_data=data))
     model = task.build_model()
     optimizer_config = from_dict(OptimizerConfig, {**OPTIMIZER, "gradient_clip_norm": 0.0})
@@ -119,15 +138,16 @@ def _theirs(job: dict[str, Any]) -> None:
     from official.nlp.data import pretrain_dataloader
 
     # Its configuration needs values for which ours has defaults.
-    model_config = {"mlm_activation": "gelu", "mlm_initializer_range": 0.02, **_model(job["model"], _vocab_size())}
+    model_config = {"mlm_activation": "gelu", "mlm_initializer_range": 0.02, **_model(job, _vocab_size())}
     model_config["encoder"] = {"type": "bert", **model_config["encoder"]}
-    task = peer_task.build_task(model_config, next_sentence=True)
+    task = peer_task.build_task(model_config, next_sentence=bool(model_config["cls_heads"]))
     data = pretrain_dataloader.BertPretrainDataConfig(
         input_path=f"{job['corpus']}/train-*.tfrecord",
         global_batch_size=job["batch_size"],
         is_training=True,
-        seq_length=SEQ_LENGTH,
-        max_predictions_per_seq=PREDICTIONS,
+        seq_length=job["seq_length"],
+        max_predictions_per_seq=PREDICTIONS[job["seq_length"]],
+        use_next_sentence_label=bool(model_config["cls_heads"]),
         use_v2_feature_names=True,
         shuffle_buffer_size=10_000,
     )

@@ -31,7 +31,8 @@ def page() -> str:
     for verb, kind in (("corpus", CorpusConfig), ("vocab", VocabConfig)):
         tables.append(_table(verb, [field for field in dataclasses.fields(kind) if field not in shared]))
     for kind, paths in _sections(ExperimentConfig).items():
-        title = f"pretrain: {', '.join(paths)}"
+        types = [name for name, other in getattr(kind, "kinds", {}).items() if other is kind]
+        title = f"pretrain: {', '.join(paths)}" + (f", type {' or '.join(types)}" if types else "")
         tables.append(_table(title, [field for field in dataclasses.fields(kind) if not _nested(kind, field)]))
     return "\n".join([_HEAD, *itertools.chain(*(table for table in tables if table))])
 

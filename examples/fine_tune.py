@@ -58,7 +58,9 @@ def main() -> None:
     arguments = parser.parse_args()
 
     warnings.filterwarnings("ignore", message="Gradients do not exist")  # The pooled output has no part in it.
-    description = TokenizerDescription(**json.loads((arguments.encoder / "tokenizer.json").read_text()))
+    names = ("tokenizer_description.json", "tokenizer.json")  # The former if the vocabulary has the latter name.
+    described = next(path for name in names if (path := arguments.encoder / name).exists())
+    description = TokenizerDescription(**json.loads(described.read_text()))
     tokenizer = load_tokenizer(description, str(arguments.encoder))
     path = str(arguments.encoder / "encoder.keras")
     most = max(arguments.examples)

@@ -18,6 +18,8 @@ CORPUS_LOOPS = (
     "pipeline.tokenizers.chunk_kernels",
 )
 MASKING_LOOPS = ("pipeline.masking.kernels",)
+VOCABULARY_LOOPS = ("pipeline.tokenizers.learning.byte_pair_kernels",)
+READING_LOOPS = ("pipeline.reader.kernels", "pipeline.records.kernels")
 _SECONDS_IN_SILENCE = 2.0
 CallableT = TypeVar("CallableT", bound=Callable[..., object])
 
@@ -54,6 +56,11 @@ def compiled(result: Any, *arguments: Any) -> Callable[[CallableT], CallableT]:
 def inlined(function: CallableT) -> CallableT:
     """Inlines a function into the compiled loops that call it."""
     return cast(CallableT, njit(inline="always")(function))
+
+
+def called(function: CallableT) -> CallableT:
+    """Compiles a function that compiled loops call, where inlining it at each call would make too much code."""
+    return cast(CallableT, njit(nogil=True)(function))
 
 
 def compile_loops(modules: Sequence[str]) -> None:

@@ -271,6 +271,16 @@ def read(path: str) -> bytes:
         return stream.read()
 
 
+def read_range(path: str, start: int, length: int) -> bytes:
+    """Reads a range of a file's bytes; fewer where it ends.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    with open_read(path, start) as stream:
+        return stream.read(length)
+
+
 class AtomicWriter:
     """Writes a file under a temporary name, and counts and hashes its bytes.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError
+from pipeline.records.chunks import INDEX_NAME
 from pipeline.records.spec import RecordSpec
 
 FORMAT_VERSION = 1
@@ -46,15 +47,31 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class IndexDescription:
+    """The file that holds where the chunks of all shards are; see `pipeline.records.chunks`.
+
+    Attributes:
+        name: file name within the corpus's directory.
+        bytes: size of the file.
+        sha256: SHA-256 of the file, hexadecimal.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TokenizerDescription:
     """The tokenizer that made a corpus, in enough detail to build it again.
 
     Attributes:
-        kind: "wordpiece" or "sentencepiece".
+        kind: "wordpiece", "sentencepiece" or "huggingface".
         vocab_file: file name of the vocabulary, within the corpus's directory.
         sha256: SHA-256 of that file, hexadecimal.
         vocab_size: entries.
-        lower_case: whether text was lower-cased and stripped of accents; a SentencePiece model may also fold case.
+        lower_case: whether text was lower-cased and stripped of accents; a SentencePiece model or a
+            tokenizer.json may also do so.
         special_ids: ids of the special tokens, by "pad", "unk", "cls", "sep", "mask".
         casing: why `lower_case` was chosen, in words.
     """
@@ -85,6 +102,7 @@ class Manifest:
         worth_a_look: notes on what may not be as intended; see `pipeline.worth_a_look`.
         inputs_modified: SHA-256 of the times at which the inputs were last written; "" in manifests of earlier
             versions.
+        index: the index of the shards' chunks; None in manifests of earlier versions.
     """
 
     key: str
@@ -97,6 +115,7 @@ class Manifest:
     versions: Mapping[str, str]
     worth_a_look: tuple[str, ...] = ()
     inputs_modified: str = ""
+    index: IndexDescription | None = None
     format_version: int = field(default=FORMAT_VERSION)
 
     def shard_spec(self, shard: Shard) -> RecordSpec:
@@ -119,6 +138,22 @@ def write_manifest(manifest: Manifest, corpus_dir: str) -> None:
         OutputError: if it cannot be written.
     """
     files.write_atomically(files.join(corpus_dir, MANIFEST_NAME), files.json_bytes(asdict(manifest)))
+
+
+def write_index(indexes: Iterable[bytes], corpus_dir: str) -> IndexDescription:
+    """Writes the index of a corpus's chunks, completely or not at all.
+
+    Args:
+        indexes: of each shard, in the order of the manifest; see `pipeline.records.chunks`.
+        corpus_dir: the corpus's directory.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with files.write_file(files.join(corpus_dir, INDEX_NAME)) as writer:
+        for index in indexes:
+            writer.write(index)
+    return IndexDescription(INDEX_NAME, writer.bytes, writer.sha256)
 
 
 def read_manifest(corpus_dir: str) -> Manifest:
@@ -151,6 +186,7 @@ def read_manifest(corpus_dir: str) -> Manifest:
             "tokenizer": _build(TokenizerDescription, data["tokenizer"]),
             "inputs": tuple(data["inputs"]),
             "worth_a_look": tuple(data.get("worth_a_look", ())),
+            "index": _build(IndexDescription, data["index"]) if data.get("index") else None,
             "shards": tuple(_build(Shard, shard) for shard in data["shards"]),
         }
         return _build(Manifest, data | nested)

@@ -18,6 +18,8 @@ _UNKNOWN = 0.02  # Tokens.
 _REPLACED = 0.001  # Characters that replace invalid UTF-8.
 _REMOVED = 0.01  # Control characters.
 _TRUNCATED = 0.25  # Tokens.
+_PADDING = 0.05  # Positions of packed rows, if there are so many rows that the last ones do not matter.
+_MANY_ROWS = 1000
 _DROPPED = 0.2  # Documents.
 _HOLDING_SEPARATOR = 0.01  # Documents.
 
@@ -52,13 +54,13 @@ def vocabulary_notes(
         asked: the number of entries asked for.
         entries: the number of entries it has.
         kind: a key of `pipeline.tokenizers.learning.learn.KINDS`.
-        min_count: minimum number of occurrences of a WordPiece piece.
+        min_count: minimum number of occurrences of a WordPiece piece, or of a pair of tokens of a byte-level BPE.
         unknown_share: the share of [UNK] among the tokens of held-out text.
         strips_marks: a word of scripts without case that lower-casing changes; "" if it changes almost none.
     """
     notes = []
     if entries < asked:
-        fewest = f" that occur {min_count} times (--min-count)" * (kind == "wordpiece")
+        fewest = f" that occur {min_count} times (--min-count)" * (kind in ("wordpiece", "bytebpe"))
         notes.append(
             f"The vocabulary has {entries:,} entries, not {asked:,}: the text has no more pieces{fewest}. A model of"
             f" {asked:,} does not fit it; more text gives more entries."
@@ -164,6 +166,12 @@ def _of_examples(options: Mapping[str, Any], train: Mapping[str, Any]) -> Iterat
         yield (
             f"{truncated / (tokens + truncated):.0%} of the tokens were truncated away: sentences are longer than"
             f" examples of {options['max_seq_length']} tokens. Was the text split into sentences?"
+        )
+    if train.get("sequences") and train["examples"] > _MANY_ROWS and train["padding_share"] > _PADDING:
+        yield (
+            f"{train['padding_share']:.0%} of the packed rows are padding"
+            f" ({train['padding_unpacked_share']:.0%} without packing): too few examples are short enough to fill them."
+            " Use no --bins, and see --max-sequences-per-row."
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import random
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +22,13 @@ settings.register_profile(
     "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is found by reading records is kept for a session, not in the user's own cache."""
+    os.environ["MLM_PIPELINE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 NOUNS = "river mountain captain ship garden letter window horse doctor village winter stranger lantern harbour".split()
@@ -175,3 +184,19 @@ def object_store(_object_store_kind: Any) -> Iterator[dict[str, bytes]]:
     _object_store_kind.objects.clear()
     yield _object_store_kind.objects
     _object_store_kind.objects.clear()
+
+
+@pytest.fixture(scope="session")
+def peer_environment() -> Callable[[str], Path]:
+    """Makes another project's environment, if it is not there, by its target of the Makefile; gives its directory."""
+    root = Path(__file__).parents[1]
+
+    def make(target: str) -> Path:
+        (root / "out").mkdir(exist_ok=True)
+        with open(root / "out" / f"{target}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # The tests of several files may want it at the same time.
+            done = subprocess.run(["make", target], cwd=root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return root / "out" / target
+
+    return make

@@ -19,30 +19,36 @@ RANKS = [
     line.split()
     for line in """
         version errors compiling seeding interrupts s3 scripts worth_a_look
-        files standard_output
+        files standard_output splitmix
         quiet locks config
         records
         manifest masking
         text.reading tokenizers sample
-        text tokenizers.learning instances
+        text tokenizers.learning instances reader
         beam.running
         beam.corpus beam.vocab
         inspection
         inspection.validation
-        training.dataset_errors training.finite training.objectives
+        training.dataset_errors training.finite training.objectives training.stages
         training.report
         training.modeling
+        training.encoder_base
+        training.modernbert
         training.encoders
-        training.bert
+        training.bert training.budget
         training.configs
+        training.corpora training.published training.budget_recipes
+        training.memory
         training.config_differences training.distribution training.optimization
         training.run_folder training.data
+        training.plan
+        training.exchange.families
         training.loop training.exchange
         training.task_factory
         training.masked_lm
         training
         training.evaluation training.experiments
-        training.start_checks
+        training.start_checks training.decaying training.budgeted
         training.run
         commands
         cli

@@ -50,6 +50,15 @@ def test_is_plain_json_under_the_contracts_names(tmp_path: Path) -> None:
     assert data["inputs"] == [{"path": "a/ü.txt", "bytes": 12}]
 
 
+def test_a_manifest_of_before_packing_is_of_rows_that_are_not_packed(tmp_path: Path) -> None:
+    write_manifest(MANIFEST, str(tmp_path))
+    data = json.loads((tmp_path / MANIFEST_NAME).read_text(encoding="utf-8"))
+    assert data["spec"].pop("max_sequences_per_row") == 0
+    (tmp_path / MANIFEST_NAME).write_text(json.dumps(data))
+    assert read_manifest(str(tmp_path)) == MANIFEST
+    assert not MANIFEST.spec.packed
+
+
 def test_splits() -> None:
     assert MANIFEST.split("train") == MANIFEST.shards[:1]
     assert MANIFEST.split("validation") == MANIFEST.shards[1:]

@@ -51,6 +51,9 @@ def test_of_ordinary_text_there_are_none() -> None:
     assert notes(text={"dropped": {"few_letters": 30, "duplicate": 100}}) == ()
     assert notes(options={"pairing": "full-sentences"}, train={"label_1": 0, "label_1_share": 0.0}) == ()
     assert notes(options={"validation_fraction": 0}, validation={"examples": 0}) == ()
+    packed = {"examples": 2000, "sequences": 2500, "padding_share": 0.02, "padding_unpacked_share": 0.2}
+    assert notes(train=packed) == ()
+    assert notes(train=packed | {"examples": 9, "padding_share": 0.3}) == ()
     assert render(()) == ""
 
 
@@ -103,6 +106,12 @@ def test_each_note_has_its_cause(changed: dict[str, Any], note: str) -> None:
     assert all(part in found for part in note.replace(r"separator '\n'", "").split(" .*"))
     assert "\n" not in found
     assert render([found]) == f"Worth a look\n  - {found}"
+
+
+def test_packed_rows_that_are_padded() -> None:
+    counts = {"examples": 2000, "sequences": 2010, "padding_share": 0.12, "padding_unpacked_share": 0.13}
+    (note,) = notes(train=counts)
+    assert note.startswith("12% of the packed rows are padding (13% without packing)")
 
 
 def test_notes_on_vocabularies() -> None:

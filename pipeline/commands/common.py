@@ -73,7 +73,7 @@ class _Printer(logging.Handler):
     """Prints messages on the current standard output, even if it is redirected later."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record))
+        print(self.format(record), flush=True)  # A log that is followed shows them as they come.
 
 
 @contextlib.contextmanager

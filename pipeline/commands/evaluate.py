@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_model_flag, add_progress_flag
 from pipeline.quiet import start_tensorflow
@@ -14,7 +15,11 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "evaluate", _run, summary)
     add_model_flag(parser)
     parser.add_argument(
-        "--corpus", metavar="DIR", help="directory of a corpus (default: the run's own; none with --text-file)"
+        "--corpus",
+        action="append",
+        metavar="DIR",
+        help="directory of a corpus; given several times, each is evaluated, and all together (default: the run's own;"
+        " none with --text-file)",
     )
     parser.add_argument(
         "--text-file",
@@ -37,24 +42,26 @@ def _run(arguments: argparse.Namespace) -> int:
     import json
 
     start_tensorflow()
-    from pipeline.training.evaluation.evaluate import evaluate_corpus, evaluate_text
+    from pipeline.training.evaluation.evaluate import evaluate_corpora, evaluate_corpus, evaluate_text
     from pipeline.training.evaluation.tables import format_evaluation
     from pipeline.training.exchange.load import load_trained
     from pipeline.training.run_folder import RunFolder
 
-    corpus = arguments.corpus
-    if corpus is None and arguments.text_file is None:
-        corpus = RunFolder(arguments.run_dir).corpus()
+    corpora = arguments.corpus
+    if corpora is None and arguments.text_file is None:
+        corpora = RunFolder(arguments.run_dir).corpora()
     trained = load_trained(arguments.run_dir)
-    results = {}
-    if corpus is not None:
-        results["corpus"] = evaluate_corpus(
-            trained,
-            corpus,
-            batch_size=arguments.batch_size,
-            pseudo_tokens=arguments.pseudo_tokens,
-            show_progress=not arguments.no_progress,
-        )
+    results: dict[str, Any] = {}
+    if corpora is not None:
+        options = {
+            "batch_size": arguments.batch_size,
+            "pseudo_tokens": arguments.pseudo_tokens,
+            "show_progress": not arguments.no_progress,
+        }
+        if len(corpora) > 1:
+            results["corpora"] = evaluate_corpora(trained, corpora, **options)
+        else:
+            results["corpus"] = evaluate_corpus(trained, corpora[0], **options)
     if arguments.text_file is not None:
         results["text"] = evaluate_text(trained, arguments.text_file)
     print(json.dumps(results, indent=1) if arguments.json else format_evaluation(results))

@@ -6,9 +6,10 @@ import argparse
 
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_model_flag
 from pipeline.quiet import start_tensorflow
+from pipeline.training.exchange.families.registry import FAMILIES
 
 _FORMATS = {
-    "huggingface": "a folder for BertForPreTraining.from_pretrained and AutoTokenizer.from_pretrained",
+    "huggingface": "a folder for AutoModelForMaskedLM.from_pretrained and AutoTokenizer.from_pretrained",
     "saved-model": "a SavedModel to serve, which needs nothing of this project",
     "encoder": "the encoder alone, to fine-tune, as .keras file and as SavedModel",
 }
@@ -28,6 +29,12 @@ def add(commands: Commands) -> None:
         "--output", required=True, metavar="DIR", help="directory to create; it must not exist yet, or be empty"
     )
     parser.add_argument(
+        "--architecture",
+        choices=tuple(FAMILIES),
+        help="what a Hugging Face folder names the model (default: what training started from, or else the encoder's"
+        " type). A model of type bert can also be written as RoBERTa",
+    )
+    parser.add_argument(
         "--verify-with",
         metavar="PYTHON",
         help="an interpreter that has transformers and torch: its logits too must agree with the model's before a"
@@ -42,7 +49,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
     trained, output = load_trained(arguments.run_dir), arguments.output
     if arguments.format == "huggingface":
-        for name, difference in hf_export.export_huggingface(trained, output, python=arguments.verify_with).items():
+        differences = hf_export.export_huggingface(
+            trained, output, architecture=arguments.architecture, python=arguments.verify_with
+        )
+        for name, difference in differences.items():
             print(f"{output}: logits computed with {name} differ from the model's by {difference:.1e} at most")
         return EXIT_OK
     export = {"saved-model": tf_export.export_saved_model, "encoder": tf_export.export_encoder}[arguments.format]

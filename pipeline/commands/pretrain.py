@@ -3,22 +3,65 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import time
+from typing import Any, NamedTuple
 
 from pipeline import files
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_progress_flag, printed_messages
 from pipeline.config.flags import add_override_flags
 from pipeline.errors import ConfigError
+from pipeline.manifest import Manifest
 from pipeline.quiet import start_tensorflow
 from pipeline.training.configs import ExperimentConfig
-from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options
+from pipeline.training.experiments import build_experiment, differing_corpus_options
+from pipeline.training.published import EXPERIMENTS
+
+
+class _ShortFlag(NamedTuple):
+    """A flag that people look for in `--help`, and the option that it sets."""
+
+    path: str
+    type: type
+    metavar: str
+    help: str
+
+
+_SHORT_FLAGS = {
+    "--steps": _ShortFlag("trainer.train_steps", int, "N", "steps of the optimiser, 1,000,000 by default"),
+    "--batch-size": _ShortFlag(
+        "task.train_data.global_batch_size",
+        int,
+        "N",
+        "examples of a batch, 512 by default; computed in parts where it does not fit the memory as a whole",
+    ),
+    "--learning-rate": _ShortFlag("trainer.optimizer.learning_rate", float, "RATE", "its peak, 1e-4 by default"),
+}
 
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
     summary = "Pre-train a model on a corpus, or continue a run that was stopped."
     parser = add_command(commands, "pretrain", _run, summary)
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--corpus", metavar="DIR", help="directory of a finished corpus")
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument(
+        "--corpus",
+        action="append",
+        metavar="DIR[:WEIGHT]",
+        help="directory of a finished corpus. Given several times, the corpora are mixed, each with its weight, its"
+        " share of the tokens: --corpus out/general:0.8 --corpus out/domain:0.2; without weights, each has the share"
+        " that it has of all tokens",
+    )
+    parser.add_argument(
+        "--until",
+        action=_EndStage,
+        dest="stages",
+        metavar="END",
+        help="ends a stage of the training: the corpora named before it are read until then, and those named behind it"
+        " from then on. '90%%' of the steps, '2e9 tokens' or '1000 steps', counted from the start of the run:"
+        " --corpus out/s128 --until 90%% --corpus out/s512; docs/training.md",
+    )
     data.add_argument(
         "--input",
         nargs="+",
@@ -61,35 +104,74 @@ def add(commands: Commands) -> None:
         " docs/options.md is also a flag: --trainer.train-steps 1000",
     )
     add_override_flags(parser, ExperimentConfig, dest="params_override")
+    for flag, short in _SHORT_FLAGS.items():
+        parser.add_argument(
+            flag, type=short.type, metavar=short.metavar, help=f"{short.help}; another name of {short.path}"
+        )
     parser.add_argument(
         "--init-from",
         metavar="PATH",
         help="model to start from: a run, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or"
         " tensorflow/models; it determines the shape of the model",
     )
+    parser.add_argument(
+        "--decay-from",
+        metavar="RUN",
+        help="run whose learning rate to decay, from its newest checkpoint (or RUN/checkpoints/step-N) over"
+        " trainer.optimizer.decay_steps further steps: a run of its own, with the weights, the optimiser, the place in"
+        " the data and the configuration of RUN, which may still go on. --corpus can be left out",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        help="wall time of the whole command, such as 90s, 30m, 2h or 1h30m: the pace is measured, the number of steps"
+        " follows from it, and the learning rate is decayed when the time is over. Without --experiment, --config and"
+        " --init-from, it also chooses the model and the recipe",
+    )
     add_progress_flag(parser)
 
 
+class _EndStage(argparse.Action):
+    """Lets the corpora that are named behind the flag be those of another stage."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        if not namespace.corpus:
+            parser.error("--until stands behind the --corpus that is read until then")
+        namespace.stages = [*(namespace.stages or []), (namespace.corpus, values)]
+        namespace.corpus = None
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    started = time.monotonic()
     from pipeline.beam.corpus.foreign import describe_records
+    from pipeline.training.decaying import corpora_to_decay_on
     from pipeline.training.run import pretrain
     from pipeline.training.run_folder import RECORDS
 
     _check(arguments)
     start_tensorflow()
     with printed_messages():
+        if arguments.decay_from and not arguments.corpus:
+            arguments.corpus = corpora_to_decay_on(arguments.decay_from, arguments.run_dir)
         if arguments.input:
-            arguments.corpus = files.join(arguments.run_dir, RECORDS)
+            arguments.corpus = [files.join(arguments.run_dir, RECORDS)]
             describe_records(
                 arguments.input,
                 arguments.validation_input,
                 arguments.vocab,
-                arguments.corpus,
+                arguments.corpus[0],
                 lower_case=arguments.lower_case,
                 show_progress=not arguments.no_progress,
             )
         config = read_config(arguments)
-        pretrain(config, arguments.corpus, arguments.run_dir, show_progress=not arguments.no_progress)
+        pretrain(
+            config,
+            arguments.corpus,
+            arguments.run_dir,
+            show_progress=not arguments.no_progress,
+            given=_given(arguments),
+            started=started,
+        )
     return EXIT_OK
 
 
@@ -99,6 +181,27 @@ def _check(arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: naming those that do not.
     """
+    if arguments.decay_from:
+        named = {
+            "--budget": "budget",
+            "--input": "input",
+            "--experiment": "experiment",
+            "--init-from": "init_from",
+            "--until": "stages",
+        }
+        for flag, name in named.items():
+            if getattr(arguments, name):
+                raise ConfigError(
+                    f"{flag} does not go with --decay-from", do="Leave it out: the run that is named there says it"
+                )
+    elif arguments.stages and not arguments.corpus:
+        raise ConfigError(
+            "--until must be followed by the --corpus that is read from then on", received=arguments.stages[-1][1]
+        )
+    elif not (arguments.corpus or arguments.input):
+        raise ConfigError(
+            "pretrain needs examples to train on", do="Name a corpus with --corpus, or records with --input"
+        )
     if arguments.input and not arguments.vocab:
         raise ConfigError("--input needs the vocabulary that made the records", do="Name it with --vocab")
     if arguments.corpus:
@@ -106,29 +209,113 @@ def _check(arguments: argparse.Namespace) -> None:
             if getattr(arguments, name) not in (None, []):
                 flag = f"--{name.replace('_', '-')}"
                 raise ConfigError(f"{flag} belongs to --input", received="--corpus", do="A corpus says it by itself")
+    if arguments.budget is not None:
+        arguments.params_override = [*arguments.params_override, f"trainer.budget={json.dumps(arguments.budget)}"]
+    if arguments.stages:
+        arguments.stages = [*arguments.stages, (arguments.corpus, None)]
+        arguments.corpus = arguments.stages[0][0]
 
 
 def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
     """Builds the configuration from the experiment, the initial model, the files and single options.
 
-    Of these four, later ones override earlier ones.
+    Of these four, later ones override earlier ones. A run that decays from another one has that one's configuration.
 
     Raises:
         ConfigError: if an option has an invalid value.
     """
     from pipeline.config.tree import apply_overrides, from_dict, read_all_yaml, replace_values
-    from pipeline.manifest import read_manifest
+    from pipeline.training.budget import parse_budget
+    from pipeline.training.budget_recipes import recipe_for
+    from pipeline.training.budgeted import recipe_config
+    from pipeline.training.corpora import open_corpora
+    from pipeline.training.run_folder import RunFolder
 
+    _take_short_flags(arguments)
     values = read_all_yaml(arguments.config)
+    if arguments.decay_from:
+        from pipeline.training.decaying import decay_config
+
+        return decay_config(arguments.decay_from, arguments.run_dir, values, arguments.params_override)
     if arguments.init_from:
         from pipeline.training.exchange.start import fill_in_model
 
         values = fill_in_model(values, arguments.init_from, arguments.run_dir)
-    if arguments.experiment:
-        manifest = read_manifest(arguments.corpus)
-        for difference in differing_corpus_options(arguments.experiment, manifest):
-            print(f"note: {difference}")
-        config = replace_values(build_experiment(arguments.experiment, manifest), values)
-    else:
-        config = from_dict(ExperimentConfig, values)
-    return apply_overrides(config, arguments.params_override)
+    budget = str(_given(arguments).get("trainer.budget") or "")
+    chosen = budget and not (arguments.experiment or arguments.config or arguments.init_from)
+    if not (arguments.experiment or chosen):
+        return _with_stages(apply_overrides(from_dict(ExperimentConfig, values), arguments.params_override), arguments)
+    manifest = open_corpora(arguments.corpus).manifest
+    for difference in differing_corpus_options(arguments.experiment, manifest) if arguments.experiment else ():
+        print(f"note: {difference}")
+    if chosen and not files.exists(RunFolder(arguments.run_dir).config):
+        recipe = recipe_for(parse_budget(budget)).description
+        print(f"recipe: {recipe}; chosen by the budget; --experiment, --config override it")
+
+    def build(*manifests: Manifest) -> ExperimentConfig:
+        if chosen:
+            config = recipe_config(budget, RunFolder(arguments.run_dir), *manifests)
+        else:
+            config = replace_values(build_experiment(arguments.experiment, *manifests), values)
+        return _with_stages(apply_overrides(config, arguments.params_override), arguments)
+
+    config = build(manifest)
+    corpora = open_corpora(arguments.corpus, config.task.train_data.stages)
+    return build(*(stage.manifest for stage in corpora.stages)) if corpora.later else config
+
+
+def _take_short_flags(arguments: argparse.Namespace) -> None:
+    """Makes overrides of the short flags.
+
+    Raises:
+        ConfigError: if an option is also given by its own name, with another value.
+    """
+    for flag, short in _SHORT_FLAGS.items():
+        value = getattr(arguments, flag.strip("-").replace("-", "_"), None)
+        if value is None:
+            continue
+        for override in arguments.params_override:
+            path, _, text = override.partition("=")
+            if path.strip() == short.path and not _is_number(text, value):
+                raise ConfigError(
+                    f"{flag} and {short.path} are the same option",
+                    received=f"{value} and {text}",
+                    do="Give one of them",
+                )
+        arguments.params_override = [*arguments.params_override, f"{short.path}={value!r}"]
+
+
+def _is_number(text: str, value: float) -> bool:
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options that the user has set, in files and one by one, by their paths."""
+    from pipeline.config.tree import merged, parse_overrides, read_all_yaml
+    from pipeline.training.config_differences import flatten
+
+    return flatten(merged(read_all_yaml(arguments.config), parse_overrides(arguments.params_override)))
+
+
+def _with_stages(config: ExperimentConfig, arguments: argparse.Namespace) -> ExperimentConfig:
+    """Adds the stages that `--until` made."""
+    from pipeline.training.corpora import open_corpora
+    from pipeline.training.stages import StageConfig
+
+    if not arguments.stages:
+        return config
+    if config.task.train_data.stages:
+        raise ConfigError(
+            "Stages are named by --until or by task.train_data.stages, not by both",
+            received=f"{len(arguments.stages)} by --until, {len(config.task.train_data.stages)} by the option",
+        )
+    stages = []
+    for number, (named, until) in enumerate(arguments.stages):
+        corpora = open_corpora(named)
+        own: dict[str, Any] = {"input_path": corpora.input_path, "weights": corpora.weights} if number else {}
+        stages.append(StageConfig(until=until, **own))
+    data = dataclasses.replace(config.task.train_data, stages=tuple(stages))
+    return dataclasses.replace(config, task=dataclasses.replace(config.task, train_data=data))

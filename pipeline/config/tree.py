@@ -72,6 +72,10 @@ def _check_range(field: dataclasses.Field[Any], value: Any, path: str) -> None:
     choices, low, high = (field.metadata.get(key) for key in ("choices", "minimum", "maximum"))
     if value is None:
         return
+    if isinstance(value, tuple):
+        for item in value:
+            _check_range(field, item, path)
+        return
     if choices and value not in choices:
         raise ConfigError(f"{path} must be one of {', '.join(map(str, choices))}", received=repr(value))
     if (low is not None and not value >= low) or (high is not None and not value <= high):
@@ -202,7 +206,7 @@ def read_all_yaml(paths: Sequence[str]) -> dict[str, Any]:
     """Reads YAML mappings and merges them, nested ones too; later files override earlier ones. See `read_yaml`."""
     values: dict[str, Any] = {}
     for path in paths:
-        values = _merged(values, read_yaml(path))
+        values = merged(values, read_yaml(path))
     return values
 
 
@@ -244,6 +248,15 @@ def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
     Raises:
         ConfigError: for an override not of this form, an unknown name or a value of the wrong type.
     """
+    return replace_values(config, parse_overrides(overrides))
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns the values of overrides as a YAML file would have them; see `apply_overrides`.
+
+    Raises:
+        ConfigError: for an override not of this form.
+    """
     import yaml
 
     values: dict[str, Any] = {}
@@ -270,8 +283,8 @@ def apply_overrides(config: ConfigT, overrides: Sequence[str]) -> ConfigT:
             ) from error
         # A mapping of some options keeps others of the group that were set before.
         both = isinstance(value, dict) and isinstance(node.get(last), dict)
-        node[last] = _merged(node[last], value) if both else value
-    return replace_values(config, values)
+        node[last] = merged(node[last], value) if both else value
+    return values
 
 
 def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "") -> ConfigT:
@@ -297,7 +310,7 @@ def replace_values(config: ConfigT, values: Mapping[str, Any], *, where: str = "
             if dataclasses.is_dataclass(current):
                 value = replace_values(current, value, where=path)
             elif isinstance(current, Mapping):
-                value = _merged(current, value)
+                value = merged(current, value)
             elif current is not None and value:
                 raise ConfigError(
                     f"There is no option {path}.{next(iter(value))}", do=f"{name} has no options of its own"
@@ -326,9 +339,10 @@ def _canonical(kind: type, values: Mapping[str, Any], *, whole: bool) -> Mapping
     return typing.cast(Mapping[str, Any], canonical(values, whole=whole)) if canonical else values
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Merges mappings, nested ones too; `new` overrides `old`."""
     nested = {
-        name: _merged(old[name], value)
+        name: merged(old[name], value)
         for name, value in new.items()
         if isinstance(value, Mapping) and isinstance(old.get(name), Mapping)
     }

@@ -18,11 +18,12 @@ from pipeline.beam.corpus.block import PART_CHARACTERS, SPLITS, BlockResult, bui
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.corpus.job import CorpusJob, plan_corpus
 from pipeline.inspection.sampling import draw_sample, joined
-from pipeline.inspection.tables import count, size, table
+from pipeline.inspection.tables import count, percent, size, table
 from pipeline.text.reading.plan import Block
 
 _RUNNER_SECONDS = 3.0  # For Beam to start and end.
 _COUNTED = ("documents", "text_tokens", "examples", "tokens", "bytes")
+_COUNTED_IF_PACKED = ("sequences", "padding", "padding_unpacked")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Estimate:
 
     Attributes:
         totals: "documents" (read), "text_tokens" (of the documents kept), "examples", "tokens" (of examples,
-            including special tokens), "bytes" (of shards), over all splits.
+            including special tokens), "bytes" (of shards), over all splits; with packing also "sequences" (of the
+            examples, which are rows), "padding" and "padding_unpacked" (if each sequence had a row), in tokens.
         errors: the relative standard error of each total.
         input_bytes: bytes of text of the input, as far as they are known without reading it.
         sample_bytes: how many of them were read.
@@ -92,8 +94,9 @@ def estimate_corpus(config: CorpusConfig, *, sample_bytes: int = 8 << 20) -> Est
         # A separate process has the memory of a worker.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             measured = pool.submit(_measure, sample_job, sample.blocks, block, time.time()).result()
-    values = {name: [_counted(result, name) for result in measured.results] for name in _COUNTED}
-    estimates = {name: sample.total(values[name], total) for name in _COUNTED}
+    names = _COUNTED if config.packing == "none" else _COUNTED + _COUNTED_IF_PACKED
+    values = {name: [_counted(result, name) for result in measured.results] for name in names}
+    estimates = {name: sample.total(values[name], total) for name in names}
     totals = {name: value for name, (value, _) in estimates.items()}
     if not sample.whole:
         _set_apart(totals, config)
@@ -126,7 +129,7 @@ def _counted(result: BlockResult, name: str) -> int:
 def _set_apart(totals: dict[str, float], config: CorpusConfig) -> None:
     """Corrects totals for validation documents, of which only one copy is made."""
     kept = 1 - config.validation_fraction * (1 - 1 / config.copies())
-    for name in ("examples", "tokens", "bytes"):
+    for name in totals.keys() - {"documents", "text_tokens"}:
         totals[name] *= kept
 
 
@@ -137,7 +140,7 @@ def _measure(job: CorpusJob, pieces: Sequence[Block], block: Block, began: float
     tokenizer = job.tokenizer()
     tokenizer.encode(["Loads the kernel."])
     startup_seconds = time.time() - began
-    base_bytes = _peak_memory()
+    base_bytes = peak_memory()
     results = []
     for piece in pieces:
         results.append(build_block(piece, blocks=job.blocks, config=job.config, tokenizer=tokenizer))
@@ -145,11 +148,11 @@ def _measure(job: CorpusJob, pieces: Sequence[Block], block: Block, began: float
             files.remove(files.join(job.config.output, shard.name))
     start = time.perf_counter()
     build_block(block, blocks=job.blocks, config=job.config, tokenizer=tokenizer)
-    return _Measured(results, startup_seconds, time.perf_counter() - start, base_bytes, _peak_memory())
+    return _Measured(results, startup_seconds, time.perf_counter() - start, base_bytes, peak_memory())
 
 
-def _peak_memory() -> int:
-    """Returns the peak memory of this process, in bytes."""
+def peak_memory() -> int:
+    """Returns the peak memory of this process since it started, in bytes."""
     if sys.platform == "linux":  # Its `ru_maxrss` includes the memory of the parent process.
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
@@ -158,9 +161,19 @@ def _peak_memory() -> int:
 
 def render_estimate(estimate: Estimate, workers: int) -> str:
     """Formats an estimate as a table, with its assumptions."""
-    labels = {"text_tokens": "tokens of text", "tokens": "tokens of examples", "bytes": "bytes on disk"}
+    labels = {
+        "text_tokens": "tokens of text",
+        "tokens": "tokens of examples",
+        "bytes": "bytes on disk",
+        "sequences": "sequences packed in the examples",
+        "padding": "padding",
+        "padding_unpacked": "padding without packing",
+    }
     rows = []
     for name, value in estimate.totals.items():
+        if name in ("padding", "padding_unpacked"):
+            rows.append((labels[name], percent(value / max(1, value + estimate.totals["tokens"])), ""))
+            continue
         shown = size(value) if name == "bytes" else count(value)
         give_or_take = f"± {200 * estimate.errors[name]:.1f} %" if estimate.errors[name] else ""
         rows.append((labels.get(name, name), shown, give_or_take))

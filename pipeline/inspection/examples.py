@@ -1,4 +1,7 @@
-"""Stored examples, with their masks undone."""
+"""Stored examples, with their masks undone.
+
+An example is one sequence, or a packed row of several.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ class Examples:
         ordinary: bool `[batch, S]`: whether a token is neither special nor padding.
         predicted: bool `[batch, S]`: whether a token is predicted; always False in unmasked examples.
         type_ids: int64 `[batch, S]`, 0 in segment A, 1 in segment B.
-        labels: int64 `[batch]`, `next_sentence_labels`; None without pairs.
+        begins: bool `[batch, S]`: whether a sequence begins at a token.
+        packed: whether examples are rows of several sequences.
+        labels: int64 `[batch, Q]`, `next_sentence_labels` of the sequences; Q is 1 if examples are not packed. None
+            without pairs.
     """
 
     ids: np.ndarray
@@ -28,10 +34,35 @@ class Examples:
     ordinary: np.ndarray
     predicted: np.ndarray
     type_ids: np.ndarray
+    begins: np.ndarray
+    packed: bool
     labels: np.ndarray | None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def real(self) -> np.ndarray:
+        """Whether a token is no padding: bool `[batch, S]`."""
+        real: np.ndarray = np.arange(self.ids.shape[1]) < self.lengths[:, np.newaxis]
+        return real
+
+    @property
+    def begin_at(self) -> np.ndarray:
+        """The position at which each token's sequence begins: int64 `[batch, S]`."""
+        begin_at: np.ndarray = np.maximum.accumulate(np.where(self.begins, np.arange(self.ids.shape[1]), 0), axis=1)
+        return begin_at
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The example of each sequence: int64 `[sequences]`."""
+        return np.nonzero(self.begins)[0]
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Adds up values of tokens, `[batch, S]` and 0 at padding, by sequence: `[sequences]`, of their dtype."""
+        dtype = np.int64 if values.dtype == bool else values.dtype
+        sums: np.ndarray = np.add.reduceat(values.ravel(), np.flatnonzero(self.begins), dtype=dtype)
+        return sums
 
     @staticmethod
     def from_columns(columns: Mapping[str, np.ndarray], special_ids: Mapping[str, int]) -> Examples:
@@ -54,7 +85,11 @@ class Examples:
         else:
             lengths = (ids != special_ids["pad"]).sum(axis=1)
         specials = [special_ids[name] for name in ("pad", "cls", "sep")]
-        labels = columns.get("next_sentence_labels")
+        sequence_ids = columns.get("input_sequence_ids")
+        begins = np.zeros(ids.shape, bool)
+        begins[:, 0] = True
+        if sequence_ids is not None:
+            begins[:, 1:] = (sequence_ids[:, 1:] != sequence_ids[:, :-1]) & (sequence_ids[:, 1:] > 0)
         return Examples(
             ids=ids,
             stored_ids=stored_ids,
@@ -62,5 +97,7 @@ class Examples:
             ordinary=~np.isin(ids, specials),
             predicted=predicted,
             type_ids=columns["input_type_ids"],
-            labels=None if labels is None else labels[:, 0],
+            begins=begins,
+            packed=sequence_ids is not None,
+            labels=columns.get("next_sentence_labels"),
         )

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline import files
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.inspection.examples import Examples
 from pipeline.inspection.marked_text import render_example
-from pipeline.manifest import MANIFEST_NAME, read_manifest
+from pipeline.manifest import MANIFEST_NAME, Shard, read_manifest
+from pipeline.reader.chunks import ChunkFiles
+from pipeline.reader.source import Bin, open_corpus
 from pipeline.records.decoding import check_examples, infer_spec, read_serialized, value_ranges
 from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import load_tokenizer, tokenizer_of_file
@@ -21,11 +23,19 @@ from pipeline.tokenizers.vocabulary import read_vocabulary
 
 @dataclass(frozen=True)
 class _Reading:
-    """How to read a shard: the tokenizer, the pairing ("" if unknown), the shape (None: inferred from the record)."""
+    """How to read a shard.
+
+    Attributes:
+        tokenizer: of its corpus.
+        pairing: of its corpus; "" if unknown.
+        spec: the shape of its examples; None if it is to be inferred from each.
+        group: the bin of the corpus that it belongs to; None if it has no index.
+    """
 
     tokenizer: Tokenizer
     pairing: str
     spec: RecordSpec | None
+    group: Bin | None
 
 
 def show_examples(
@@ -55,9 +65,7 @@ def show_examples(
         raise InputError(f"There must be a shard at {path}", do="Check the path")
     reading = _find_reading(path, vocab)
     number = -1
-    for number, record in enumerate(itertools.islice(read_serialized(path), start + examples)):
-        if number < start:
-            continue
+    for number, record in itertools.islice(_records(path, start, reading), examples):
         spec = reading.spec or infer_spec(record, f"Record {number:,} of {path}")
         ranges = value_ranges(spec, vocab_size=reading.tokenizer.vocab_size)
         columns = check_examples(spec, [record], ranges, path, number)
@@ -65,22 +73,48 @@ def show_examples(
         text = render_example(batch, 0, reading.tokenizer, pairing=reading.pairing, color=color)
         yield f"{number:,}: {text}"
     if number < start:
-        raise ConfigError(f"{path} has no record {start:,}", received=f"a shard of {number + 1:,} examples")
+        held = sum(1 for _ in read_serialized(path))
+        raise ConfigError(f"{path} has no record {start:,}", received=f"a shard of {held:,} examples")
+
+
+def _records(path: str, start: int, reading: _Reading) -> Iterator[tuple[int, bytes]]:
+    """The records of a shard from `start` on, and their numbers; without reading what is before, if it has an index."""
+    if reading.group:
+        try:
+            for number, record in ChunkFiles(reading.group).records(reading.group.paths.index(path), start):
+                yield number, record
+                start = number + 1
+            return
+        except CorpusError:  # The file's own framing tells which record is damaged, or that the index alone is wrong.
+            pass
+    yield from itertools.islice(enumerate(read_serialized(path)), start, None)
 
 
 def _find_reading(path: str, vocab: str) -> _Reading:
     directory, _, name = path.rpartition("/")
     directory = directory or ("/" if path.startswith("/") else os.curdir)
     tokenizer: Tokenizer | None = tokenizer_of_file(vocab, read_vocabulary(vocab))[0] if vocab else None
-    pairing, spec = "", None
+    pairing, spec, group = "", None, None
     if files.exists(files.join(directory, MANIFEST_NAME)):
         manifest = read_manifest(directory)
         tokenizer = tokenizer or load_tokenizer(manifest.tokenizer, directory)
         pairing = str(manifest.options.get("pairing", ""))
-        spec = next((manifest.shard_spec(shard) for shard in manifest.shards if shard.name == name), None)
+        shard = next((shard for shard in manifest.shards if shard.name == name), None)
+        if shard:
+            spec = manifest.shard_spec(shard)
+            group = _bin_of(directory, shard, path) if manifest.index and shard.examples else None
     if tokenizer is None:
         raise ConfigError(
             f"There is no {MANIFEST_NAME} next to {path} that names its vocabulary",
             do="Name the vocabulary with --vocab",
         )
-    return _Reading(tokenizer, pairing, spec)
+    return _Reading(tokenizer, pairing, spec, group)
+
+
+def _bin_of(directory: str, shard: Shard, path: str) -> Bin | None:
+    """The bin that a shard belongs to; None if the corpus cannot be opened: other shards may be missing."""
+    try:
+        bins = open_corpus(directory, shard.split).bins
+    except CorpusError:
+        return None
+    return next((group for group in bins if path in group.paths), None)

@@ -32,27 +32,42 @@ def render_example(
         color: whether to mark with terminal colours as well.
 
     Returns:
-        Lines of its length and label, its segments, and its predictions with their positions.
+        Lines of its length and label, its segments, and its predictions with their positions. A packed row has a line
+        of length and label for each of its sequences.
     """
     paint = _painter(color)
-    length = int(examples.lengths[row])
     predicted = np.flatnonzero(examples.predicted[row]).tolist()
-    facts = [f"{length} of {examples.ids.shape[1]} tokens"]
-    if examples.labels is not None:
-        label = int(examples.labels[row])
-        meaning = _LABELS[pairing][label] if pairing in _LABELS and label in (0, 1) else ""
-        facts.append(f"label {label}" + f" ({meaning})" * bool(meaning))
-    facts.append(f"{len(predicted)} predictions" if len(predicted) else "no mask: it is drawn when the example is read")
-    lines = [", ".join(facts)]
+    facts = [f"{examples.lengths[row]} of {examples.ids.shape[1]} tokens"]
+    masks = f"{len(predicted)} predictions" if len(predicted) else "no mask: it is drawn when the example is read"
+    sequence = np.cumsum(examples.begins[row])
+    if examples.packed:
+        number = int(sequence[-1])
+        lines = [", ".join([*facts, f"{number} sequence{'s' * (number != 1)}", masks])]
+    else:
+        lines = [", ".join([*facts, *_label(examples, row, 0, pairing), masks])]
     real, in_b = examples.ids[row] != tokenizer.special_ids["pad"], examples.type_ids[row] == 1
-    for name, places in (("A", np.flatnonzero(real & ~in_b)), ("B", np.flatnonzero(real & in_b))):
-        if len(places):
-            text = " ".join(_pieces(examples, row, places.tolist(), tokenizer, paint))
-            lines += _wrap(f"{name}: ", text)
+    for number in range(1, int(sequence[-1]) + 1):
+        ours = real & (sequence == number)
+        if examples.packed:
+            facts = [f"  sequence {number}: {ours.sum()} tokens", *_label(examples, row, number - 1, pairing)]
+            lines.append(", ".join(facts))
+        for name, places in (("A", np.flatnonzero(ours & ~in_b)), ("B", np.flatnonzero(ours & in_b))):
+            if len(places):
+                text = " ".join(_pieces(examples, row, places.tolist(), tokenizer, paint))
+                lines += _wrap(f"{name}: ", text)
     if len(predicted):
         shown = " ".join(f"{place}:{_prediction(examples, row, place, tokenizer, paint)}" for place in predicted)
         lines += _wrap("predictions: ", shown)
     return "\n".join(lines)
+
+
+def _label(examples: Examples, row: int, sequence: int, pairing: str) -> list[str]:
+    """Returns the label of a sequence and its meaning; nothing without pairs."""
+    if examples.labels is None:
+        return []
+    label = int(examples.labels[row, sequence])
+    meaning = _LABELS[pairing][label] if pairing in _LABELS and label in (0, 1) else ""
+    return [f"label {label}" + f" ({meaning})" * bool(meaning)]
 
 
 def _wrap(name: str, text: str) -> list[str]:
@@ -96,12 +111,12 @@ def _prediction(
     examples: Examples, row: int, place: int, tokenizer: Tokenizer, paint: Callable[[str, str], str]
 ) -> str:
     original, stored = int(examples.ids[row, place]), int(examples.stored_ids[row, place])
-    token = tokenizer.tokens[original]
+    token = tokenizer.show(original)
     if stored == tokenizer.special_ids["mask"]:
         return paint("mask", f"[MASK:{token}]")
     if stored == original:
         return paint("kept", f"{token}(kept)")
-    return paint("random", f"{token}->{tokenizer.tokens[stored]}")
+    return paint("random", f"{token}->{tokenizer.show(stored)}")
 
 
 def _painter(color: bool) -> Callable[[str, str], str]:

@@ -65,7 +65,7 @@ def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
             _head(corpus),
             _notes(corpus),
             '<div class="charts">',
-            _lengths(sample),
+            _lengths(corpus, sample),
             _padding(corpus),
             _zipf(sample),
             *([_positions(corpus, sample), _replacements(corpus)] if corpus.config.masking == "static" else []),
@@ -94,15 +94,18 @@ def _sampled(sample: ReportSample) -> str:
 def _head(corpus: Corpus) -> str:
     summary = summarize_manifest(corpus.manifest)
     splits = summary["splits"]
+    what = "rows" if corpus.manifest.spec.packed else "examples"
     facts = [
         (count(summary["documents"]["read"]), "documents read"),
-        *((count(splits[split].get("examples", 0)), f"{split} examples") for split in splits),
+        *((count(splits[split].get("examples", 0)), f"{split} {what}") for split in splits),
         (count(sum(shard.tokens for shard in corpus.manifest.shards)), "tokens in examples"),
         (percent(splits["train"].get("unknown_share", 0)), "[UNK], of tokens"),
         (size(sum(shard.bytes for shard in corpus.manifest.shards)), f"in {count(len(corpus.manifest.shards))} shards"),
     ]
     if corpus.manifest.spec.next_sentence:
         facts.append((percent(splits["train"]["label_1_share"]), "pairs with label 1"))
+    if corpus.manifest.spec.packed:
+        facts.append((f"{splits['train'].get('sequences_per_row', 0):.2f}", "sequences in a row"))
     config = corpus.config
     cells = "".join(f"<div><b>{value}</b><span>{html.escape(name)}</span></div>" for value, name in facts)
     made = f"{config.pairing}, {config.masking} masking ({config.masking_unit}), up to {config.max_seq_length} tokens"
@@ -116,16 +119,17 @@ def _notes(corpus: Corpus) -> str:
     return f"<section><h2>Worth a look</h2><ul>{items}</ul></section>"
 
 
-def _lengths(sample: ReportSample) -> str:
-    most = len(sample.lengths) - 1
+def _lengths(corpus: Corpus, sample: ReportSample) -> str:
+    most, sequences = len(sample.lengths) - 1, max(1, int(sample.lengths.sum()))
     width = max(1, -(-most // 32))
     heights = [
-        (low - 1, min(low - 1 + width, most), float(sample.lengths[low : low + width].sum()) / max(sample.examples, 1))
+        (low - 1, min(low - 1 + width, most), float(sample.lengths[low : low + width].sum() / sequences))
         for low in range(1, most + 1, width)
     ]
-    y = Axis("share of examples", 0, max(height for *_, height in heights) or 1, text=percent)
+    what = "sequences" if corpus.manifest.spec.packed else "examples"
+    y = Axis(f"share of {what}", 0, max(height for *_, height in heights) or 1, text=percent)
     x = Axis("tokens, including special tokens", 0, most, text=count)
-    return _section("Length of examples", _sampled(sample), bars(heights, x, y))
+    return _section(f"Length of {what}", _sampled(sample), bars(heights, x, y))
 
 
 def _padding(corpus: Corpus) -> str:
@@ -135,6 +139,9 @@ def _padding(corpus: Corpus) -> str:
         for shape in shapes
         if shape["examples"]
     ]
+    for split, statistics in corpus.manifest.statistics.items():
+        if "padding_unpacked_share" in statistics:
+            values.append((f"{split}, not packed", statistics["padding_unpacked_share"], None))
     return _section("Padding", "Share of all positions, from the manifest.", named_bars(values, percent))
 
 

@@ -20,7 +20,7 @@ class ReportSample:
     Attributes:
         examples: the number of examples read.
         shards: the number of shards that they are from.
-        lengths: int64 `[S + 1]`, examples of each length in tokens.
+        lengths: int64 `[S + 1]`, sequences of each length in tokens: examples, or what packed rows hold.
         token_counts: int64 `[vocab_size]`, occurrences of each token before masking, without special tokens.
         predicted_at: int64 `[S]`, predictions at each position.
         tokens_at: int64 `[S]`, maskable tokens at each position.
@@ -69,7 +69,7 @@ def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
         columns = check_examples(spec, records, ranges, corpus.path(shard))
         examples = Examples.from_columns(columns, manifest.tokenizer.special_ids)
         sample.examples += len(examples)
-        sample.lengths += np.bincount(examples.lengths, minlength=length + 1)
+        sample.lengths += np.bincount(examples.sums(examples.real), minlength=length + 1)
         sample.token_counts += np.bincount(examples.ids[examples.ordinary], minlength=len(sample.token_counts))
         sample.predicted_at[: spec.max_seq_length] += examples.predicted.sum(axis=0)
         sample.tokens_at[: spec.max_seq_length] += examples.ordinary.sum(axis=0)

@@ -18,8 +18,11 @@ _DROPPED = "documents_dropped_"  # Prefix of the splits' counters of dropped doc
 _LABELS = {
     "documents": "documents",
     "examples": "examples",
+    "sequences": "sequences packed in them",
+    "sequences_per_row": "sequences in an example",
     "tokens": "tokens",
     "padding_share": "padding, of all positions",
+    "padding_unpacked_share": "padding without packing",
     "unknown_share": "[UNK], of tokens",
     "masked_share": "predictions, of tokens",
     "replaced_by_mask_share": "  became [MASK]",
@@ -30,7 +33,10 @@ _LABELS = {
     "bytes": "bytes on disk",
 }
 # Counts that the table shows as shares.
-_SHOWN_AS_SHARES = ("padding", "unknown_tokens", "predictions", "replaced_by_mask", "replaced_at_random", "label_1")
+_SHOWN_AS_SHARES = (
+    *("padding", "padding_unpacked", "unknown_tokens", "predictions", "replaced_by_mask", "replaced_at_random"),
+    "label_1",
+)
 
 
 def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
@@ -49,6 +55,8 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
             statistics["kept_share"] = round(
                 1 - statistics["replaced_by_mask_share"] - statistics["replaced_at_random_share"], 6
             )
+        if statistics.get("sequences"):
+            statistics["sequences_per_row"] = round(statistics["sequences"] / statistics["examples"], 2)
         splits[split] = statistics
     read = dict(manifest.statistics.get("text", {}))
     dropped = Counter({_words(reason): number for reason, number in read.pop("dropped", {}).items()})
@@ -168,6 +176,8 @@ def _shapes_table(shapes: Sequence[Mapping[str, Any]]) -> str:
 def _value(name: str, value: Any) -> str:
     if name.endswith("_share"):
         return percent(value)
+    if isinstance(value, float):
+        return f"{value:,.2f}"
     return size(value) if name == "bytes" else count(value)
 
 

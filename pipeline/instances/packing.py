@@ -62,6 +62,27 @@ def pack_sentences(documents: TokenizedDocuments, room: int, sep_id: int) -> Ins
     return _single_segments(splits[begin], splits[end] - splits[begin])
 
 
+def fill(documents: TokenizedDocuments, room: int, sep_id: int) -> Instances:
+    """Cuts documents into instances of exactly `room` tokens, sentences too; only a document's last one is shorter.
+
+    As fairseq's `--sample-break-mode none`, where `pack_sentences` is its `complete`.
+
+    Args:
+        documents: the documents; joined by `join_documents` to fill instances across them.
+        room: tokens of the longest instance, at least 3, without the special tokens around it.
+        sep_id: the id of [SEP], with which no instance begins or ends: it is left out there.
+    """
+    as_sentences = TokenizedDocuments(
+        documents.ids,
+        documents.sentence_splits[documents.document_splits],
+        np.arange(documents.documents + 1),
+    )
+    splits = cut_long_sentences(as_sentences, room).sentence_splits
+    begin_is_sep = documents.ids[splits[:-1]] == sep_id
+    end_is_sep = documents.ids[splits[1:] - 1] == sep_id
+    return _single_segments(splits[:-1] + begin_is_sep, np.diff(splits) - begin_is_sep - end_is_sep)
+
+
 def single_sentences(documents: TokenizedDocuments) -> Instances:
     """Makes an instance of each sentence."""
     return _single_segments(documents.sentence_splits[:-1], np.diff(documents.sentence_splits))

@@ -23,6 +23,7 @@ def make_next_sentence_pairs(
     *,
     room: int,
     short_seq_prob: float,
+    for_packing: bool = False,
     rng: np.random.Generator,
     counts: Counter[str],
 ) -> Instances:
@@ -32,6 +33,8 @@ def make_next_sentence_pairs(
         documents: the block's documents.
         room: tokens of the longest pair, without special tokens.
         short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1].
+        for_packing: whether that length is drawn for each pair instead. Rows are filled by pairs of different lengths,
+            and a long document would only have pairs of one.
         rng: the generator of this block and copy.
         counts: incremented at "tokens_truncated", tokens removed by truncation, "pairs_forced_random", pairs whose B is
             random because no sentence follows A, and "pairs_within_document", pairs whose random B is from the same
@@ -42,7 +45,7 @@ def make_next_sentence_pairs(
     """
     if documents.documents == 0:
         return Instances.none()
-    chunks = _Chunks.draw(documents, room, short_seq_prob, rng)
+    chunks = _Chunks.draw(documents, room, short_seq_prob, for_packing, rng)
     is_forced = chunks.end - chunks.begin == 1
     is_random = is_forced | (rng.random(len(chunks.begin)) < 0.5)
     first = follow(documents.document_splits, np.where(is_random, chunks.a_end, chunks.end))
@@ -66,6 +69,7 @@ def make_sentence_order_pairs(
     *,
     room: int,
     short_seq_prob: float,
+    for_packing: bool = False,
     rng: np.random.Generator,
     counts: Counter[str],
 ) -> Instances:
@@ -78,6 +82,8 @@ def make_sentence_order_pairs(
         documents: the block's documents.
         room: tokens of the longest pair, without special tokens.
         short_seq_prob: probability that a document is cut to a random shorter length, in [0, 1].
+        for_packing: whether that length is drawn for each pair instead. Rows are filled by pairs of different lengths,
+            and a long document would only have pairs of one.
         rng: the generator of this block and copy.
         counts: incremented at "tokens_truncated", tokens removed by truncation, and "tokens_dropped_alone", single
             tokens without anything to pair them with.
@@ -87,7 +93,7 @@ def make_sentence_order_pairs(
     """
     if documents.documents == 0:
         return Instances.none()
-    chunks = _Chunks.draw(documents, room, short_seq_prob, rng)
+    chunks = _Chunks.draw(documents, room, short_seq_prob, for_packing, rng)
     chunks = chunks.take(follow(documents.document_splits, chunks.end))
     begin, end = documents.sentence_splits[chunks.begin], documents.sentence_splits[chunks.end]
     alone = end - begin == 1
@@ -124,9 +130,14 @@ class _Chunks(NamedTuple):
     target: np.ndarray
 
     @staticmethod
-    def draw(documents: TokenizedDocuments, room: int, short_seq_prob: float, rng: np.random.Generator) -> _Chunks:
+    def draw(
+        documents: TokenizedDocuments, room: int, short_seq_prob: float, one_by_one: bool, rng: np.random.Generator
+    ) -> _Chunks:
         document = _document_of_sentence(documents)
-        target = _target_lengths(documents.documents, room, short_seq_prob, rng)[document]
+        if one_by_one:
+            target = _target_lengths(len(document), room, short_seq_prob, rng)
+        else:
+            target = _target_lengths(documents.documents, room, short_seq_prob, rng)[document]
         begin = np.arange(len(document))
         end = _first_reaching(documents, begin, target, documents.document_splits[document + 1])
         # A takes at least one sentence, and leaves at least one if there are two or more.
@@ -141,10 +152,10 @@ def _document_of_sentence(documents: TokenizedDocuments) -> np.ndarray:
     return np.repeat(np.arange(documents.documents), np.diff(documents.document_splits))
 
 
-def _target_lengths(documents: int, room: int, short_seq_prob: float, rng: np.random.Generator) -> np.ndarray:
-    """Draws the target length of each document's instances: int64 `[documents]`, 2 to `room` tokens."""
-    short = rng.random(documents) < short_seq_prob
-    shorter = 2 + (rng.random(documents) * (room - 1)).astype(np.int64)
+def _target_lengths(number: int, room: int, short_seq_prob: float, rng: np.random.Generator) -> np.ndarray:
+    """Draws target lengths of instances: int64 `[number]`, 2 to `room` tokens."""
+    short = rng.random(number) < short_seq_prob
+    shorter = 2 + (rng.random(number) * (room - 1)).astype(np.int64)
     target: np.ndarray = np.where(short, shorter, room)
     return target
 

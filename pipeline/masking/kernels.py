@@ -13,11 +13,10 @@ import numpy as np
 from numba import types
 
 from pipeline.compiling import compiled, inlined, read_only
+from pipeline.splitmix import GOLDEN, mixed
 
 # What a number is drawn for: keeps the streams of an example apart.
 _TOKENS, _PLACES, _LENGTHS, _FILL, _ACTIONS, _RANDOM_IDS = (np.uint64(purpose) for purpose in range(1, 7))
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FACTOR_1, _FACTOR_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _BUCKETS = 256
 
 _INT32_ROWS, _FLOAT32_ROWS = types.int32[:, ::1], types.float32[:, ::1]
@@ -25,17 +24,9 @@ _INT64, _FLOAT64 = types.int64, types.float64
 
 
 @inlined
-def _mixed(value: np.uint64) -> np.uint64:
-    """The finaliser of SplitMix64 (Steele et al., 2014, "Fast splittable pseudorandom number generators")."""
-    value = (value ^ (value >> np.uint64(30))) * _FACTOR_1
-    value = (value ^ (value >> np.uint64(27))) * _FACTOR_2
-    return value ^ (value >> np.uint64(31))
-
-
-@inlined
 def _bits(key: np.uint64, purpose: np.uint64, counter: int) -> np.uint64:
     """The number of an example, purpose and counter: a hash, so that nothing is kept between two draws."""
-    return _mixed(_mixed(key ^ purpose) + np.uint64(counter) * _GOLDEN)
+    return mixed(mixed(key ^ purpose) + np.uint64(counter) * GOLDEN)
 
 
 @inlined
@@ -153,7 +144,7 @@ def keys_of_readings(fingerprints: np.ndarray, epochs: np.ndarray, seed: np.uint
     """
     keys = np.empty(len(fingerprints), np.uint64)
     for row in range(len(fingerprints)):
-        keys[row] = _mixed(_mixed(fingerprints[row] ^ _mixed(seed)) ^ np.uint64(epochs[row]))
+        keys[row] = mixed(mixed(fingerprints[row] ^ mixed(seed)) ^ np.uint64(epochs[row]))
     return keys
 
 

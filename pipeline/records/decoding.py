@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.errors import ConfigError, CorpusError
 from pipeline.quiet import start_tensorflow
 from pipeline.records.spec import RecordSpec
-from pipeline.records.tfrecord import open_records, read_records
+from pipeline.records.tfrecord import damaged, open_records, read_records
 
 _INT32_MAX, _FLOAT32_MAX = 2**31 - 1, 3.4e38
 NO_EXAMPLE = "bytes that are not a tf.train.Example"
@@ -54,6 +54,8 @@ def value_ranges(
         "input_type_ids": Range(0, types, "type_vocab_size"),
         "masked_lm_positions": Range(0, spec.max_seq_length - 1, "the length of the sequence"),
         "masked_lm_weights": Range(0, _FLOAT32_MAX, "a finite number"),
+        "input_sequence_ids": Range(0, spec.max_sequences_per_row, "max_sequences_per_row"),
+        "next_sentence_positions": Range(0, spec.max_seq_length - 1, "the length of the sequence"),
     }
     v2_spec = dataclasses.replace(spec, feature_names="v2")
     return {feature.name: known.get(feature.name, Range(0, 1, "a flag")) for feature in v2_spec.features}
@@ -97,12 +99,7 @@ def read_serialized(path: str) -> Iterator[bytes]:
     """
 
     def refuse(number: int, reason: str) -> None:
-        raise CorpusError(
-            f"{path} must be a TFRecord file",
-            received=f"a damaged record {number:,}: {reason}",
-            do="Compare it with its SHA-256 in the manifest, and copy it or make the corpus again; the names of GZIP"
-            " files end in .gz",
-        )
+        raise damaged(path, number, reason)
 
     with open_records(path) as stream:
         for _, record in read_records(stream, refuse):
@@ -126,6 +123,9 @@ def infer_spec(record: bytes, name: str) -> RecordSpec:
     masked = "masked_lm_positions" in lengths
     feature_names = "v1" if "input_ids" in lengths else "v2"
     sequence = lengths.get("input_ids", lengths.get("input_word_ids", 0))
+    packed = "input_sequence_ids" in lengths
+    # Without labels nothing tells Q, but a sequence has at least [CLS], a token and [SEP].
+    most_sequences = lengths.get("next_sentence_labels", sequence // 3)
     try:
         spec = RecordSpec(
             max_seq_length=sequence,
@@ -133,6 +133,7 @@ def infer_spec(record: bytes, name: str) -> RecordSpec:
             next_sentence="next_sentence_labels" in lengths,
             masked=masked,
             feature_names=feature_names,
+            max_sequences_per_row=most_sequences if packed else 0,
         )
     except ConfigError as error:
         fault = f"{_listed(found)}. {error}"

@@ -17,6 +17,9 @@ _LIST_TAGS = {"int64": b"\x1a", "float32": b"\x12"}  # A Feature's int64_list an
 # tensorflow/models' names with use_v2_feature_names=True, and google-research/bert's where they differ.
 _V1_NAMES = {"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}
 
+# Those of the next-sentence head; the first and the last in packed rows alone.
+NEXT_SENTENCE_FEATURES = ("next_sentence_positions", "next_sentence_labels", "next_sentence_weights")
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -45,9 +48,11 @@ class RecordSpec:
             are drawn when they are read, anew in every epoch ("dynamic").
         feature_names: "v2" for tensorflow/models' names, "v1" for google-research/bert's (`input_ids`,
             `segment_ids`).
+        max_sequences_per_row: Q, the most sequences that are packed behind one another in an example; 0 if examples
+            are not packed.
 
     Raises:
-        ConfigError: if S or P is out of range.
+        ConfigError: if S, P or Q is out of range.
     """
 
     max_seq_length: int
@@ -55,6 +60,7 @@ class RecordSpec:
     next_sentence: bool = True
     masked: bool = True
     feature_names: str = "v2"
+    max_sequences_per_row: int = 0
 
     def __post_init__(self) -> None:
         if self.max_seq_length < 5:
@@ -70,6 +76,13 @@ class RecordSpec:
             )
         if self.feature_names not in ("v1", "v2"):
             raise ConfigError("feature_names must be v1 or v2", received=self.feature_names)
+        if self.max_sequences_per_row < 0:
+            raise ConfigError("max_sequences_per_row must be at least 0", received=self.max_sequences_per_row)
+
+    @property
+    def packed(self) -> bool:
+        """Whether examples are rows of several sequences."""
+        return self.max_sequences_per_row > 0
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -91,7 +104,18 @@ class RecordSpec:
                 # 1 where a token begins a word, 0 where it continues one, and at special tokens and padding.
                 Feature("word_starts", "int64", seq),
             ]
-        if self.next_sentence:
+        sequences = self.max_sequences_per_row
+        if self.packed:
+            # 1, 2, ... at the tokens of a row's first, second, ... sequence, 0 at padding.
+            features.append(Feature("input_sequence_ids", "int64", seq))
+        if self.packed and self.next_sentence:
+            features += [
+                # Where each sequence's [CLS] is.
+                Feature("next_sentence_positions", "int64", sequences),
+                Feature("next_sentence_labels", "int64", sequences),
+                Feature("next_sentence_weights", "float32", sequences),
+            ]
+        elif self.next_sentence:
             features.append(Feature("next_sentence_labels", "int64", 1))
         if self.feature_names == "v1":
             features = [Feature(_V1_NAMES.get(f.name, f.name), f.dtype, f.length) for f in features]

@@ -16,10 +16,27 @@ from typing import IO, cast
 import google_crc32c
 
 from pipeline import files
+from pipeline.errors import CorpusError
 
 HEADER_BYTES = 12  # The length and its checksum.
 FOOTER_BYTES = 4  # The data's checksum.
 _BUFFER_BYTES = 1 << 20
+
+
+def damaged(path: str, number: int, reason: str) -> CorpusError:
+    """Makes the error for a damaged record.
+
+    Args:
+        path: the file.
+        number: the record's number, from 0.
+        reason: what is wrong with it.
+    """
+    return CorpusError(
+        f"{path} must be a TFRecord file",
+        received=f"a damaged record {number:,}: {reason}",
+        do="Compare it with its SHA-256 in the manifest, and copy it or make the corpus again; the names of GZIP"
+        " files end in .gz",
+    )
 
 
 def masked_crc(data: bytes) -> bytes:
@@ -45,12 +62,12 @@ def uncompressed(stream: IO[bytes], path: str) -> IO[bytes]:
     return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, plain), _BUFFER_BYTES))
 
 
-def read_records(stream: IO[bytes], damaged: Callable[[int, str], None]) -> Iterator[tuple[int, bytes]]:
+def read_records(stream: IO[bytes], report: Callable[[int, str], None]) -> Iterator[tuple[int, bytes]]:
     """Reads the records of a file and checks their framing.
 
     Args:
         stream: the file, uncompressed.
-        damaged: called for every damaged record with its number, from 0, and what is wrong. If it returns, reading
+        report: called for every damaged record with its number, from 0, and what is wrong. If it returns, reading
             continues with the next record, if that can be found.
 
     Yields:
@@ -64,21 +81,21 @@ def read_records(stream: IO[bytes], damaged: Callable[[int, str], None]) -> Iter
                 return
             if len(header) < HEADER_BYTES or masked_crc(header[:8]) != header[8:]:
                 what = "its header is cut short" if len(header) < HEADER_BYTES else "the checksum of its length differs"
-                damaged(number, f"{what}; what follows cannot be read")
+                report(number, f"{what}; what follows cannot be read")
                 return
             length = int.from_bytes(header[:8], "little")
             data = stream.read(length + FOOTER_BYTES)
         except (OverflowError, MemoryError):  # The checksum of the length is right: it was written so.
-            damaged(number, f"its length is {length:,} bytes; what follows cannot be read")
+            report(number, f"its length is {length:,} bytes; what follows cannot be read")
             return
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            damaged(number, f"its GZIP stream is damaged ({error}); what follows cannot be read")
+            report(number, f"its GZIP stream is damaged ({error}); what follows cannot be read")
             return
         if len(data) < length + FOOTER_BYTES:
-            damaged(number, "it is cut short")
+            report(number, "it is cut short")
             return
         if masked_crc(data[:-FOOTER_BYTES]) != data[-FOOTER_BYTES:]:
-            damaged(number, "the checksum of its data differs")
+            report(number, "the checksum of its data differs")
         else:
             yield number, data[:-FOOTER_BYTES]
         number += 1

@@ -21,7 +21,12 @@ from pipeline.text.reading.document import Document, TextCounts
 _SEPARATING = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# The characters of `_CONTROL` by how they are found fastest: in ASCII, in UTF-8, and by themselves.
 _ASCII_CONTROL = bytes({*range(0x20), 0x7F} - {*b"\t\n"})
+_C1_CONTROL = re.compile(b"\xc2[\x80-\x9f]")
+_OTHER_CONTROL = "\ufeff\u2028\u2029"
+# A share of a document is first looked for in a beginning that is longer than the share by this factor.
+_ENOUGH = 2
 _NOT_ASCII_LETTERS = bytes({*range(256)} - {*string.ascii_letters.encode()})
 
 
@@ -125,7 +130,7 @@ def clean_document(
 
 def _normalized(document: str, data: bytes, counts: Counter[str]) -> str:
     """Removes control characters and applies NFC; returns the same object if nothing changed."""
-    if len(data.translate(None, _ASCII_CONTROL)) < len(data) or (not document.isascii() and _CONTROL.search(document)):
+    if _has_control(document, data):
         before = len(document)
         document = _CONTROL.sub("", _SEPARATING.sub(" ", document))
         counts["characters_removed"] += before - len(document)
@@ -136,6 +141,15 @@ def _normalized(document: str, data: bytes, counts: Counter[str]) -> str:
     return document
 
 
+def _has_control(document: str, data: bytes) -> bool:
+    """Returns whether `_CONTROL` occurs in a document, given its UTF-8 as well."""
+    if len(data.translate(None, _ASCII_CONTROL)) < len(data):
+        return True
+    if document.isascii():
+        return False
+    return _C1_CONTROL.search(data) is not None or any(character in document for character in _OTHER_CONTROL)
+
+
 def _reason_to_drop(document: str, data: bytes, rules: CleaningRules) -> str:
     if not document:
         return "empty"
@@ -143,7 +157,7 @@ def _reason_to_drop(document: str, data: bytes, rules: CleaningRules) -> str:
         return "too_short"
     if rules.max_chars and len(document) > rules.max_chars:
         return "too_long"
-    if rules.max_repeated_share < 1 and repeated_share(document) > rules.max_repeated_share:
+    if rules.max_repeated_share < 1 and _has_many_repeated_lines(document, rules.max_repeated_share):
         return "repeated_lines"
     if rules.min_letter_share and _has_few_letters(document, data, rules.min_letter_share):
         return "few_letters"
@@ -159,6 +173,14 @@ def repeated_share(document: str) -> float:
     return 1 - sum(map(len, first)) / max(1, sum(map(len, lines)))
 
 
+def _has_many_repeated_lines(document: str, most: float) -> bool:
+    """Returns whether `repeated_share` is above `most`; different lines at the beginning usually decide it."""
+    beginning = document[: int(_ENOUGH * (1 - most) * len(document))]
+    different = sum(map(len, set(beginning.split("\n")[:-1])))
+    enough = 1 - different / max(1, len(document) - document.count("\n")) <= most
+    return not enough and repeated_share(document) > most
+
+
 def letter_share(document: str) -> float:
     """Returns the share of letters and marks among a document's characters other than spaces and line ends."""
     visible = len(document) - document.count(" ") - document.count("\n")
@@ -166,6 +188,7 @@ def letter_share(document: str) -> float:
 
 
 def _has_few_letters(document: str, data: bytes, least: float) -> bool:
-    """Returns whether `letter_share` is below `least`; counting ASCII letters, which is fast, usually decides it."""
-    enough = len(data.translate(None, _NOT_ASCII_LETTERS)) >= least * len(document)
+    """Returns whether `letter_share` is below `least`; ASCII letters at the beginning usually decide it."""
+    beginning = data[: int(_ENOUGH * least * len(document))]
+    enough = len(beginning.translate(None, _NOT_ASCII_LETTERS)) >= least * len(document)
     return not enough and letter_share(document) < least

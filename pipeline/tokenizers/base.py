@@ -57,5 +57,8 @@ class Tokenizer(Protocol):
     def describe(self) -> TokenizerDescription:
         """Returns the manifest's description of this tokenizer; `vocab_file` names the corpus's own copy."""
 
+    def show(self, index: int) -> str:
+        """Returns an entry as people read it: that of a byte-level tokenizer as text, with "▁" for white space."""
+
     def decode(self, ids: Sequence[int]) -> str:
         """Converts ids back to readable text, with special tokens spelled out."""

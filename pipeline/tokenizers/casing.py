@@ -25,6 +25,7 @@ _HUGGING_FACE_NAMES = ("vocab.txt", "spm.model", "spiece.model", "sentencepiece.
 
 
 FOLDED_BY_MODEL = "the model folds case itself"
+NORMALIZED_BY_TOKENIZER = "the tokenizer.json says how text is normalised"
 AS_ASKED = "as requested"
 
 
@@ -44,6 +45,8 @@ class Casing(NamedTuple):
     def __str__(self) -> str:
         if self.reason == FOLDED_BY_MODEL:
             return "Text is given to the SentencePiece model as it is, which folds case itself"
+        if self.reason == NORMALIZED_BY_TOKENIZER:
+            return "Text is given to the tokenizer as it is, which normalises it by its own rules"
         done = "lower-cased and stripped of accents" if self.lower_case else "kept as it is, with case and accents"
         return f"Text is {done}: {self.reason}"
 
@@ -70,8 +73,8 @@ def stated_casing(path: str, vocabulary: bytes) -> Casing | None:
     learned = _read_object(f"{path}.json")
     if learned.get("sha256") == sha256:
         options = _mapping(learned.get("options"))
-        if isinstance(options.get("lower_case"), bool):
-            # A SentencePiece model folds case itself.
+        # A SentencePiece model folds case itself, and a tokenizer.json has a normaliser.
+        if isinstance(options.get("lower_case"), bool) and options.get("kind") != "bytebpe":
             return Casing(options["lower_case"] and options.get("kind") == "wordpiece", f"{path}.json says so")
     for neighbour in ("manifest.json", "run.json"):
         described = _mapping(_read_object(files.join(folder, neighbour)).get("tokenizer"))

@@ -8,9 +8,8 @@ separate words. All other steps of BERT's tokenization work within a chunk.
 from __future__ import annotations
 
 import functools
-import itertools
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,15 +24,21 @@ def encoded(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
     A lone surrogate is encoded like any other code point.
     """
-    joined = "".join(texts)
-    if joined.isascii():
-        data, lengths = joined.encode(), map(len, texts)
+    if all(map(str.isascii, texts)):
+        data, lengths = "".join(texts).encode(), map(len, texts)
     else:
-        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+        parts = _each_encoded(texts)
         data, lengths = b"".join(parts), map(len, parts)
     splits = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.fromiter(lengths, np.int64, len(texts)), out=splits[1:])
     return np.frombuffer(data, np.uint8), splits
+
+
+def _each_encoded(texts: Sequence[str]) -> list[bytes]:
+    try:
+        return list(map(str.encode, texts))
+    except UnicodeEncodeError:  # Naming an error handler takes longer than encoding a sentence.
+        return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 class Chunks:
@@ -41,20 +46,17 @@ class Chunks:
 
     def __init__(self) -> None:
         self._known = 0
-        self._slots = np.full(_LEAST_SLOTS, -1, np.int32)
-        self._hashes = np.empty(_LEAST_SLOTS // 2, np.uint64)
+        self._slots = np.zeros((_LEAST_SLOTS, 2), np.uint64)
         self._splits = np.zeros(_LEAST_SLOTS // 2 + 1, np.int64)
         self._keys = np.empty(_LEAST_SLOTS * 4, np.uint8)
 
     def __len__(self) -> int:
         return self._known
 
-    def since(self, first: int) -> Iterator[bytes]:
-        """Yields the chunks from number `first` on, as UTF-8."""
+    def since(self, first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the chunks from number `first` on, as `encoded` does."""
         splits = self._splits[first : self._known + 1]
-        data = self._keys[splits[0] : splits[-1]].tobytes()
-        for start, end in itertools.pairwise((splits - splits[0]).tolist()):
-            yield data[start:end]
+        return self._keys[splits[0] : splits[-1]], splits - splits[0]
 
     def number(self, data: np.ndarray, row_splits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cuts texts into chunks.
@@ -72,8 +74,7 @@ class Chunks:
         number_splits = np.zeros(len(row_splits), np.int64)
         state = np.array([0, 0, 0, self._known], np.int64)
         while not kernels.number_chunks(
-            *(data, row_splits, _classes(), self._slots, self._hashes, self._splits, self._keys),
-            *(state, numbers, number_splits),
+            *(data, row_splits, _classes(), self._slots, self._splits, self._keys, state, numbers, number_splits)
         ):
             self._known = int(state[3])
             self._grow()
@@ -84,18 +85,13 @@ class Chunks:
         """Makes room for more chunks, or for more of their bytes."""
         from pipeline.tokenizers import chunk_kernels as kernels
 
-        if self._known < len(self._hashes):
-            self._keys = _doubled(self._keys)
+        if self._known < len(self._splits) - 1:
+            self._keys = np.concatenate([self._keys, np.empty_like(self._keys)])
             return
-        self._hashes, self._splits = _doubled(self._hashes), _doubled(self._splits)
-        self._slots = np.full(2 * len(self._hashes), -1, np.int32)
-        kernels.fill_slots(self._hashes, self._known, self._slots)
-
-
-def _doubled(array: np.ndarray) -> np.ndarray:
-    doubled = np.empty(2 * len(array), array.dtype)
-    doubled[: len(array)] = array
-    return doubled
+        self._splits = np.concatenate([self._splits, np.empty_like(self._splits[1:])])
+        slots = np.zeros((2 * len(self._slots), 2), np.uint64)
+        kernels.move_slots(self._slots, slots)
+        self._slots = slots
 
 
 @functools.cache

@@ -59,6 +59,22 @@ def strip_accents(text: str) -> str:
     return "".join(char for char in unicodedata.normalize("NFD", text) if unicodedata.category(char) != "Mn")
 
 
+def text_for_library(text: str, lower_case: bool) -> str:
+    """Drops lone surrogates, which are not text and which UTF-8 cannot encode, for a library that normalises by itself.
+
+    Args:
+        text: any text.
+        lower_case: whether to lower-case it and strip its accents, as google-research/albert does (tokenization.py).
+    """
+    if text.isascii():
+        return text.lower() if lower_case else text
+    text = text.encode("utf-8", "ignore").decode()
+    if not lower_case:
+        return text
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(char for char in decomposed if not unicodedata.combining(char)).lower()
+
+
 def basic_tokenize(
     text: str,
     *,

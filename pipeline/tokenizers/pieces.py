@@ -41,9 +41,12 @@ class Pieces:
         Returns:
             Their ids, int32, word by word, and their row splits, int64 `[words + 1]`.
         """
+        return self.cut_encoded(*encoded(words))
+
+    def cut_encoded(self, data: np.ndarray, splits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cuts words given as `pipeline.tokenizers.chunks.encoded` returns them; see `cut`."""
         from pipeline.tokenizers import chunk_kernels as kernels
 
-        data, splits = encoded(words)
         ids, id_splits = np.empty(len(data), np.int32), np.empty(len(splits), np.int64)
         number = kernels.cut_words(
             *(data, splits, *self._vocabulary, self._longest, MAX_WORD_CHARS, self._unknown_id, ids, id_splits)

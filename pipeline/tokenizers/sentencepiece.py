@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,15 +12,13 @@ import numpy as np
 
 from pipeline.errors import VocabularyError
 from pipeline.manifest import TokenizerDescription
-from pipeline.scripts import is_unspaced
 from pipeline.tokenizers import sentencepiece_model
 from pipeline.tokenizers.base import MASK, SPECIAL_NAMES, TokenBatch
 from pipeline.tokenizers.casing import AS_ASKED, FOLDED_BY_MODEL, Casing, casing_of_entries
-from pipeline.tokenizers.normalizer import is_punctuation
+from pipeline.tokenizers.normalizer import text_for_library
+from pipeline.tokenizers.spaced_pieces import SPACE, spaced_boundaries
 from pipeline.tokenizers.vocabulary import special_token
-from pipeline.tokenizers.word_boundaries import WordBoundaries
 
-_SPACE = "▁"  # SentencePiece's symbol for white space, U+2581.
 _BATCH = 16_384  # Sentences per call of the library: bounds its temporary memory, lists of integers.
 # Alternatives to the special tokens of BERT and ALBERT: those of RoBERTa and its successors.
 _OTHER_NAMES = {"pad": "<pad>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
@@ -57,7 +54,12 @@ class SentencePieceTokenizer:
         if not ordinary:
             raise VocabularyError(f"{name} must hold more than special and unused pieces")
         self.ordinary_ids = np.array(ordinary, np.int32)
-        self.word_boundaries = _word_boundaries(self.tokens, types, ordinary)
+        # Written as <0xE4>.
+        byte_pieces = {
+            self.tokens[i]: int(self.tokens[i][1:-1], 16) for i in ordinary if types[i] == sentencepiece_model.BYTE
+        }
+        unknown = types.index(sentencepiece_model.UNKNOWN)
+        self.word_boundaries = spaced_boundaries(self.tokens, ordinary, unknown, byte_pieces)
         # Text never becomes a control symbol, whatever it spells; it could become a user-defined one.
         for index in special - {self.special_ids["unk"]}:
             self._model.pieces[index].type = sentencepiece_model.CONTROL
@@ -81,7 +83,7 @@ class SentencePieceTokenizer:
         """
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
         for start in range(0, len(sentences), _BATCH):
-            batch = [self._prepare(sentence) for sentence in sentences[start : start + _BATCH]]
+            batch = [text_for_library(sentence, self.lower_case) for sentence in sentences[start : start + _BATCH]]
             # Measured: twice as fast as the library's own arrays, one per sentence.
             lists = self._processor.encode(batch, out_type=int)
             lengths.append(np.fromiter(map(len, lists), np.int64, len(lists)))
@@ -92,27 +94,17 @@ class SentencePieceTokenizer:
         """Tokenizes a text in which [MASK] becomes the special token."""
         mask_id = self.special_ids["mask"]
         # White space before a mask belongs to the hidden piece, as in "▁word".
-        parts = [self._prepare(part) for part in text.split(MASK)]
+        parts = [text_for_library(part, self.lower_case) for part in text.split(MASK)]
         marked = self.tokens[mask_id].join([part.rstrip() for part in parts[:-1]] + parts[-1:])
         ids: list[int] = self._masking_processor.encode(marked, out_type=int)
         # The library prepends white space to every text, even before a mask.
-        return [i for i, next_id in itertools.pairwise([*ids, -1]) if next_id != mask_id or self.tokens[i] != _SPACE]
+        return [i for i, next_id in itertools.pairwise([*ids, -1]) if next_id != mask_id or self.tokens[i] != SPACE]
 
     @functools.cached_property
     def _masking_processor(self) -> Any:
         model = type(self._model).FromString(self._model.SerializeToString())
         model.pieces[self.special_ids["mask"]].type = sentencepiece_model.USER_DEFINED
         return _make_processor(model, "the vocabulary")
-
-    def _prepare(self, sentence: str) -> str:
-        if sentence.isascii():
-            return sentence.lower() if self.lower_case else sentence
-        # Drops lone surrogates, which are not text and which UTF-8 cannot encode.
-        sentence = sentence.encode("utf-8", "ignore").decode()
-        if not self.lower_case:
-            return sentence
-        decomposed = unicodedata.normalize("NFKD", sentence)
-        return "".join(char for char in decomposed if not unicodedata.combining(char)).lower()
 
     def describe(self) -> TokenizerDescription:
         """Returns the manifest's description of this tokenizer."""
@@ -124,6 +116,10 @@ class SentencePieceTokenizer:
             lower_case=self.lower_case,
             special_ids=dict(self.special_ids),
         )
+
+    def show(self, index: int) -> str:
+        """Returns an entry of the vocabulary."""
+        return self.tokens[index]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Converts ids back to readable text, with special tokens spelled out."""
@@ -164,35 +160,3 @@ def _find_special(tokens: Sequence[str], types: Sequence[int], name: str) -> dic
             " --unk_piece=[UNK] --bos_piece=[CLS] --eos_piece=[SEP] --pad_id=0 --control_symbols=[MASK]",
         )
     return {key: found[key] for key in SPECIAL_NAMES}
-
-
-def _word_boundaries(tokens: Sequence[str], types: Sequence[int], ordinary: Sequence[int]) -> WordBoundaries:
-    """Returns where words begin: at white space, and around words by themselves, such as punctuation and ideographs.
-
-    These are BERT's words, except that a piece of several ideographs is one word, as is every piece of other scripts
-    without spaces. A lone "▁" belongs to the piece after it, and [UNK] is part of a word.
-    """
-    begins, behind = np.ones(len(tokens), np.bool_), np.ones(len(tokens), np.int8)
-    for index in ordinary:
-        token = tokens[index]
-        if types[index] == sentencepiece_model.BYTE:  # Written as <0xE4>.
-            begins[index], behind[index] = _byte_begins_word(int(token[1:-1], 16)), 0
-        else:
-            begins[index] = token[0] == _SPACE or _stands_alone(token[0])
-            behind[index] = -1 if token == _SPACE else _stands_alone(token[-1])
-    unknown = types.index(sentencepiece_model.UNKNOWN)
-    begins[unknown], behind[unknown] = False, 0
-    return WordBoundaries(begins, behind)
-
-
-def _stands_alone(char: str) -> bool:
-    """Returns whether `char` is not part of a word delimited by white space or punctuation."""
-    # In a script without spaces, a piece is the best guess at a word.
-    return is_punctuation(char) or is_unspaced(char)
-
-
-def _byte_begins_word(byte: int) -> bool:
-    """Returns whether a character whose UTF-8 begins with `byte` is likely to stand alone, such as CJK or an emoji."""
-    if byte < 0x80:
-        return _stands_alone(chr(byte))
-    return 0xE3 <= byte <= 0xE9 or byte >= 0xF0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,7 @@ from pipeline.tokenizers.vocabulary import is_reserved, parse_vocabulary, specia
 from pipeline.tokenizers.word_boundaries import WordBoundaries
 
 _CAPITAL_SIGMA = "Σ"
+_SIGMA_BYTES = _CAPITAL_SIGMA.encode()
 _MOST_CHUNKS = 1 << 19  # Chunks remembered at a time: bounds memory.
 
 
@@ -73,23 +75,27 @@ class WordPieceTokenizer:
         Returns:
             The ids, int32, without special tokens; words that the vocabulary cannot spell are [UNK].
         """
-        from pipeline.tokenizers.chunk_kernels import put_ids
+        from pipeline.tokenizers.chunk_kernels import count_ids, put_ids
 
         data, splits = encoded(sentences)
         # The lower case of sigma depends on whether the word continues, even after an apostrophe, where a chunk ends.
         # Normalising text again does not change it.
-        if self.lower_case and _CAPITAL_SIGMA.encode() in data.tobytes():
-            data, splits = encoded([_settled(sentence) for sentence in sentences])
+        if self.lower_case and ((data[:-1] == _SIGMA_BYTES[0]) & (data[1:] == _SIGMA_BYTES[1])).any():
+            settled = (
+                " ".join(basic_tokenize(text, lower_case=True)) if _CAPITAL_SIGMA in text else text
+                for text in sentences
+            )
+            data, splits = encoded(list(settled))
         with self._learning:
             if len(self._chunks) > _MOST_CHUNKS:
                 self._forget()
             numbers, number_splits = self._chunks.number(data, splits)
             self._learn_chunks()
-            chunk_ids, chunk_splits = self._ids_of_chunks, self._splits_of_chunks
-        lengths = np.diff(chunk_splits)
-        ids = np.empty(int(lengths[numbers].sum()), np.int32)
+            chunk_ids, begins, ends = self._ids_of_chunks, self._begins, self._ends
         row_splits = np.zeros(len(splits), np.int64)
-        put_ids(numbers, number_splits, chunk_ids, chunk_splits, ids, row_splits)
+        count_ids(numbers, number_splits, begins, ends, row_splits)
+        ids = np.empty(row_splits[-1], np.int32)
+        put_ids(numbers, chunk_ids, begins, ends, ids)
         return TokenBatch(ids, row_splits)
 
     def encode_with_masks(self, text: str) -> list[int]:
@@ -100,20 +106,30 @@ class WordPieceTokenizer:
 
     def _forget(self) -> None:
         self._chunks = Chunks()
+        # Chunk i has the ids `_ids_of_chunks[_begins[i]:_ends[i]]`.
         self._ids_of_chunks = np.zeros(0, np.int32)
-        self._splits_of_chunks = np.zeros(1, np.int64)
+        self._begins = self._ends = np.zeros(0, np.int64)
 
     def _learn_chunks(self) -> None:
         """Computes the ids of the new chunks."""
-        words: list[str] = []
-        words_of = [0]
-        for chunk in self._chunks.since(len(self._splits_of_chunks) - 1):
-            words += self._normalizer.words(chunk.decode("utf-8", "surrogatepass"))
-            words_of.append(len(words))
-        ids, splits = self._pieces.cut(words)
-        begun = len(self._ids_of_chunks)
-        self._ids_of_chunks = np.concatenate([self._ids_of_chunks, ids])
-        self._splits_of_chunks = np.concatenate([self._splits_of_chunks[:-1], begun + splits[words_of]])
+        if len(self._chunks) == len(self._ends):
+            return
+        data, splits = self._chunks.since(len(self._ends))
+        # A chunk of printable ASCII is one word: a mark of punctuation, or characters without any.
+        text = data.tobytes()
+        words = np.frombuffer(text.lower() if self.lower_case else text, np.uint8)
+        ids, id_splits = self._pieces.cut_encoded(words, splits)
+        begins, ends = id_splits[:-1], id_splits[1:].copy()
+        others = np.flatnonzero(np.logical_or.reduceat((data < ord(" ")) | (data > ord("~")), splits[:-1]))
+        chunks = [text[splits[chunk] : splits[chunk + 1]].decode("utf-8", "surrogatepass") for chunk in others]
+        found = [self._normalizer.words(chunk) for chunk in chunks]
+        other_ids, other_splits = self._pieces.cut(list(itertools.chain.from_iterable(found)))
+        place = len(ids) + other_splits[np.cumsum([0, *map(len, found)])]
+        begins[others], ends[others] = place[:-1], place[1:]
+        known = len(self._ids_of_chunks)
+        self._ids_of_chunks = np.concatenate([self._ids_of_chunks, ids, other_ids])
+        self._begins = np.concatenate([self._begins, known + begins])
+        self._ends = np.concatenate([self._ends, known + ends])
 
     def describe(self) -> TokenizerDescription:
         """Returns the manifest's description of this tokenizer."""
@@ -126,12 +142,10 @@ class WordPieceTokenizer:
             special_ids=dict(self.special_ids),
         )
 
+    def show(self, index: int) -> str:
+        """Returns an entry of the vocabulary."""
+        return self.tokens[index]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Converts ids back to readable text: pieces joined into words, and words separated by spaces."""
         return " ".join(self.tokens[int(i)] for i in ids).replace(" ##", "")
-
-
-def _settled(sentence: str) -> str:
-    if _CAPITAL_SIGMA not in sentence:
-        return sentence
-    return " ".join(basic_tokenize(sentence, lower_case=True))

@@ -12,13 +12,20 @@ if TYPE_CHECKING:
     from pipeline.training import bert, configs, encoders, masked_lm, task_factory
     from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
     from pipeline.training.configs import DataConfig, ExperimentConfig
-    from pipeline.training.encoders import AlbertEncoderConfig, BertEncoderConfig, EncoderConfig, build_encoder
+    from pipeline.training.encoders import (
+        AlbertEncoderConfig,
+        BertEncoderConfig,
+        EncoderConfig,
+        ModernBertEncoderConfig,
+        build_encoder,
+    )
     from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
     from pipeline.training.modeling.albert_encoder import AlbertEncoder
     from pipeline.training.modeling.bert_encoder import BertEncoder
     from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
     from pipeline.training.modeling.classification_head import ClassificationHead
     from pipeline.training.modeling.masked_lm import MaskedLM
+    from pipeline.training.modeling.modernbert_encoder import ModernBertEncoder
 
 __all__ = [
     "AlbertEncoder",
@@ -34,6 +41,8 @@ __all__ = [
     "MaskedLM",
     "MaskedLMConfig",
     "MaskedLMTask",
+    "ModernBertEncoder",
+    "ModernBertEncoderConfig",
     "PretrainerConfig",
     "bert",
     "build_encoder",
@@ -57,6 +66,8 @@ _MODULES = {
     "MaskedLM": "modeling.masked_lm",
     "MaskedLMConfig": "masked_lm",
     "MaskedLMTask": "masked_lm",
+    "ModernBertEncoder": "modeling.modernbert_encoder",
+    "ModernBertEncoderConfig": "encoders",
     "PretrainerConfig": "bert",
     "build_encoder": "encoders",
 }

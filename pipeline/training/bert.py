@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,9 +72,18 @@ class PretrainerConfig(Config):
 
     encoder: BaseEncoderConfig = option(EncoderConfig(), "the encoder")
     cls_heads: tuple[ClsHeadConfig, ...] = option((), "classification heads")
-    mlm_activation: str = option("gelu", "activation of the masked-LM head's dense layer", choices=ACTIVATIONS)
-    mlm_initializer_range: float = option(
-        0.02, "standard deviation of the masked-LM head's initialiser", minimum=0, maximum=10
+    mlm_activation: str | None = option(
+        None,
+        "activation of the masked-LM head's dense layer; null is the encoder's own: gelu, or modernbert's"
+        " hidden_activation",
+        choices=ACTIVATIONS,
+    )
+    mlm_initializer_range: float | None = option(
+        None,
+        "standard deviation of the masked-LM head's initialiser; null is the encoder's own: 0.02, or modernbert's for"
+        " layers whose output is added to the residual",
+        minimum=0,
+        maximum=10,
     )
 
     def __post_init__(self) -> None:
@@ -81,6 +91,15 @@ class PretrainerConfig(Config):
         names = [head.name for head in self.cls_heads]
         if len(set(names)) != len(names):
             raise ConfigError("Classification heads must have different names", received=names)
+
+    def with_head(self) -> PretrainerConfig:
+        """The configuration with all that the masked-LM head leaves to the encoder filled in."""
+        encoder, activation, stddev = self.encoder, self.mlm_activation, self.mlm_initializer_range
+        return dataclasses.replace(
+            self,
+            mlm_activation=encoder.default_mlm_activation if activation is None else activation,
+            mlm_initializer_range=encoder.default_mlm_initializer_range if stddev is None else stddev,
+        )
 
     def pooler_width(self, head: ClsHeadConfig) -> int:
         """Width of the pooling layer of one of the heads."""
@@ -103,6 +122,7 @@ def build_pretrainer(config: PretrainerConfig) -> BertPretrainerV2:
     from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
     from pipeline.training.modeling.classification_head import ClassificationHead
 
+    config = config.with_head()
     heads = [
         ClassificationHead(
             inner_dim=config.pooler_width(head),
@@ -118,5 +138,6 @@ def build_pretrainer(config: PretrainerConfig) -> BertPretrainerV2:
         encoder_network=build_encoder(config.encoder),
         mlm_activation=get_activation(config.mlm_activation),
         mlm_initializer=keras.initializers.TruncatedNormal(stddev=config.mlm_initializer_range),
+        mlm_options=config.encoder.masked_lm_options,
         classification_heads=heads,
     )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.config.tree import to_dict
 from pipeline.training.configs import ExperimentConfig
 
 # A corpus may be moved: its manifest identifies it. On other devices, and with other padding, a run continues as it
-# would have here, up to rounding.
+# would have here, up to rounding; in loops of other lengths, exactly so.
 _FREE = (
     "task.train_data.input_path",
+    "task.train_data.stages.input_path",
     "task.validation_data.input_path",
     "task.train_data.trim",
     "task.validation_data.trim",
     "runtime.distribution_strategy",
     "runtime.tpu",
+    "trainer.steps_per_loop",
 )
 _STEPS = "trainer.train_steps"
 # Options that `resolve` takes from others if they are left open: a change is reported once.
@@ -27,15 +30,21 @@ _DERIVED = {
 }
 
 
-def differing_options(held: ExperimentConfig, wanted: ExperimentConfig) -> list[str]:
+def differing_options(held: ExperimentConfig, wanted: ExperimentConfig, *, but: Collection[str] = ()) -> list[str]:
     """In which options a run in a folder is another one than the one that is wanted, as sentences.
 
     More steps are no difference where the steps before would have been the same.
+
+    Args:
+        held: the configuration of the run in the folder.
+        wanted: the configuration that is wanted.
+        but: options that may differ, beside those that always may.
     """
     there, now = flatten(to_dict(held)), flatten(to_dict(wanted))
     differing = []
     for name in sorted({*there, *now}):
-        if name in _FREE or there.get(name) == now.get(name):
+        is_free = re.sub(r"\[\d+\]", "", name) in _FREE or name in but
+        if is_free or there.get(name) == now.get(name):
             continue
         source = _DERIVED.get(name, "")
         if source and there[name] == there[source] and now[name] == now[source]:

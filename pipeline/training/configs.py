@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,17 @@ from pipeline.config.base import Config
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
+from pipeline.training.budget import parse_budget
 from pipeline.training.encoders import MOST_POSITIONS
+from pipeline.training.stages import MOST_EXAMPLES, StageConfig, check_stages
 
 # Far beyond what anybody trains with, and near enough for what computes with them.
-_MOST_EXAMPLES = 2**20  # Of a batch.
 _MOST_STEPS = 10**12
 _LARGEST_SEED = 2**32 - 1  # Numpy takes no larger one.
 _LARGEST = 1e30  # Of a float32, with room for sums.
 
-DECAYS = ("linear", "polynomial", "cosine", "constant")
+DECAYS = ("linear", "polynomial", "cosine", "constant", "wsd", "triangle")
+_PEAKED = ("wsd", "triangle")  # Whose warm-up rises to the learning rate itself.
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,22 @@ class DataConfig(Config):
     """
 
     input_path: str | tuple[str, ...] = option(
-        "", 'a corpus\'s directory, TFRecord files or globs of them, also several by commas, or "dummy" for zeros'
+        "",
+        "a corpus's directory, or a list of several to mix; TFRecord files or globs of them, also several by commas; or"
+        ' "dummy" for zeros',
     )
-    global_batch_size: int = option(512, "examples of a batch, over all replicas", minimum=1, maximum=_MOST_EXAMPLES)
+    weights: tuple[float, ...] = option(
+        (),
+        "where input_path names several corpora: the share of tokens of each; by default, by the tokens they have",
+        minimum=1e-9,
+        maximum=1e9,
+    )
+    global_batch_size: int = option(512, "examples of a batch, over all replicas", minimum=1, maximum=MOST_EXAMPLES)
+    stages: tuple[StageConfig, ...] = option(
+        (),
+        "in training: stages, one after another, each with its corpora, its batch size and its end; none reads one"
+        " input_path in batches of one size",
+    )
     is_training: bool | None = option(None, "whether to shuffle and repeat; null lets the task decide by the role")
     seq_length: int | None = option(
         None, "tokens of an example; null takes the corpus's", minimum=1, maximum=MOST_POSITIONS
@@ -51,8 +67,16 @@ class DataConfig(Config):
     drop_remainder: bool | None = option(
         None, "whether to drop a last batch that is not full; null does in training only"
     )
-    shuffle_buffer_size: int = option(10_000, "examples that are shuffled together", minimum=1, maximum=2**31 - 1)
-    cycle_length: int = option(8, "files that are read side by side in training", minimum=1, maximum=1024)
+    shuffle_buffer_size: int | None = option(
+        None,
+        "examples that are read and shuffled together, after the order of all chunks was; null takes 32,768, or fewer"
+        " where these are over 8 million tokens",
+        minimum=1,
+        maximum=2**31 - 1,
+    )
+    cycle_length: int | None = option(
+        None, "deprecated, without effect: an epoch's chunks come from all files", minimum=1, maximum=1024
+    )
     seed: int | None = option(None, "seed of the order; null takes the run's, or 0", minimum=0, maximum=_LARGEST_SEED)
     trim: bool = option(True, "cut batches to their longest sequence, so that padding costs nothing")
     masked_lm_prob: float | None = option(
@@ -78,6 +102,22 @@ class DataConfig(Config):
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        check_stages(self.stages, self.global_batch_size)
+        if self.cycle_length is not None:
+            warnings.warn(
+                "cycle_length has no effect any more: the chunks of an epoch come from all files in random order",
+                FutureWarning,
+                stacklevel=3,
+            )
+
+    def named_batch_sizes(self) -> dict[str, int]:
+        """The sizes of batches by the options that name them; stages have others only between two of these."""
+        sizes = {"global_batch_size": self.global_batch_size}
+        for number, stage in enumerate(self.stages):
+            for name in ("initial_batch_size", "global_batch_size"):
+                if (size := getattr(stage, name)) is not None:
+                    sizes[f"stages[{number}].{name}"] = size
+        return sizes
 
 
 @dataclass(frozen=True)
@@ -117,6 +157,12 @@ class MaskedLMConfig(Config):
                 " false: a head that nothing trains would be evaluated",
                 do="Leave it out of validation_data",
             )
+        if self.validation_data.stages:
+            raise ConfigError(
+                "validation_data must have no stages",
+                received=f"{len(self.validation_data.stages)}",
+                do="Leave them out: a run in stages is evaluated on the corpora of the last one",
+            )
         evaluated: dict[str, Any] = {"is_training": False}
         if labels is False:
             evaluated["use_next_sentence_label"] = False
@@ -126,15 +172,13 @@ class MaskedLMConfig(Config):
             object.__setattr__(self, name, dataclasses.replace(data, **left_open))
 
 
-def _check_pattern(pattern: str) -> None:
+def _check_pattern(name: str, pattern: str) -> None:
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ConfigError(
-            "exclude_from_weight_decay must hold regular expressions", received=f"{pattern!r} ({error})"
-        ) from error
+        raise ConfigError(f"{name} must hold regular expressions", received=f"{pattern!r} ({error})") from error
     if not pattern:
-        raise ConfigError("exclude_from_weight_decay must not hold an empty expression, which matches every weight")
+        raise ConfigError(f"{name} must not hold an empty expression, which matches every weight")
 
 
 @dataclass(frozen=True)
@@ -148,12 +192,15 @@ class OptimizerConfig(Config):
     type: str = option(
         "adamw",
         "adamw: Adam with decoupled weight decay (Loshchilov and Hutter, 2019);"
-        " lamb: its steps scaled to each weight's norm, for large batches (You et al., 2020)",
-        choices=("adamw", "lamb"),
+        " lamb: its steps scaled to each weight's norm, for large batches (You et al., 2020);"
+        " stable_adamw: AdamW with steps clipped weight by weight, for gradient_clip_norm=0 (Wortsman et al., 2023);"
+        " muon: matrices by their orthogonal momentum, other weights by AdamW (Jordan et al., 2024)",
+        choices=("adamw", "lamb", "stable_adamw", "muon"),
     )
     learning_rate: float = option(
         1e-4,
-        "where the decay starts, at step 0: the warm-up rises to where it has come to",
+        "where the decay starts, at step 0: the warm-up rises to where it has come to. With wsd and triangle, the peak:"
+        " the warm-up rises to it",
         minimum=0,
         maximum=_LARGEST,
     )
@@ -161,13 +208,26 @@ class OptimizerConfig(Config):
     warmup_steps: int = option(
         10_000, "steps over which the learning rate rises, linearly", minimum=0, maximum=_MOST_STEPS
     )
+    warmup_start: float = option(
+        0.0, "with wsd and triangle: where it rises from, as a share of the peak", minimum=0, maximum=1
+    )
     decay: str = option(
         "linear",
-        "how the learning rate falls, from step 0 to the last",
+        "how the learning rate falls: linear, polynomial and cosine from step 0 to the last; constant not at all; wsd"
+        " over the last decay_steps; triangle from the end of the warm-up to the last step, linearly",
         choices=DECAYS,
-        source="tensorflow/models",
+        source="tensorflow/models; wsd: Hu et al., 2024, https://arxiv.org/abs/2404.06395",
     )
     decay_power: float = option(1.0, "power of the polynomial decay", minimum=0, maximum=1000)
+    decay_steps: int | None = option(
+        None, "with wsd: steps of the decay; null takes a tenth of train_steps", minimum=1, maximum=_MOST_STEPS
+    )
+    decay_form: str = option(
+        "1-sqrt",
+        "with wsd: the form of the decay",
+        choices=("1-sqrt", "linear"),
+        source="Haegele et al., 2024, https://arxiv.org/abs/2405.18392",
+    )
     # The moments are divided by 1 - beta, which must be more than nothing in float32.
     beta_1: float = option(0.9, "decay of the first moment", minimum=0, maximum=0.999999)
     beta_2: float = option(0.999, "decay of the second moment", minimum=0, maximum=0.999999)
@@ -181,11 +241,50 @@ class OptimizerConfig(Config):
     gradient_clip_norm: float = option(
         1.0, "largest global norm of the gradients; 0 does not clip", minimum=0, maximum=_LARGEST
     )
+    muon_momentum: float = option(
+        0.95,
+        "with muon: momentum of the matrices",
+        minimum=0,
+        maximum=0.999999,
+        source="Jordan et al., 2024, https://kellerjordan.github.io/posts/muon",
+    )
+    exclude_from_muon: tuple[str, ...] = option(
+        ("embedding", "logits"),
+        "with muon: matrices that AdamW updates, by regular expressions on their paths; what is no matrix it always"
+        " does",
+    )
+    ema_decay: float | None = option(
+        None,
+        "keep the exponential moving average of the weights with this decay (less in the first steps), to evaluate, to"
+        " export and as the final model; null does not",
+        minimum=0,
+        maximum=0.999999,
+        source="tensorflow/models' EMAConfig.average_decay",
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        for pattern in self.exclude_from_weight_decay:
-            _check_pattern(pattern)
+        for name in ("exclude_from_weight_decay", "exclude_from_muon"):
+            for pattern in getattr(self, name):
+                _check_pattern(name, pattern)
+        if self.decay_steps is not None and self.decay != "wsd":
+            raise ConfigError(
+                "decay_steps is for decay=wsd only: other decays end with the last step", received=self.decay
+            )
+        if self.warmup_start and self.decay not in _PEAKED:
+            raise ConfigError(f"warmup_start is for decay={' and '.join(_PEAKED)} only", received=self.decay)
+
+    def steps_of_decay(self, train_steps: int) -> int:
+        """How many steps the decay of `wsd` and `triangle` takes, of so many."""
+        if self.decay == "triangle":
+            return train_steps - self.warmup_steps
+        return max(train_steps // 10, 1) if self.decay_steps is None else self.decay_steps
+
+
+def parse_checkpoint(path: str) -> tuple[str, int] | None:
+    """The run and the step of a path RUN/checkpoints/step-N; None if it is no such path."""
+    match = re.fullmatch(r"(.+)/checkpoints/step-(\d{1,12})", path)
+    return (match[1], int(match[2])) if match else None
 
 
 @dataclass(frozen=True)
@@ -197,27 +296,92 @@ class TrainerConfig(Config):
     """
 
     train_steps: int = option(1_000_000, "steps of the optimiser", minimum=1, maximum=_MOST_STEPS)
-    accumulation_steps: int = option(
-        1,
+    budget: str = option(
+        "",
+        "wall time of the whole pretrain command, such as 90s, 30m, 2h or 1h30m: it measures its pace, then decides"
+        " train_steps, and what is not set of optimizer.warmup_steps, optimizer.decay_steps and the intervals",
+    )
+    warmup_share: float | None = option(
+        None,
+        "with budget, where optimizer.warmup_steps is not set: the warm-up's share of train_steps; null takes the"
+        " experiment's, but a tenth at least",
+        minimum=0,
+        maximum=0.9,
+    )
+    accumulation_steps: int | None = option(
+        None,
         "parts that a replica computes its share of a batch in, one after another and each of similar lengths:"
-        " less memory and less padding, the same step",
+        " less memory and less padding, the same step; null: as few as fit its memory, which the run's config.yaml then"
+        " holds",
         minimum=1,
-        maximum=_MOST_EXAMPLES,
+        maximum=MOST_EXAMPLES,
     )
     optimizer: OptimizerConfig = option(OptimizerConfig(), "the optimiser")
+    decay_from: str = option(
+        "",
+        "checkpoint of a run, RUN/checkpoints/step-N, that this run decays the learning rate from; pretrain"
+        " --decay-from sets it, with all that follows from it",
+    )
     seed: int = option(0, "seed of weights, dropout and the data's order", minimum=0, maximum=_LARGEST_SEED)
     summary_interval: int = option(100, "steps between summaries and lines of the log", minimum=1, maximum=_MOST_STEPS)
     validation_interval: int = option(1000, "steps between evaluations", minimum=1, maximum=_MOST_STEPS)
     checkpoint_interval: int = option(1000, "steps between checkpoints", minimum=1, maximum=_MOST_STEPS)
+    steps_per_loop: int | None = option(
+        None,
+        "steps in one call of TensorFlow, at whose end the run looks for signals and errors; a loop also ends where a"
+        " summary, an evaluation or a checkpoint is due. null: as many as take about a second, at most 100; on several"
+        " machines, 1",
+        minimum=1,
+        maximum=10_000,
+        source="tensorflow/models",
+    )
     max_to_keep: int = option(3, "checkpoints to keep, beside the best", minimum=1, maximum=1_000_000)
     example: str = option("Paris is the [MASK] of France.", "sentence whose masks the trained model fills at the end")
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.budget:
+            parse_budget(self.budget)
+        elif self.warmup_share is not None:
+            raise ConfigError(
+                "warmup_share is for a run with a budget only",
+                received=self.warmup_share,
+                do="Set optimizer.warmup_steps, or a budget",
+            )
         if self.optimizer.warmup_steps >= self.train_steps:
             raise ConfigError(
                 "warmup_steps must be less than train_steps",
                 received=f"{self.optimizer.warmup_steps} and {self.train_steps}",
+            )
+        if self.decay_from:
+            self._check_decay(*self.decay_start)
+        steps = self.optimizer.steps_of_decay(self.train_steps)
+        if self.optimizer.decay == "wsd" and self.optimizer.warmup_steps + steps > self.train_steps:
+            raise ConfigError(
+                f"warmup_steps and decay_steps must be {self.train_steps:,} together at most, the train_steps",
+                received=f"{self.optimizer.warmup_steps:,} and {steps:,}",
+            )
+
+    @property
+    def decay_start(self) -> tuple[str, int]:
+        """The run and the step that `decay_from` names.
+
+        Raises:
+            ConfigError: if it names none.
+        """
+        named = parse_checkpoint(self.decay_from)
+        if named is None:
+            raise ConfigError(
+                "decay_from must be a checkpoint of a run, RUN/checkpoints/step-N", received=repr(self.decay_from)
+            )
+        return named
+
+    def _check_decay(self, run: str, step: int) -> None:
+        if self.optimizer.decay != "wsd" or self.train_steps != step + self.optimizer.steps_of_decay(self.train_steps):
+            raise ConfigError(
+                f"A run that decays from step {step:,} needs decay=wsd and {step:,} more train_steps than decay_steps",
+                received=f"{self.optimizer.decay}, {self.train_steps:,} and {self.optimizer.decay_steps}",
+                do=f"pretrain --decay-from {run} fills them in",
             )
 
 
@@ -279,9 +443,10 @@ class ExperimentConfig(Config):
                     received=str(not role).lower(),
                     do="Leave it out: the role decides it",
                 )
-        batch, parts = self.task.train_data.global_batch_size, self.trainer.accumulation_steps
-        if batch % parts:
-            raise ConfigError(
-                "task.train_data.global_batch_size must be a multiple of trainer.accumulation_steps",
-                received=f"{batch} and {parts}",
-            )
+        parts = self.trainer.accumulation_steps
+        for name, size in self.task.train_data.named_batch_sizes().items():
+            if parts is not None and size % parts:
+                raise ConfigError(
+                    f"task.train_data.{name} must be a multiple of trainer.accumulation_steps",
+                    received=f"{size} and {parts}",
+                )

@@ -81,6 +81,11 @@ def _has_chief() -> bool:
     return bool(json.loads(os.environ["TF_CONFIG"]).get("cluster", {}).get("chief"))
 
 
+def is_one_device(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy is none: all is computed on TensorFlow's first device."""
+    return not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy()
+
+
 def distribute(strategy: tf.distribute.Strategy, build: Callable[[Any], tf.data.Dataset]) -> Any:
     """A dataset's batches for every device.
 
@@ -88,7 +93,7 @@ def distribute(strategy: tf.distribute.Strategy, build: Callable[[Any], tf.data.
         strategy: where they go.
         build: makes a dataset of batches for an `InputContext`, or for None where there is one device.
     """
-    if not tf.distribute.has_strategy() and strategy is tf.distribute.get_strategy():
+    if is_one_device(strategy):
         return build(None)
     checks: list[Any] = []
 

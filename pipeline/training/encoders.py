@@ -2,70 +2,48 @@
 
 from __future__ import annotations
 
-import abc
-import dataclasses
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config.aliases import accept_aliases
-from pipeline.config.base import Config
-from pipeline.config.choices import Choice
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
+from pipeline.training.encoder_base import (
+    ACTIVATIONS,
+    MOST_POSITIONS,
+    POSITIONS,
+    WIDEST,
+    BaseEncoderConfig,
+    bias_option,
+    block_activation,
+    check_shape,
+    every_option,
+    mlp_option,
+    norm_option,
+    theta_option,
+    window_option,
+)
+from pipeline.training.modernbert import ModernBertEncoderConfig
 
 if TYPE_CHECKING:
     from pipeline.training.modeling.bert_encoder import BertEncoder
 
+__all__ = [
+    "ACTIVATIONS",
+    "MOST_POSITIONS",
+    "AlbertEncoderConfig",
+    "BaseEncoderConfig",
+    "BertEncoderConfig",
+    "EncoderConfig",
+    "ModernBertEncoderConfig",
+    "build_encoder",
+]
 
-# By name; "gelu" is its tanh approximation, as in google-research/bert, "gelu_exact" what that approximates.
-ACTIVATIONS = (
-    *("gelu", "gelu_exact", "relu", "relu6", "leaky_relu", "elu", "selu", "silu", "swish", "hard_swish", "mish"),
-    *("tanh", "sigmoid", "softplus", "softsign", "linear"),
-)
-MOST_POSITIONS = 2**20
-_WIDEST = 2**16
 # Where ALBERT's defaults are others than BERT's, as in tensorflow/models.
 _ALBERT = {"vocab_size": 30000, "embedding_size": 128, "dropout_rate": 0.0, "attention_dropout_rate": 0.0}
 
 
-class BaseEncoderConfig(Choice, Config):
-    """What every encoder's configuration has; each kind adds its own options and their defaults.
-
-    A kind is a frozen dataclass, registered with `@BaseEncoderConfig.register(type)`.
-
-    Attributes:
-        type: the kind.
-        vocab_size: entries of the vocabulary; None takes the corpus's.
-        hidden_size: width of the sequence output.
-        max_position_embeddings: longest sequence in tokens; None for any length.
-        type_vocab_size: kinds of segments; None if the encoder does not tell segments apart.
-    """
-
-    kinds: ClassVar[dict[str, type]] = {}
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
-
-    type: str
-    vocab_size: int | None
-    hidden_size: int
-    max_position_embeddings: int | None
-    type_vocab_size: int | None
-
-    @abc.abstractmethod
-    def build(self, vocab_size: int) -> Any:
-        """Builds the encoder, with random weights and a dictionary of outputs.
-
-        Args:
-            vocab_size: entries of the vocabulary.
-
-        Returns:
-            A `BuiltModel` with `sequence_output` `[batch, seq_length, hidden_size]` among its outputs, int32 `inputs`
-            by name (some of `input_word_ids`, `input_mask`, `input_type_ids`), `get_embedding_table()`, and the
-            attributes `vocab_size`, `type_vocab_size`, `max_sequence_length` and `pooler_layer`, which may be None.
-        """
-
-
-@BaseEncoderConfig.register("bert", "albert")
 @accept_aliases(
     defaults_by_type={"bert": {}, "albert": _ALBERT},
     num_hidden_layers="num_layers",
@@ -80,7 +58,7 @@ class EncoderConfig(BaseEncoderConfig):
     so are `num_hidden_layers` for `num_layers`, and `embedding_width` for `embedding_size`.
 
     Raises:
-        ConfigError: for a value out of range, or a hidden size that the heads do not divide.
+        ConfigError: for a value out of range, or parts that do not fit together.
     """
 
     type: str = option(
@@ -92,15 +70,15 @@ class EncoderConfig(BaseEncoderConfig):
     vocab_size: int | None = option(
         30522, "entries of the vocabulary; null takes the corpus's", minimum=6, maximum=2**24
     )
-    hidden_size: int = option(768, "width of the hidden states", minimum=1, maximum=_WIDEST)
+    hidden_size: int = option(768, "width of the hidden states", minimum=1, maximum=WIDEST)
     num_layers: int = option(12, "transformer blocks", minimum=1, maximum=1000)
-    num_attention_heads: int = option(12, "attention heads of a block", minimum=1, maximum=_WIDEST)
+    num_attention_heads: int = option(12, "attention heads of a block", minimum=1, maximum=WIDEST)
     hidden_activation: str = option("gelu", "activation between a block's two dense layers", choices=ACTIVATIONS)
-    intermediate_size: int = option(3072, "width between a block's two dense layers", minimum=1, maximum=4 * _WIDEST)
+    intermediate_size: int = option(3072, "width between a block's two dense layers", minimum=1, maximum=4 * WIDEST)
     dropout_rate: float = option(0.1, "dropout of hidden states", minimum=0, maximum=0.99)
     attention_dropout_rate: float = option(0.1, "dropout of attention probabilities", minimum=0, maximum=0.99)
     max_position_embeddings: int = option(512, "longest sequence, in tokens", minimum=1, maximum=MOST_POSITIONS)
-    type_vocab_size: int = option(2, "kinds of segments", minimum=1, maximum=_WIDEST)
+    type_vocab_size: int = option(2, "kinds of segments", minimum=1, maximum=WIDEST)
     initializer_range: float = option(
         0.02, "standard deviation of the truncated normal initialiser", minimum=0, maximum=10
     )
@@ -108,19 +86,40 @@ class EncoderConfig(BaseEncoderConfig):
         None,
         "width of the embeddings; null is hidden_size",
         minimum=1,
-        maximum=_WIDEST,
+        maximum=WIDEST,
         source="ALBERT's factorisation, https://arxiv.org/abs/1909.11942",
     )
     return_all_encoder_outputs: bool = option(False, "whether to return every block's output")
     norm_first: bool = option(False, "layer norm before attention and dense layers instead of after them")
+    layer_norm_epsilon: float = option(
+        1e-12, "epsilon of every layer norm, the masked-LM head's too; RoBERTa's is 1e-5", minimum=0, maximum=1
+    )
+    final_norm: bool = option(
+        False, "with norm_first: a norm after the last block, and none before the first attention, as in modernbert"
+    )
+    norm: str = norm_option("layer_norm")
+    use_bias: bool = bias_option(True)
+    mlp: str = mlp_option("dense")
+    positions: str = option(
+        "learned",
+        "learned: embeddings; rotary: queries and keys turn by their place",
+        choices=POSITIONS,
+        source="Su et al., 2021",
+    )
+    rotary_theta: float = theta_option(10_000.0, "blocks that attend to the whole sequence")
+    local_rotary_theta: float = theta_option(10_000.0, "blocks with local attention")
+    local_attention: int | None = window_option(None)
+    global_attention_every: int = every_option()
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.hidden_size % self.num_attention_heads:
-            raise ConfigError(
-                "hidden_size must be a multiple of num_attention_heads",
-                received=f"{self.hidden_size} and {self.num_attention_heads}",
-            )
+        check_shape(self)
+        if self.final_norm and not self.norm_first:
+            raise ConfigError("final_norm needs norm_first", received="norm_first false")
+
+    @property
+    def masked_lm_options(self) -> dict[str, Any]:
+        return {"norm_epsilon": self.layer_norm_epsilon, "norm": self.norm, "use_bias": self.use_bias}
 
     def get(self) -> EncoderConfig:
         """The options of the chosen type: the config itself, as it holds no others."""
@@ -143,17 +142,31 @@ class EncoderConfig(BaseEncoderConfig):
             max_sequence_length=self.max_position_embeddings,
             type_vocab_size=self.type_vocab_size,
             inner_dim=self.intermediate_size,
-            inner_activation=get_activation(self.hidden_activation),
+            inner_activation=get_activation(block_activation(self)),
             output_dropout=self.dropout_rate,
             attention_dropout=self.attention_dropout_rate,
             initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
             embedding_width=self.embedding_size or self.hidden_size,
             norm_first=self.norm_first,
+            layer_norm_epsilon=self.layer_norm_epsilon,
+            final_norm=self.final_norm,
+            norm=self.norm,
+            use_bias=self.use_bias,
+            gated_mlp=self.mlp != "dense",
+            positions=self.positions,
+            rotary_theta=self.rotary_theta,
+            local_rotary_theta=self.local_rotary_theta,
+            local_attention=self.local_attention,
+            global_attention_every=self.global_attention_every,
             return_all_encoder_outputs=self.return_all_encoder_outputs,
             dict_outputs=True,
             name=f"{self.type}_encoder",
         )
 
+
+# An architecture is one module and one line here; the first is the default.
+BaseEncoderConfig.register("bert", "albert")(EncoderConfig)
+BaseEncoderConfig.register("modernbert")(ModernBertEncoderConfig)
 
 BertEncoderConfig = functools.partial(EncoderConfig, type="bert")
 AlbertEncoderConfig = functools.partial(EncoderConfig, type="albert")

@@ -15,7 +15,7 @@ from pipeline.training import task_factory
 from pipeline.training.bert import PretrainerConfig, build_pretrainer
 from pipeline.training.configs import MaskedLMConfig
 from pipeline.training.data import loader, pretrain_dynamic_dataloader
-from pipeline.training.data.faults import RecordLimits
+from pipeline.training.data.limits import RecordLimits
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.objectives.base import Objective, Scored, score_all
 from pipeline.training.objectives.registry import MASKED_LM, NEXT_SENTENCE, OBJECTIVES
@@ -129,13 +129,14 @@ class MaskedLMTask:
         """The total loss of a batch.
 
         The masked-LM loss is the mean cross-entropy over real predictions; the next-sentence loss
-        the mean over examples; both are added up, and auxiliary losses with them.
+        the mean over examples, or in packed rows over sequences; both are added up, and auxiliary losses with them.
 
         Args:
             labels: `masked_lm_ids` and `masked_lm_weights`, `[batch, num_predictions]`, or both
-                `[n]` for logits of single predictions; `next_sentence_labels` `[batch, 1]` if wanted.
+                `[n]` for logits of single predictions; `next_sentence_labels` `[batch, 1]` if wanted, or of packed
+                rows, with `next_sentence_weights`, `[batch, sequences]`.
             model_outputs: `mlm_logits` of the labels' shape and the vocabulary, and
-                `next_sentence` `[batch, 2]`.
+                `next_sentence` `[batch, 2]` or `[batch, sequences, 2]`.
             metrics: what `build_metrics` gave; their means of the losses, over predictions and over
                 examples, are updated.
             aux_losses: further losses, scalars.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.stages import format_stages
 
 
 def format_results(results: Mapping[str, Any]) -> str:
@@ -27,6 +28,11 @@ def format_results(results: Mapping[str, Any]) -> str:
     baseline = results["unigram_cross_entropy"]
     if baseline is not None:
         rows.append(("predicting token frequencies", "", f"{baseline:.4f}"))
+    given, held_out = train.get("sources", {}), validation.get("sources", {})
+    for name in dict.fromkeys([*given, *held_out]):
+        left = f"{given[name]['token_share']:.1%}" if name in given else ""
+        right = f"{held_out[name]['loss']:.4f}" if name in held_out else "-"
+        rows.append((f"{name}: share of tokens, loss", left, right))
     width = max(len(row[0]) for row in rows)
     lines = [f"{title:<{width}}  {left:>10}  {right:>10}" for title, left, right in rows]
     lines.append("")
@@ -34,6 +40,9 @@ def format_results(results: Mapping[str, Any]) -> str:
         f"{results['steps']:,} steps, {results['tokens']:,} tokens,"
         f" {results['tokens_per_second']:,.0f} tokens/s, {results['parameters']:,} parameters"
     )
+    lines += [f"{name}: {of['examples']:,} examples, {of['epochs']:.2f} epochs" for name, of in given.items()]
+    if "stages" in results:
+        lines += ["", format_stages(results["stages"]), ""]
     if validation:
         lines.append(f"model.keras holds the weights of step {results['model_step']:,}, the best on validation")
     lines.append("")

@@ -8,18 +8,24 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError, OutputError, UserError
-from pipeline.manifest import Manifest, read_manifest
 from pipeline.tokenizers import Tokenizer, load_tokenizer
-from pipeline.training.configs import ExperimentConfig
+from pipeline.training.budgeted import as_decided, check_budget, decide, measure
+from pipeline.training.configs import DataConfig, ExperimentConfig
+from pipeline.training.corpora import Corpora, open_corpora
+from pipeline.training.decaying import check_decay
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.start import check_start, read_source, start_from
+from pipeline.training.memory import Fit, available_memory, evaluation_batch, fit
+from pipeline.training.plan import format_plan
 from pipeline.training.report import format_results
 from pipeline.training.run_folder import RunFolder
+from pipeline.training.stages import PlannedStage, describe_plan, format_stages, plan_stages
 from pipeline.training.start_checks import check_example, check_inputs, check_space, export_notes
 
 logger = logging.getLogger(__name__)
@@ -28,16 +34,30 @@ ValueT = TypeVar("ValueT")
 _BASELINE_BATCH = 1024  # Examples parsed at a time to count what is predicted.
 
 
-def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_progress: bool = True) -> dict[str, Any]:
+def pretrain(
+    config: ExperimentConfig,
+    corpus_dir: str | Sequence[str],
+    run_dir: str,
+    *,
+    show_progress: bool = True,
+    given: Collection[str] = (),
+    started: float | None = None,
+) -> dict[str, Any]:
     """Pre-trains, continues a run that was stopped, or shows the results of a finished one.
 
     Prints the final table.
 
     Args:
         config: model, data and training.
-        corpus_dir: directory of a finished corpus, which gives the shapes and the vocabulary.
+        corpus_dir: directory of a finished corpus, which gives the shapes and the vocabulary; or several, which are
+            mixed, with the share of tokens of each: `["out/general:0.8", "out/domain:0.2"]`. Stages of
+            `config.task.train_data` may name further ones.
         run_dir: the run's folder.
-        show_progress: whether to draw a progress bar.
+        show_progress: whether to draw a progress bar, where standard error is a terminal; without one, each summary is
+            a log message.
+        given: with `trainer.budget`, options that it must not decide because the user has, such as
+            `trainer.validation_interval`.
+        started: when the time of the budget began, by `time.monotonic`; by default, now.
 
     Returns:
         What `results.json` holds; nothing if SIGTERM stopped it, the run being saved, and nothing to
@@ -50,47 +70,99 @@ def pretrain(config: ExperimentConfig, corpus_dir: str, run_dir: str, *, show_pr
         TrainingError: if the loss is NaN or infinite, or a machine of a cluster is lost.
         KeyboardInterrupt: if SIGINT stopped it, the run being saved.
     """
-    manifest = read_manifest(corpus_dir)
+    started = time.monotonic() if started is None else started
+    corpora = open_corpora(corpus_dir, config.task.train_data.stages)
+    manifest = corpora.manifest
     folder = RunFolder(run_dir)
+    begun = files.exists(folder.config)
+    if config.trainer.budget:
+        check_budget(config, given)
+        config = as_decided(config, folder.held_config(), given) if begun else config
+    open_config = config
     source: SourceModel | None = None
     # With a checkpoint, a run no longer needs what it started from: that may have moved.
     if config.task.init_checkpoint and not folder.has_checkpoint():
         source = read_source(config.task.init_checkpoint)
-        check_start(config.task.model, manifest.tokenizer, source, corpus_dir)
-    config = resolve(config, manifest, corpus_dir)
+        check_start(config.task.model, manifest.tokenizer, source, corpora.directory)
     from pipeline.training.distribution import build_strategy, is_chief
 
     strategy = build_strategy(config.runtime)
-    tokenizer = load_tokenizer(manifest.tokenizer, corpus_dir)
-    writes = config.runtime.distribution_strategy != "multi_worker_mirrored" or is_chief()
+    writes, replicas = True, strategy.num_replicas_in_sync
+    available = available_memory(replicas)
+    if config.runtime.distribution_strategy == "multi_worker_mirrored":
+        # Machines may have different memories, and must agree: a batch is divided only where it is asked for.
+        writes, available = is_chief(), None
+    held = folder.held_config().trainer.accumulation_steps if begun else None
+    fitted = fit(config, corpora, replicas=replicas, available=available, held=held)
+    config = resolve(config, corpora, parts=fitted.parts)
+    if config.trainer.decay_from and not folder.has_checkpoint():
+        check_decay(config, corpora)
+    tokenizer = load_tokenizer(manifest.tokenizer, corpora.directory)
     results = folder.results(config.trainer.train_steps)
     if results is None:
-        check_inputs(config, manifest, strategy.num_replicas_in_sync)
-        if not files.exists(folder.config):  # It cannot be put right in a run that has begun.
+        check_inputs(config, corpora, replicas)
+        if not begun:  # It cannot be put right in a run that has begun.
             check_example(config, tokenizer)
     with folder.locked() if writes else contextlib.nullcontext():
+        baseline: float | None = None
+        if config.trainer.budget and not begun:
+            # Its time counts, and does not depend on what is decided.
+            baseline = _baseline(config, tokenizer) if corpora.has_validation() else None
+            pace = measure(
+                config,
+                plan_of(open_config, corpora),
+                corpora,
+                folder,
+                strategy,
+                validation=_validation(config, corpora, fitted, replicas),
+                mask_id=tokenizer.special_ids["mask"],
+            )
+            open_config = decide(open_config, given, pace, time.monotonic() - started)
+            config = resolve(open_config, corpora, parts=fitted.parts)
+        plan = describe_plan(
+            plan_of(open_config, corpora), dict(zip(corpora.all_directories, corpora.names, strict=True))
+        )
+        held_out = _validation(config, corpora, fitted, replicas)
         if writes:
-            folder.open(config, manifest, corpus_dir)
+            folder.open(config, corpora, source.architecture if source is not None else None)
         if results is not None:
             logger.info(f"{run_dir}: finished already; another directory starts another run")
         else:
+            if plan and writes:
+                logger.info(format_stages(plan))
             results = _run(
-                config, manifest, tokenizer, folder, strategy, source, show_progress=show_progress, writes=writes
+                config,
+                corpora,
+                tokenizer,
+                folder,
+                strategy,
+                source,
+                fitted,
+                held_out,
+                baseline,
+                show_progress=show_progress,
+                writes=writes,
             )
             if not results:
                 return {}
+            results |= {"stages": plan} if plan else {}
             folder.write_results(results)
     logger.info(format_results(results))
     return results
 
 
-def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> ExperimentConfig:
-    """Fills in what the configuration leaves to the corpus and the run, and checks the rest.
+def resolve(config: ExperimentConfig, corpora: Corpora, *, parts: int = 1) -> ExperimentConfig:
+    """Fills in what the configuration leaves to the corpus, the run and the machine, and checks the rest.
+
+    Args:
+        config: the experiment.
+        corpora: what it is trained on.
+        parts: in which a batch is computed where the configuration leaves that open.
 
     Raises:
         CorpusError: if the corpus does not fit the configuration.
     """
-    model, trainer = config.task.model, config.trainer
+    model, trainer, manifest = config.task.model, config.trainer, corpora.manifest
     encoder, spec = model.encoder, manifest.spec
     vocab_size = manifest.tokenizer.vocab_size
     if encoder.vocab_size not in (None, vocab_size):
@@ -99,9 +171,10 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
             received=encoder.vocab_size,
             do="Set model.encoder.vocab_size to null: it is then taken from the corpus",
         )
-    if encoder.max_position_embeddings is not None and spec.max_seq_length > encoder.max_position_embeddings:
+    longest = max(stage.manifest.spec.max_seq_length for stage in corpora.stages)
+    if encoder.max_position_embeddings is not None and longest > encoder.max_position_embeddings:
         raise CorpusError(
-            f"The model's max_position_embeddings must be at least the corpus's {spec.max_seq_length} tokens",
+            f"The model's max_position_embeddings must be at least the corpus's {longest} tokens",
             received=encoder.max_position_embeddings,
             do="Raise model.encoder.max_position_embeddings, or make a corpus of shorter examples",
         )
@@ -109,6 +182,7 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
         raise CorpusError(
             "A corpus of sentence pairs needs a model's type_vocab_size of at least 2",
             received=encoder.type_vocab_size,
+            do="Make a corpus of single segments, with corpus --pairing full-sentences",
         )
     reads_labels = config.task.train_data.use_next_sentence_label is not False
     if model.has_head("next_sentence") and reads_labels and not spec.next_sentence:
@@ -122,9 +196,9 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
     heads = tuple(dataclasses.replace(head, inner_dim=model.pooler_width(head)) for head in heads)
     encoder = dataclasses.replace(encoder, vocab_size=vocab_size)
     data = {}
-    for name in ("train_data", "validation_data"):
+    for name, read in (("train_data", corpora), ("validation_data", corpora.stages[-1])):
         section = getattr(config.task, name)
-        if section.input_path not in ("", corpus_dir):
+        if section.input_path not in ("", read.input_path):
             raise ConfigError(
                 f"{name}.input_path must be left empty: the corpus's directory is an argument of its own",
                 received=repr(section.input_path),
@@ -133,19 +207,51 @@ def resolve(config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> Ex
         steps = section.masking_schedule_steps or trainer.train_steps
         trim = section.trim and not config.runtime.needs_static_shapes
         data[name] = dataclasses.replace(
-            section, input_path=corpus_dir, seed=seed, masking_schedule_steps=steps, trim=trim
+            section,
+            input_path=read.input_path,
+            weights=read.weights,
+            stages=tuple(stage.config for stage in plan_of(config, corpora)) if section.stages else (),
+            seed=seed,
+            masking_schedule_steps=steps,
+            trim=trim,
         )
-    task = dataclasses.replace(config.task, model=dataclasses.replace(model, encoder=encoder, cls_heads=heads), **data)
-    return dataclasses.replace(config, task=task)
+    model = dataclasses.replace(model, encoder=encoder, cls_heads=heads).with_head()
+    task = dataclasses.replace(config.task, model=model, **data)
+    trainer = dataclasses.replace(trainer, accumulation_steps=trainer.accumulation_steps or parts)
+    return dataclasses.replace(config, task=task, trainer=trainer)
+
+
+def plan_of(config: ExperimentConfig, corpora: Corpora) -> list[PlannedStage]:
+    """The stages of a run, with the paths of their corpora; empty where it has none.
+
+    Raises:
+        ConfigError: if a stage has no step.
+    """
+    data = config.task.train_data
+    if not data.stages:
+        return []
+    stages = [
+        dataclasses.replace(stage, input_path=of.input_path, weights=of.weights)
+        for stage, of in zip(data.stages, corpora.stages, strict=True)
+    ]
+    return plan_stages(
+        stages,
+        batch_size=data.global_batch_size,
+        mean_tokens=[of.mean_tokens for of in corpora.stages],
+        train_steps=config.trainer.train_steps,
+    )
 
 
 def _run(
     config: ExperimentConfig,
-    manifest: Manifest,
+    corpora: Corpora,
     tokenizer: Tokenizer,
     folder: RunFolder,
     strategy: Any,
     source: SourceModel | None,
+    fitted: Fit,
+    held_out: Mapping[str, DataConfig],
+    baseline: float | None,
     *,
     show_progress: bool,
     writes: bool,
@@ -153,31 +259,48 @@ def _run(
     """Trains and evaluates; returns the results, or nothing if it was stopped, or if another process has them."""
     import pipeline.training.masked_lm  # noqa: F401 It registers its task.
     from pipeline.training import task_factory
-    from pipeline.training.evaluation.predict import Guess, fill_masks
+    from pipeline.training.evaluation.predict import Guess, fill_masks, format_guesses
     from pipeline.training.loop.trainer import train_experiment
 
-    has_validation = bool(sum(shard.examples for shard in manifest.split("validation")))
-    baseline: float | None = None
+    has_validation = corpora.has_validation()
 
-    def prepare(model: Any) -> None:
+    def prepare(model: Any, step: int) -> float | None:
         nonlocal baseline
         if writes:
-            vocabulary = files.read(files.join(folder.path, manifest.tokenizer.vocab_file))
-            for note in export_notes(config.task.model, tokenizer, vocabulary):
+            vocabulary = files.read(files.join(folder.path, corpora.manifest.tokenizer.vocab_file))
+            for note in export_notes(config.task.model, tokenizer, vocabulary, folder.architecture()):
                 logger.warning(f"note: {note}")
             check_space(folder, config.trainer, model)
             # Before the training: it reads every validation example, and what it meets can still be put right.
-            baseline = _baseline(config, tokenizer) if has_validation else None
+            if baseline is None and has_validation:
+                baseline = _baseline(config, tokenizer)
+            if (decay := config.trainer.optimizer.ema_decay) is not None:
+                logger.info(f"{folder.path}: evaluations and the model are of the weights' average, of decay {decay}")
+            logger.info(format_plan(config, model, fitted, step=step, names=corpora.names))
+            if too_small := fitted.note():
+                logger.warning(f"note: {too_small}")
+        return baseline
+
+    def fill_example(model: Any) -> str:
+        # On a TPU, a model computes only in steps.
+        if not writes or config.runtime.distribution_strategy == "tpu":
+            return ""
+        example = config.trainer.example
+        with contextlib.suppress(UserError):  # Of a run that an earlier version began; a note at the end says why.
+            return format_guesses(example, fill_masks(model, tokenizer, [example])[0])
+        return ""
 
     outcome = train_experiment(
         config,
         task_factory.get_task(config.task),
         folder,
         strategy,
-        validates=has_validation,
+        names=corpora.names,
+        validation=held_out,
         mask_id=tokenizer.special_ids["mask"],
         initialize=functools.partial(_start, source=source),
         before_first_step=prepare,
+        fill_example=fill_example,
         show_progress=show_progress,
         writes=writes,
     )
@@ -218,6 +341,15 @@ def _run(
     }
 
 
+def _validation(config: ExperimentConfig, corpora: Corpora, fitted: Fit, replicas: int) -> dict[str, DataConfig]:
+    """What to evaluate on, by the corpus's name, in batches that fit the memory."""
+    held_out = config.task.validation_data
+    if not held_out.drop_remainder:  # How examples are batched changes an evaluation only then.
+        size = evaluation_batch(config, corpora, replicas=replicas, available=fitted.available)
+        held_out = dataclasses.replace(held_out, global_batch_size=size)
+    return corpora.validation(held_out)
+
+
 def _start(model: Any, *, source: SourceModel | None) -> None:
     """Sets the weights that a run starts with, where they are not random."""
     if source is not None:
@@ -227,12 +359,17 @@ def _start(model: Any, *, source: SourceModel | None) -> None:
 
 def _baseline(config: ExperimentConfig, tokenizer: Tokenizer) -> float:
     from pipeline.training.data.loader import read_in_order
-    from pipeline.training.data.source import open_source
+    from pipeline.training.data.source import open_sources
     from pipeline.training.evaluation.baseline import unigram_cross_entropy
 
+    held_out = config.task.validation_data
+    # Of a run in stages, what the last one reads: the corpora that it is evaluated on.
+    read = dataclasses.replace(
+        config.task.train_data, input_path=held_out.input_path, weights=held_out.weights, stages=()
+    )
     train, validation = (
-        read_in_order(open_source(data), dataclasses.replace(data, global_batch_size=_BASELINE_BATCH, trim=False))
-        for data in (config.task.train_data, config.task.validation_data)
+        read_in_order(open_sources(data), dataclasses.replace(data, global_batch_size=_BASELINE_BATCH, trim=False))
+        for data in (read, held_out)
     )
     return unigram_cross_entropy(train, validation, tokenizer.vocab_size)
 

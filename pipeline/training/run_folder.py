@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -15,10 +15,11 @@ from pipeline import files
 from pipeline.config.tree import dump_yaml, from_dict, read_yaml, to_dict
 from pipeline.errors import ConfigError, InputError, OutputError
 from pipeline.locks import locked
-from pipeline.manifest import MANIFEST_NAME, Manifest, TokenizerDescription
+from pipeline.manifest import MANIFEST_NAME, TokenizerDescription
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.config_differences import differing_options, flatten
 from pipeline.training.configs import ExperimentConfig
+from pipeline.training.corpora import Corpora
 from pipeline.training.report import format_results
 from pipeline.version import __version__
 
@@ -27,13 +28,15 @@ logger = logging.getLogger(__name__)
 ORIGIN = "run.json"  # Tells a run's folder from others.
 RECORDS = "records"  # The directory that describes the records of other tools, if the run trains on such.
 _LOCK = ".lock"
+_SCRATCH = ".measuring"
 
 
 class RunFolder:
     """A directory with these files.
 
     - `config.yaml`: the configuration as it was resolved, defaults included.
-    - `run.json`: the corpus's manifest hash, its tokenizer, versions; beside it the vocabulary.
+    - `run.json`: the corpus's manifest hash, its tokenizer, versions, Hugging Face's model_type of what the run started
+      from, and the run that it decays from; beside it the vocabulary.
     - `checkpoints/`: the last ones, and the best under `checkpoints/best/`.
     - `summaries/`: TensorBoard's event files; `log.jsonl`: the same numbers, a JSON object a line.
     - `model.keras` and `results.json`: the trained model and the final table, when finished.
@@ -72,26 +75,59 @@ class RunFolder:
         with locked(files.join(self.path, _LOCK), owner=f"the run {self.path}"):
             yield
 
-    def open(self, config: ExperimentConfig, manifest: Manifest, corpus_dir: str) -> None:
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[RunFolder]:
+        """Makes a run's folder within this one, for the length of a `with` block; `open` removes what a kill leaves.
+
+        Raises:
+            OutputError: if it cannot be written, or holds something else.
+        """
+        self._check_unused()
+        self._remove_scratch()
+        path = files.join(self.path, _SCRATCH)
+        files.make_directory(path)
+        try:
+            yield RunFolder(path)
+        finally:
+            self._remove_scratch()
+
+    def _remove_scratch(self) -> None:
+        shutil.rmtree(files.join(self.path, _SCRATCH), ignore_errors=True)
+
+    def open(self, config: ExperimentConfig, corpora: Corpora, architecture: str | None = None) -> None:
         """Starts the folder, or checks that the run in it is the one that is wanted.
+
+        Args:
+            config: the experiment, resolved.
+            corpora: what it is trained on.
+            architecture: Hugging Face's model_type of what a new run starts from; None where there is none.
 
         Raises:
             OutputError: if it cannot be written, holds something else, or another run.
         """
-        vocabulary = files.read(files.join(corpus_dir, manifest.tokenizer.vocab_file))
+        manifest, manifest_sha256 = corpora.manifest, corpora.identity()
+        vocabulary = files.read(files.join(corpora.directory, manifest.tokenizer.vocab_file))
         files.make_directory(self.path)
-        manifest_sha256 = hashlib.sha256(files.read(files.join(corpus_dir, MANIFEST_NAME))).hexdigest()
         if files.exists(self.config):
             self._check_same(config, manifest_sha256)
         else:
             self._check_unused()
+            decays: dict[str, Any] = {}
+            if config.trainer.decay_from:
+                path, step = config.trainer.decay_start
+                source = RunFolder(path)
+                decays["decay_from"] = {"run": path, "step": step, "versions": source._read_origin().get("versions")}
+                architecture = source.architecture()
             origin = {
                 "manifest_sha256": manifest_sha256,
                 "tokenizer": asdict(manifest.tokenizer),
                 "versions": versions(),
+                **({"architecture": architecture} if architecture is not None else {}),
+                **decays,
             }
             # First: it marks the files that follow as ours. An interrupted start is repeated.
             files.write_atomically(self._origin, files.json_bytes(origin))
+        self._remove_scratch()
         files.remove_temporary(self.path, self._start_files(manifest.tokenizer))
         path = files.join(self.path, manifest.tokenizer.vocab_file)
         if not files.exists(path) or files.read(path) != vocabulary:
@@ -109,7 +145,7 @@ class RunFolder:
         ours = self._start_files(self.tokenizer()) if started else [ORIGIN]
         if files.exists(files.join(self.path, RECORDS, MANIFEST_NAME)):
             ours.append(RECORDS)
-        ours += [_LOCK, *files.list_temporary(self.path, ours)]
+        ours += [_LOCK, _SCRATCH, *files.list_temporary(self.path, ours)]
         others = [name for name in files.list_names(self.path) if name not in ours]
         if others and started:
             self.held_config()  # It is lost: its error says what to do.
@@ -143,7 +179,7 @@ class RunFolder:
         )
 
     def held_config(self) -> ExperimentConfig:
-        """The configuration of the run in the folder.
+        """The configuration of the run in the folder; options that came after it have their defaults.
 
         Raises:
             InputError: if there is none, or it is damaged.
@@ -151,8 +187,11 @@ class RunFolder:
         try:
             values = read_yaml(self.config)
             config = from_dict(ExperimentConfig, values)
-            if missing := flatten(to_dict(config)).keys() - flatten(values).keys():
-                raise ConfigError(f"It lacks {', '.join(sorted(missing)[:5])}")
+            # A file that was cut short lacks its end. One of an earlier version may lack options before it, which then
+            # have their defaults: what they bring is off by default.
+            last = list(flatten(to_dict(config)))[-1]
+            if last not in flatten(values):
+                raise ConfigError(f"It lacks {last}")
         except ConfigError as error:
             raise InputError(
                 f"{self.config} must hold the whole configuration of the run",
@@ -192,6 +231,14 @@ class RunFolder:
                 do="Put a whole copy of the file back, or choose another directory",
             ) from error
 
+    def trained_on(self, corpora: Corpora) -> bool:
+        """Whether the run in the folder is of these corpora.
+
+        Raises:
+            InputError: if there is no run in the folder, or it is damaged.
+        """
+        return bool(self._read_origin()["manifest_sha256"] == corpora.identity())
+
     def tokenizer(self) -> TokenizerDescription:
         """The tokenizer of the corpus that the model was trained on; its vocabulary is in the folder.
 
@@ -200,14 +247,26 @@ class RunFolder:
         """
         return TokenizerDescription(**self._read_origin()["tokenizer"])
 
-    def corpus(self) -> str:
-        """The directory of the corpus that the run was trained on, as it was named then.
+    def architecture(self) -> str | None:
+        """Hugging Face's model_type of the model that the run started from; None where there is none.
+
+        Raises:
+            InputError: if there is no run in the folder, or it is damaged.
+        """
+        architecture = self._read_origin().get("architecture")
+        return None if architecture is None else str(architecture)
+
+    def corpora(self) -> list[str]:
+        """The directories of the corpora that the run is evaluated on, as they were named when it began.
+
+        They are those that it was trained on; of a run in stages, in the last one.
 
         Raises:
             InputError: if there is no run in the folder, or it is damaged.
         """
         self.tokenizer()
-        return str(self.held_config().task.train_data.input_path)
+        path = self.held_config().task.validation_data.input_path
+        return [path] if isinstance(path, str) else list(path)
 
     def results(self, steps: int) -> dict[str, Any] | None:
         """The final results of a run of so many steps; None while it is not finished, or if they are damaged."""

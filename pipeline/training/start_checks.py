@@ -7,23 +7,22 @@ import shutil
 from typing import Any
 
 from pipeline.errors import ConfigError, CorpusError, InputError, OutputError
-from pipeline.manifest import Manifest
 from pipeline.tokenizers import Tokenizer
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.configs import ExperimentConfig, TrainerConfig
-from pipeline.training.exchange.hf_config import to_hf_config
-from pipeline.training.exchange.hf_tokenizer import tokenizer_files
+from pipeline.training.corpora import Corpora
+from pipeline.training.exchange.hf_export import describe_folder
 from pipeline.training.run_folder import RunFolder
 
 _FLOAT_BYTES = 4
 
 
-def check_inputs(config: ExperimentConfig, manifest: Manifest, replicas: int) -> None:
+def check_inputs(config: ExperimentConfig, corpora: Corpora, replicas: int) -> None:
     """Makes sure that there are batches to train and to evaluate on.
 
     Args:
         config: the experiment, resolved.
-        manifest: the corpus's.
+        corpora: what it is trained on.
         replicas: devices that share a batch.
 
     Raises:
@@ -33,22 +32,26 @@ def check_inputs(config: ExperimentConfig, manifest: Manifest, replicas: int) ->
     # Imported here: TensorFlow comes with it.
     from pipeline.training.data.loader import build_dataset
 
-    parts = config.trainer.accumulation_steps
+    parts = config.trainer.accumulation_steps or 1
     for name, split, divisor in (
         ("train_data", "train", replicas * parts),
         ("validation_data", "validation", replicas),
     ):
-        data, shards = getattr(config.task, name), manifest.split(split)
-        if data.global_batch_size % divisor:
-            raise ConfigError(
-                f"task.{name}.global_batch_size must be a multiple of {divisor},"
-                f" for {replicas} devices" + (f" and {parts} parts" if divisor > replicas else ""),
-                received=data.global_batch_size,
-            )
-        if split == "validation" and not sum(shard.examples for shard in shards):
+        data = getattr(config.task, name)
+        for option, size in data.named_batch_sizes().items():
+            if size % divisor:
+                raise ConfigError(
+                    f"task.{name}.{option} must be a multiple of {divisor},"
+                    f" for {replicas} devices" + (f" and {parts} parts" if divisor > replicas else ""),
+                    received=size,
+                )
+        if split == "validation" and not corpora.has_validation():
             continue
-        if manifest.spec.masked and not sum(shard.predictions for shard in shards):
-            raise CorpusError(f"The corpus's {split} examples must hold predictions", received="none")
+        for stage in corpora.stages if split == "train" else corpora.stages[-1:]:
+            for directory, manifest in zip(stage.directories, stage.manifests, strict=True):
+                shards = manifest.split(split)
+                if manifest.spec.masked and shards and not sum(shard.predictions for shard in shards):
+                    raise CorpusError(f"The {split} examples of {directory} must hold predictions", received="none")
         build_dataset(data)
 
 
@@ -74,11 +77,19 @@ def check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
         )
 
 
-def export_notes(model: PretrainerConfig, tokenizer: Tokenizer, vocabulary: bytes) -> list[str]:
-    """Into which formats a model cannot be exported, and why: a sentence for each."""
+def export_notes(
+    model: PretrainerConfig, tokenizer: Tokenizer, vocabulary: bytes, architecture: str | None = None
+) -> list[str]:
+    """Into which formats a model cannot be exported, and why: a sentence for each.
+
+    Args:
+        model: the model's configuration, resolved.
+        tokenizer: the corpus's.
+        vocabulary: the bytes of its file.
+        architecture: Hugging Face's model_type of what training started from; None where there is none.
+    """
     try:
-        config = to_hf_config(model, pad_id=tokenizer.special_ids["pad"])
-        tokenizer_files(tokenizer, vocabulary, max_length=config["max_position_embeddings"])
+        describe_folder(model, tokenizer, vocabulary, architecture)
     except ConfigError as error:
         return [f"export --format huggingface will refuse this model. {error}"]
     return []
@@ -91,9 +102,11 @@ def check_space(folder: RunFolder, config: TrainerConfig, model: Any) -> None:
         OutputError: if they do not.
     """
     weights = _FLOAT_BYTES * model.count_params()
-    # An old checkpoint goes when the new one is there. Each holds the weights and two moments of them.
+    # An old checkpoint goes when the new one is there. Each holds the weights and two moments of them, and
+    # their average if one is kept.
+    copies = 3 if config.optimizer.ema_decay is None else 4
     kept = min(config.max_to_keep, config.train_steps // config.checkpoint_interval) + 1
-    needed = weights * (3 * kept + 2 + 1)  # The best weights, old and new, and the model.
+    needed = weights * (copies * kept + 2 + 1)  # The best weights, old and new, and the model.
     held = sum(os.path.getsize(os.path.join(place, name)) for place, _, names in os.walk(folder.path) for name in names)
     free = shutil.disk_usage(folder.path).free
     if held + free < needed:

@@ -15,8 +15,10 @@ import pytest
 
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.corpus.make import make_corpus
-from pipeline.manifest import Manifest, read_manifest, write_manifest
+from pipeline.manifest import Manifest, read_manifest, write_index, write_manifest
+from pipeline.records.chunks import records_per_chunk
 from pipeline.records.decoding import decode_examples, read_serialized
+from pipeline.records.scanning import index_file
 from pipeline.records.spec import encode_tfrecords
 
 Columns = dict[str, np.ndarray]
@@ -121,6 +123,13 @@ class Workbench:
         )
         shards = tuple(fresh if old.name == name else old for old in manifest.shards)
         self.rewrite(shards=shards)
+        self.index()
+
+    def index(self) -> None:
+        """Writes an index of the shards as they are."""
+        shards = [(str(self.directory / shard.name), shard.max_seq_length) for shard in self.manifest.shards]
+        indexes = [index_file(path, records_per_chunk(length)).entries for path, length in shards]
+        self.rewrite(index=write_index(indexes, str(self.directory)))
 
     def change(self, name: str, change: Callable[[Columns], Columns | None]) -> None:
         """Changes the columns of a shard: in place, or into others that `change` returns."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ def test_an_input_of_a_sample_s_size_is_predicted_exactly(make: Make) -> None:
     assert estimate.blocks == len({name.name.split("-")[1] for name in directory.glob("train-*")})
 
 
+def test_packed_rows_are_predicted(make: Make) -> None:
+    directory = make(packing="best-fit", pairing="single-sentences")
+    manifest = open_corpus(str(directory)).manifest
+    estimate = estimate_corpus(open_corpus(str(directory)).config)
+    names = ("sequences", "padding", "padding_unpacked")
+    packed = {name: sum(manifest.statistics[s][name] for s in ("train", "validation")) for name in names}
+    assert estimate.totals == actual(directory) | packed
+    text = render_estimate(estimate, 1)
+    shares = [packed[name] / (packed[name] + estimate.totals["tokens"]) for name in names[1:]]
+    assert re.search(rf"padding +{100 * shares[0]:.1f} %\n *padding without packing +{100 * shares[1]:.1f} %", text)
+
+
 @pytest.fixture(scope="module")
 def large_text(many_words: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of 6 MB whose second half has longer words and documents, and some small files."""
@@ -60,14 +73,15 @@ def large_text(many_words: bytes, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+@pytest.mark.parametrize("packing", ["none", "best-fit"])
 def test_a_sample_tells_the_whole_within_fifteen_percent(
-    make: Make, large_text: Path, many_words: bytes, tmp_path: Path
+    make: Make, large_text: Path, many_words: bytes, tmp_path: Path, packing: str
 ) -> None:
     from pipeline.beam.corpus.make import make_corpus
 
     (tmp_path / "vocab.txt").write_bytes(many_words)
     options: dict[str, Any] = {"format": "bert", "max_seq_length": 64, "max_predictions_per_seq": 10}
-    options |= {"dupe_factor": 2, "validation_fraction": 0.1, "block_bytes": 1 << 20}
+    options |= {"dupe_factor": 2, "validation_fraction": 0.1, "block_bytes": 1 << 20, "packing": packing}
     config = CorpusConfig(
         input=(str(large_text),), output=str(tmp_path / "corpus"), vocab=str(tmp_path / "vocab.txt"), **options
     )

@@ -61,6 +61,36 @@ def test_colours(tmp_path: Path, vocab: str) -> None:
         assert marked in text
 
 
+def test_sequences_of_a_packed_row_are_shown_one_by_one(tmp_path: Path, vocab: str) -> None:
+    row = {
+        "input_word_ids": [2, 5, 4, 3, 7, 3, 2, 9, 3, 10, 3, 0],
+        "input_mask": [1] * 11 + [0],
+        "input_type_ids": [0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0],
+        "input_sequence_ids": [1] * 6 + [2] * 5 + [0],
+        "masked_lm_positions": [2, 7, 0],
+        "masked_lm_ids": [6, 8, 0],
+        "masked_lm_weights": [1.0, 1.0, 0.0],
+        "next_sentence_positions": [0, 6, 0],
+        "next_sentence_labels": [0, 1, 0],
+        "next_sentence_weights": [1.0, 1.0, 0.0],
+    }
+    columns = {name: np.array([values]) for name, values in row.items()}
+    spec = RecordSpec(12, 3, max_sequences_per_row=3)
+    path = tmp_path / "rows.tfrecord"
+    path.write_bytes(encode_tfrecords(spec, columns)[0].tobytes())
+    # What the file is packed with is told by its records.
+    assert list(show_examples(str(path), vocab=vocab)) == [
+        "0: 11 of 12 tokens, 2 sequences, 2 predictions\n"
+        "  sequence 1: 6 tokens, label 0\n"
+        "  A: [CLS] the [MASK:fox] [SEP]\n"
+        "  B: ##es [SEP]\n"
+        "  sequence 2: 5 tokens, label 1\n"
+        "  A: [CLS] run->##s [SEP]\n"
+        "  B: old [SEP]\n"
+        "  predictions: 2:[MASK:fox] 7:run->##s"
+    ]
+
+
 def undone(text: str) -> str:
     """An example's text with its marks taken away."""
     text = re.sub(r"\[MASK:([^]]*)\]", r"\1", text.split("  predictions:")[0])
@@ -73,6 +103,8 @@ KINDS = {
     "packed": {"pairing": "full-sentences", "masking_unit": "span", "compression": "gzip"},
     "dynamic": {"masking": "dynamic"},
     "bins": {"pairing": "sentence-order", "masking_unit": "ngram", "bins": (24, 40, 64)},
+    "rows": {"packing": "best-fit", "pairing": "doc-sentences"},
+    "rows of pairs": {"packing": "best-fit", "max_seq_length": 128},
 }
 
 
@@ -85,7 +117,7 @@ def test_the_text_of_a_corpus_is_there_to_read(make: Make, long_text: str, kind:
     shown = list(show_examples(str(directory / name), start=3, examples=5))
     assert [text.split(":")[0] for text in shown] == ["3", "4", "5", "6", "7"]
     for text in shown:
-        for segment in re.split(r"\[SEP\]|  [AB]: (?:\[CLS\])?", undone(text))[1:]:
+        for segment in re.split(r"\[SEP\]|sequence \d+: [^[]*|  [AB]: (?:\[CLS\])?", undone(text))[1:]:
             # The first and the last word may be cut.
             inner = " ".join(segment.split()[1:-1])
             assert f" {inner} " in plain

@@ -21,6 +21,7 @@ from pipeline.records.spec import encode_tfrecords
 
 Make = Callable[..., Path]
 STATIC = ["Length of examples", "Padding", "Frequency of tokens", "Documents dropped", "Options", "Shards"]
+ROWS = ["Length of sequences", *STATIC[1:]]
 MASKS = ["Predictions by position", "Replacement of predicted tokens"]
 
 
@@ -31,6 +32,11 @@ MASKS = ["Predictions by position", "Replacement of predicted tokens"]
         ({"masking": "dynamic"}, STATIC),
         ({"pairing": "sentence-order", "masking_unit": "ngram", "bins": (24, 40, 64)}, STATIC + MASKS),
         ({"pairing": "full-sentences", "masking_unit": "span", "compression": "gzip"}, STATIC + MASKS),
+        ({"packing": "best-fit", "bins": (32, 64)}, ["Length of sequences", *STATIC[1:], *MASKS]),
+        (
+            {"packing": "best-fit", "pairing": "doc-sentences", "masking": "dynamic"},
+            ["Length of sequences", *STATIC[1:]],
+        ),
     ],
 )
 def test_the_page_needs_nothing_else(make: Make, options: dict[str, object], sections: list[str]) -> None:
@@ -61,6 +67,20 @@ def test_the_page_tells_what_the_manifest_tells(make: Make) -> None:
     assert f"{train['replaced_by_mask_share']:.2%} (expected 80.00%)" in page
     assert all(f"<td>{shard.name}</td>" in page for shard in manifest.shards)
     assert re.search(r"From [\d,]+ training examples of \d+ shards", page)
+
+
+def test_the_page_tells_what_packing_saves(make: Make) -> None:
+    directory = make(packing="best-fit", pairing="single-sentences")
+    corpus = open_corpus(str(directory))
+    train = corpus.manifest.statistics["train"]
+    page = make_report(str(directory), sample_examples=500)
+    assert f"<b>{train['examples']:,}</b><span>train rows" in page
+    assert f"<b>{train['sequences'] / train['examples']:.2f}</b><span>sequences in a row" in page
+    assert "train, not packed" in page
+    assert "share of sequences" in page
+    whole = read_sample(corpus, 10**9)
+    assert (whole.examples, whole.lengths.sum()) == (train["examples"], train["sequences"])
+    assert (whole.lengths * np.arange(len(whole.lengths))).sum() == train["tokens"]
 
 
 def test_the_sample_is_of_all_shards_and_adds_up(make: Make) -> None:

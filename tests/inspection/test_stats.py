@@ -45,6 +45,19 @@ def test_nothing_that_was_counted_is_left_out(make: Make) -> None:
             assert name in shares or shown in text, (split, name)
 
 
+def test_what_packing_saves_is_shown(make: Make) -> None:
+    manifest = read_manifest(str(make(packing="best-fit", pairing="single-sentences")))
+    train = manifest.statistics["train"]
+    positions = 64 * train["sequences"]
+    assert train["padding_unpacked"] == positions - train["tokens"]
+    assert train["padding_unpacked_share"] == pytest.approx(1 - train["tokens"] / positions, abs=1e-6)
+    assert train["padding_unpacked_share"] > 0.5 > 0.03 > train["padding_share"]
+    text = render_summary(summarize_manifest(manifest))
+    assert re.search(rf"sequences packed in them +{train['sequences']:,} ", text)
+    assert re.search(rf"sequences in an example +{train['sequences'] / train['examples']:.2f} ", text)
+    assert re.search(rf"padding without packing +{100 * train['padding_unpacked_share']:.1f} % ", text)
+
+
 def test_documents_dropped_are_listed_by_reason_of_all_splits(make: Make) -> None:
     import dataclasses
 

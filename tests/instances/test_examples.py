@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.instances.examples import make_examples
 from pipeline.instances.instances import Instances, TokenizedDocuments
-from pipeline.instances.pairings import PAIRINGS, has_pairs, make_instances
+from pipeline.instances.pairings import PAIRINGS, has_pairs, make_instances, special_tokens
+from pipeline.instances.rows import Rows, pack
 from pipeline.masking import MaskingPolicy
 from pipeline.records.spec import RecordSpec
 from pipeline.seeding import generator
@@ -36,7 +38,7 @@ def documents(
 def instances_of(
     documents: TokenizedDocuments, pairing: str, tokenizer: WordPieceTokenizer
 ) -> tuple[np.ndarray, Instances]:
-    return make_instances(
+    token_ids, (instances,) = make_instances(
         documents,
         pairing=pairing,
         max_seq_length=S,
@@ -46,15 +48,21 @@ def instances_of(
         generator=lambda copy: generator(5, "pairs", copy),
         counts=Counter(),
     )
+    return token_ids, instances
 
 
 def examples_of(
-    token_ids: np.ndarray, instances: Instances, spec: RecordSpec, tokenizer: WordPieceTokenizer, **rates: float
+    token_ids: np.ndarray, rows: Rows | Instances, spec: RecordSpec, tokenizer: WordPieceTokenizer, **policy: Any
 ) -> tuple[dict[str, np.ndarray], Counter[str]]:
     counts: Counter[str] = Counter()
-    policy = MaskingPolicy(P, **rates)  # type: ignore[arg-type]
     columns = make_examples(
-        token_ids, instances, spec=spec, policy=policy, tokenizer=tokenizer, rng=generator(6, "mask"), counts=counts
+        token_ids,
+        rows if isinstance(rows, Rows) else Rows.one_each(rows),
+        spec=spec,
+        policy=MaskingPolicy(spec.max_predictions_per_seq, **policy),
+        tokenizer=tokenizer,
+        rng=generator(6, "mask"),
+        counts=counts,
     )
     return columns, counts
 
@@ -145,3 +153,91 @@ def test_no_instances(documents: TokenizedDocuments, tokenizer: WordPieceTokeniz
     columns, counts = examples_of(documents.ids, Instances.none(), RecordSpec(S, P), tokenizer)
     assert {len(column) for column in columns.values()} == {0}
     assert not +counts
+
+
+# === Packed rows ===
+
+Q = 6
+
+
+def packed_rows(instances: Instances, pairing: str) -> Rows:
+    return pack(
+        [instances],
+        special_tokens=special_tokens(pairing),
+        row_length=2 * S,
+        max_sequences=Q,
+        rng=generator(7, "shuffle"),
+    )
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@ALL
+def test_packed_rows_are_their_sequences_behind_one_another(
+    documents: TokenizedDocuments, tokenizer: WordPieceTokenizer, pairing: str, masked: bool
+) -> None:
+    token_ids, instances = instances_of(documents, pairing, tokenizer)
+    rows = packed_rows(instances, pairing)
+    spec = RecordSpec(2 * S, P, next_sentence=has_pairs(pairing), masked=masked, max_sequences_per_row=Q)
+    columns, counts = examples_of(token_ids, rows, spec, tokenizer)
+    assert columns.keys() == {feature.name for feature in spec.features}
+    for feature in spec.features:
+        assert columns[feature.name].shape == (len(rows), feature.length)
+    unmasked = columns["input_word_ids"].copy()
+    if masked:
+        found, places = np.nonzero(columns["masked_lm_weights"])
+        unmasked[found, columns["masked_lm_positions"][found, places]] = columns["masked_lm_ids"][found, places]
+    ids, masks, types = lay_out_one_by_one(token_ids, rows.instances, pairing, dict(tokenizer.special_ids))
+    pad = tokenizer.special_ids["pad"]
+    for row in range(len(rows)):
+        sequences = range(rows.splits[row], rows.splits[row + 1])
+        lengths = [sum(masks[index]) for index in sequences]
+        padding = 2 * S - sum(lengths)
+        expected = [token for index, length in zip(sequences, lengths, strict=True) for token in ids[index][:length]]
+        assert unmasked[row].tolist() == expected + [pad] * padding
+        expected = [kind for index, length in zip(sequences, lengths, strict=True) for kind in types[index][:length]]
+        assert columns["input_type_ids"][row].tolist() == expected + [0] * padding
+        expected = [number for number, length in enumerate(lengths, 1) for _ in range(length)]
+        assert columns["input_sequence_ids"][row].tolist() == expected + [0] * padding
+        if masked:
+            assert columns["input_mask"][row].tolist() == [1] * sum(lengths) + [0] * padding
+        if has_pairs(pairing):
+            nothing = [0] * (Q - len(lengths))
+            begins = np.cumsum([0, *lengths[:-1]]).tolist()
+            assert columns["next_sentence_positions"][row].tolist() == begins + nothing
+            labels = rows.instances.label[rows.splits[row] : rows.splits[row + 1]].tolist()
+            assert columns["next_sentence_labels"][row].tolist() == labels + nothing
+            assert columns["next_sentence_weights"][row].tolist() == [1.0] * len(lengths) + nothing
+    assert max(np.diff(rows.splits)) > 1
+    assert (counts["examples"], counts["sequences"]) == (len(rows), len(instances))
+    assert counts["tokens"] == sum(map(sum, masks))
+    assert counts["label_1"] == instances.label.sum()
+
+
+@pytest.mark.parametrize("unit", ["token", "word", "ngram", "span"])
+def test_masks_are_drawn_on_the_whole_row_and_end_at_every_sequence(
+    documents: TokenizedDocuments, tokenizer: WordPieceTokenizer, unit: str
+) -> None:
+    """A unit across a boundary would replace the tokens on both sides in one way."""
+    token_ids, instances = instances_of(documents, "single-sentences", tokenizer)
+    rows = packed_rows(instances, "single-sentences")
+    spec = RecordSpec(2 * S, 2 * S, next_sentence=False, max_sequences_per_row=Q)
+    columns, _ = examples_of(token_ids, rows, spec, tokenizer, unit=unit, masked_lm_prob=0.6, mask_prob=0.5)
+    predicted = np.zeros((len(rows), 2 * S), bool)
+    found, places = np.nonzero(columns["masked_lm_weights"])
+    positions = columns["masked_lm_positions"][found, places]
+    predicted[found, positions] = True
+    is_mask = columns["input_word_ids"] == tokenizer.special_ids["mask"]
+    special = [tokenizer.special_ids[name] for name in ("pad", "cls", "sep")]
+    ordinary = ~np.isin(columns["input_word_ids"], special)
+    assert not np.isin(columns["masked_lm_ids"][found, places], special).any()
+
+    wanted = np.minimum(np.maximum(1, np.rint(columns["input_mask"].sum(axis=1) * 0.6)), ordinary.sum(axis=1))
+    assert (predicted.sum(axis=1) <= wanted).all()
+    assert predicted.sum() >= (1.0 if unit == "token" else 0.95) * wanted.sum()
+    # The last token of a sequence and the first of the next, with [SEP] and [CLS] between them.
+    sequence_ids = columns["input_sequence_ids"]
+    row, last = np.nonzero((sequence_ids[:, 3:] == sequence_ids[:, :-3] + 1) & ordinary[:, :-3] & ordinary[:, 3:])
+    both = predicted[row, last] & predicted[row, last + 3]
+    agree = (is_mask[row, last] == is_mask[row, last + 3])[both]
+    assert agree.size > 50
+    assert abs(agree.mean() - 0.5) < 5 * np.sqrt(0.25 / agree.size)

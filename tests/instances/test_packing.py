@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.instances.instances import TokenizedDocuments
-from pipeline.instances.packing import cut_long_sentences, join_documents, pack_sentences, single_sentences
+from pipeline.instances.packing import cut_long_sentences, fill, join_documents, pack_sentences, single_sentences
 
 Make = Callable[[list[list[int]]], TokenizedDocuments]
 DOCUMENTS = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=8), max_size=6)
@@ -95,3 +95,27 @@ def test_single_sentences(make_documents: Make) -> None:
     single = single_sentences(documents)
     assert segments(documents.ids, single.a_start, single.a_length) == [[0, 1, 2], [3], [4, 5]]
     assert len(single_sentences(make_documents([]))) == 0
+
+
+@given(DOCUMENTS, st.integers(3, 20))
+def test_filling_within_documents(make_documents: Make, lengths: list[list[int]], room: int) -> None:
+    documents = make_documents(lengths)
+    filled = fill(documents, room, SEP)
+    expected = []
+    for document in sentences_of(documents):
+        tokens = [token for sentence in document for token in sentence]
+        expected += [tokens[place : place + room] for place in range(0, len(tokens), room)]
+    assert segments(documents.ids, filled.a_start, filled.a_length) == expected
+    assert not filled.b_length.any()
+
+
+@given(DOCUMENTS, st.integers(3, 20))
+def test_filling_across_documents(make_documents: Make, lengths: list[list[int]], room: int) -> None:
+    documents = join_documents(make_documents(lengths), SEP)
+    filled = fill(documents, room, SEP)
+    found = segments(documents.ids, filled.a_start, filled.a_length)
+    joined = documents.ids.tolist()
+    expected = [joined[place : place + room] for place in range(0, len(joined), room)]
+    # A separator at an end of an instance is left out there, and nothing else is.
+    assert found == [piece[piece[0] == SEP : len(piece) - (piece[-1] == SEP)] for piece in expected]
+    assert all(segment and SEP not in (segment[0], segment[-1]) for segment in found)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.instances.instances import Instances, TokenizedDocuments
+from pipeline.instances.instances import Instances, TokenizedDocuments, concatenate
 from pipeline.instances.pairings import PAIRINGS, has_pairs, make_instances, special_tokens
 from pipeline.seeding import generator
 
@@ -15,19 +15,23 @@ ALL = pytest.mark.parametrize("pairing", list(PAIRINGS))
 SEP = -7
 
 
-def make(documents: TokenizedDocuments, pairing: str, copies: int = 1) -> tuple[np.ndarray, Instances, Counter[str]]:
+def make(
+    documents: TokenizedDocuments, pairing: str, copies: int = 1, for_packing: bool = False
+) -> tuple[np.ndarray, Instances, Counter[str]]:
     counts: Counter[str] = Counter()
-    ids, instances = make_instances(
+    ids, found = make_instances(
         documents,
         pairing=pairing,
         max_seq_length=43,
         short_seq_prob=0.1,
         copies=copies,
+        for_packing=for_packing,
         sep_id=SEP,
         generator=lambda copy: generator(5, "pairs", copy),
         counts=counts,
     )
-    return ids, instances, counts
+    assert len(found) == copies
+    return ids, concatenate(found), counts
 
 
 @ALL
@@ -49,6 +53,23 @@ def test_copies_follow_one_another(make_documents: Make, lengths: list[list[int]
     assert three.a_start[: len(one)].tolist() == one.a_start.tolist()
     rest = three.a_start[len(one) : 2 * len(one)].tolist()
     assert (rest == one.a_start.tolist()) != has_pairs(pairing)  # Pairs are drawn anew; packing has nothing to draw.
+
+
+@pytest.mark.parametrize("pairing", ["full-sentences", "doc-sentences"])
+def test_instances_are_full_if_sentences_may_be_cut(
+    make_documents: Make, lengths: list[list[int]], pairing: str
+) -> None:
+    documents = make_documents(lengths)
+    _, whole, _ = make(documents, pairing)
+    ids, cut, _ = make(documents, pairing, for_packing=True)
+    # But for the last of each document, or for a [SEP] that is left out at either end.
+    short = (cut.a_length < 41).sum()
+    assert short <= (documents.documents if pairing == "doc-sentences" else 1 + 2 * (cut.a_length >= 39).sum())
+    assert (cut.a_length < 39).sum() <= short
+    assert len(cut) < len(whole)
+    tokens = [ids[a : a + n] for a, n in zip(cut.a_start, cut.a_length, strict=True)]
+    kept = np.concatenate(tokens)
+    assert kept[kept != SEP].tolist() == documents.ids.tolist()
 
 
 @ALL

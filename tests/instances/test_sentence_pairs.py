@@ -114,6 +114,25 @@ def test_every_sentence_is_in_one_a_or_true_b(
     assert tokens == list(range(len(documents.ids)))
 
 
+@BOTH
+def test_for_packing_the_pairs_of_a_document_are_cut_one_by_one(
+    make_documents: Make, make_pairs: Callable[..., Instances]
+) -> None:
+    documents = make_documents([[1] * 40_000])
+
+    def lengths(*, for_packing: bool, seed: int) -> np.ndarray:
+        rng = generator(seed, "pairs")
+        pairs = make_pairs(documents, room=ROOM, short_seq_prob=0.3, for_packing=for_packing, rng=rng, counts=Counter())
+        return pairs.a_length + pairs.b_length
+
+    for seed in range(4):
+        # But for pairs whose random B ends with the document.
+        assert np.bincount(lengths(for_packing=False, seed=seed)[:500]).max() >= 490
+        drawn = lengths(for_packing=True, seed=seed)[:500]
+        assert abs((drawn < ROOM).mean() - 0.3 * 38 / 39) < 5 * np.sqrt(0.3 * 0.7 / 500)
+        assert len(np.unique(drawn)) > 30
+
+
 def test_short_targets_are_evenly_drawn(make_documents: Make) -> None:
     """With sentences of one token, the longest pair of a document is its target: 2 to ROOM, as rng.randint there."""
     documents = make_documents([[1] * 100] * 4000)

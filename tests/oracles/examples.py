@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.instances.examples import _example_lengths
 from pipeline.instances.instances import Instances
 from pipeline.records.spec import RecordSpec
 
@@ -14,13 +13,13 @@ from pipeline.records.spec import RecordSpec
 def lay_out(
     token_ids: np.ndarray, instances: Instances, spec: RecordSpec, special: Mapping[str, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `pipeline.instances.examples._lay_out` gives."""
+    """Ids, type ids, what is ordinary, and lengths, of rows of one instance each."""
     place = np.arange(spec.max_seq_length)
     rows = np.arange(len(instances))
     a_length = instances.a_length[:, np.newaxis]
     ordinary = (place >= 1) & (place <= a_length)
     source = instances.a_start[:, np.newaxis] + (place - 1)
-    lengths = _example_lengths(instances, spec)
+    lengths = instances.a_length + instances.b_length + (3 if spec.next_sentence else 2)
     in_b = np.zeros_like(ordinary)
     if spec.next_sentence:
         in_b = (place >= a_length + 2) & (place < a_length + 2 + instances.b_length[:, np.newaxis])

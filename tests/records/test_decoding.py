@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import itertools
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.errors import CorpusError
-from pipeline.records.decoding import decode_examples, infer_spec, read_serialized
+from pipeline.records.decoding import check_examples, decode_examples, infer_spec, read_serialized, value_ranges
 from pipeline.records.spec import RecordSpec, encode_tfrecords
 
 SPECS = [
@@ -18,15 +19,16 @@ SPECS = [
     RecordSpec(16, 3, next_sentence=False),
     RecordSpec(16, 3, masked=False),
     RecordSpec(16, 3, masked=False, next_sentence=False, feature_names="v1"),
+    RecordSpec(16, 3, max_sequences_per_row=4),
+    RecordSpec(16, 3, masked=False, max_sequences_per_row=2, feature_names="v1"),
+    RecordSpec(16, 3, next_sentence=False, max_sequences_per_row=5),
 ]
 
 
 def random_columns(spec: RecordSpec, examples: int) -> dict[str, np.ndarray]:
     """Columns by v2 name."""
     rng = np.random.default_rng(7)
-    v2 = RecordSpec(
-        spec.max_seq_length, spec.max_predictions_per_seq, next_sentence=spec.next_sentence, masked=spec.masked
-    )
+    v2 = dataclasses.replace(spec, feature_names="v2")
     return {
         f.name: rng.integers(0, 30522, (examples, f.length)).astype(f.dtype)
         if f.dtype == "int64"
@@ -76,8 +78,19 @@ def test_the_shape_is_told_by_a_record(spec: RecordSpec) -> None:
     inferred = infer_spec(serialized(spec, random_columns(spec, 1))[0], "record")
     if not spec.masked:
         # Room for predictions leaves no trace in an example without any.
-        spec = RecordSpec(16, 16, next_sentence=spec.next_sentence, masked=False, feature_names=spec.feature_names)
+        spec = dataclasses.replace(spec, max_predictions_per_seq=16)
     assert inferred == spec
+
+
+def test_values_of_packed_rows_have_ranges() -> None:
+    spec = SPECS[5]
+    ranges = value_ranges(spec)
+    assert ranges["input_sequence_ids"][:2] == (0, 4)
+    assert ranges["next_sentence_positions"][:2] == (0, 15)
+    columns = {name: np.zeros_like(values) for name, values in random_columns(spec, 2).items()}
+    columns["input_sequence_ids"][1, 3] = 5
+    with pytest.raises(CorpusError, match=r"Record 1 of here .*input_sequence_ids must be between 0 and 4"):
+        check_examples(spec, serialized(spec, columns), ranges, "here")
 
 
 def test_other_examples_are_refused_with_what_they_hold() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,24 @@ def random_columns(spec: RecordSpec, examples: int, largest: int, rng: np.random
         lengths |= {"input_mask": s, "masked_lm_positions": p, "masked_lm_ids": p}
     else:
         lengths["word_starts"] = s
+    q = spec.max_sequences_per_row
+    if spec.packed:
+        lengths["input_sequence_ids"] = s
+    if spec.packed and spec.next_sentence:
+        lengths["next_sentence_positions"] = q
     if spec.next_sentence:
-        lengths["next_sentence_labels"] = 1
+        lengths["next_sentence_labels"] = q or 1
     columns: dict[str, np.ndarray] = {}
     for name, length in lengths.items():
         dtype = rng.choice([t for t in INT_TYPES if np.iinfo(t).max >= largest])
         # The exponent is drawn evenly, so that varints of every width meet.
         bits = rng.random((examples, length)) * largest.bit_length()
         columns[name] = np.minimum(np.exp2(bits) - 1, largest).astype(dtype)
-    if spec.masked:
-        columns["masked_lm_weights"] = rng.choice([0.0, 1.0, -2.5, 1e-30, np.inf], (examples, p)).astype(np.float32)
+    floats = {"masked_lm_weights": p} if spec.masked else {}
+    if spec.packed and spec.next_sentence:
+        floats["next_sentence_weights"] = q
+    for name, length in floats.items():
+        columns[name] = rng.choice([0.0, 1.0, -2.5, 1e-30, np.inf], (examples, length)).astype(np.float32)
     return columns
 
 
@@ -42,7 +51,7 @@ def reference_bytes(spec: RecordSpec, columns: dict[str, np.ndarray], row: int) 
     features = {}
     for name, values in columns.items():
         key = V1.get(name, name) if spec.feature_names == "v1" else name
-        if name == "masked_lm_weights":
+        if values.dtype == np.float32:
             features[key] = tf.train.Feature(float_list=tf.train.FloatList(value=values[row].tolist()))
         else:
             features[key] = tf.train.Feature(int64_list=tf.train.Int64List(value=values[row].tolist()))
@@ -56,14 +65,23 @@ def reference_bytes(spec: RecordSpec, columns: dict[str, np.ndarray], row: int) 
     st.booleans(),
     st.booleans(),
     st.sampled_from(["v1", "v2"]),
+    st.sampled_from([0, 0, 1, 7]),
     st.integers(1, 9),
     st.sampled_from([0, 1, 127, 128, 255, 16383, 16384, 30521, 2**21, 2**28, 2**31 - 1]),
     st.integers(0, 2**32),
 )
 def test_bytes_are_those_of_tensorflow(
-    lengths: tuple[int, int], next_sentence: bool, masked: bool, names: str, examples: int, largest: int, seed: int
+    lengths: tuple[int, int],
+    next_sentence: bool,
+    masked: bool,
+    names: str,
+    sequences: int,
+    examples: int,
+    largest: int,
+    seed: int,
 ) -> None:
-    spec = RecordSpec(*lengths, next_sentence=next_sentence, masked=masked, feature_names=names)
+    kinds = {"next_sentence": next_sentence, "masked": masked, "feature_names": names}
+    spec = RecordSpec(*lengths, max_sequences_per_row=sequences, **kinds)  # type: ignore[arg-type]
     columns = random_columns(spec, examples, largest, np.random.default_rng(seed))
     records, row_splits = encode_tfrecords(spec, columns)
     in_numpy, splits_in_numpy = encode_tfrecords_in_numpy(spec, columns)
@@ -138,6 +156,26 @@ def test_unmasked_examples_hold_what_drawing_a_mask_takes() -> None:
         ("word_starts", "int64", 16),
         ("next_sentence_labels", "int64", 1),
     ]
+
+
+def test_packed_rows_hold_their_sequences() -> None:
+    of_pairs = [
+        ("input_sequence_ids", "int64", 16),
+        ("next_sentence_positions", "int64", 4),
+        ("next_sentence_labels", "int64", 4),
+        ("next_sentence_weights", "float32", 4),
+    ]
+    for masked in (True, False):
+        for next_sentence in (True, False):
+            single = RecordSpec(16, 3, masked=masked, next_sentence=next_sentence)
+            packed = dataclasses.replace(single, max_sequences_per_row=4)
+            assert (single.packed, packed.packed) == (False, True)
+            kept = [f for f in single.features if f.name != "next_sentence_labels"]
+            assert packed.features[: len(kept)] == tuple(kept)
+            more = [(f.name, f.dtype, f.length) for f in packed.features[len(kept) :]]
+            assert more == (of_pairs if next_sentence else of_pairs[:1])
+    with pytest.raises(ConfigError, match="max_sequences_per_row"):
+        RecordSpec(16, 3, max_sequences_per_row=-1)
 
 
 @pytest.mark.parametrize("place", [0, 9, 40, -1])

@@ -123,6 +123,16 @@ def test_what_is_just_within_the_limits_is_kept() -> None:
     assert cleaning_rules("strict", max_chars=5) == dataclasses.replace(STRICT, max_chars=5)
 
 
+@given(st.lists(st.sampled_from(["Same.", "line", "12 34 56", "é 1", "漢字", "हि", ""]), min_size=1, max_size=40))
+def test_documents_are_dropped_by_their_shares(lines: list[str]) -> None:
+    document = "\n".join(filter(None, lines))
+    for rules in (DEFAULT, dataclasses.replace(STRICT, min_chars=1)):
+        cleaned, _ = clean(document, rules)
+        few_letters = letter_share(document) < rules.min_letter_share
+        many_repeated = repeated_share(document) > rules.max_repeated_share
+        assert (cleaned is None) == (not document or many_repeated or few_letters)
+
+
 def test_shares() -> None:
     assert repeated_share("ab\ncd") == 0
     assert repeated_share("ab\ncdef\nab\nab") == pytest.approx(4 / 10)

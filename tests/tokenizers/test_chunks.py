@@ -10,9 +10,14 @@ from pipeline.tokenizers import chunks as chunks_module
 from pipeline.tokenizers.chunks import Chunks, encoded
 
 
+def chunks_since(chunks: Chunks, first: int) -> list[str]:
+    data, splits = chunks.since(first)
+    return [data[i:j].tobytes().decode("utf-8", "surrogatepass") for i, j in itertools.pairwise(splits)]
+
+
 def cut(chunks: Chunks, texts: list[str]) -> list[list[str]]:
     numbers, splits = chunks.number(*encoded(texts))
-    known = [chunk.decode("utf-8", "surrogatepass") for chunk in chunks.since(0)]
+    known = chunks_since(chunks, 0)
     return [[known[n] for n in numbers[start:end]] for start, end in itertools.pairwise(splits)]
 
 
@@ -40,7 +45,7 @@ def test_numbers_stand_for_the_same_chunks_from_call_to_call(calls: list[list[st
         before = len(chunks)
         found = cut(chunks, texts)
         assert found == cut(Chunks(), texts)
-        fresh = [chunk.decode() for chunk in chunks.since(before)]
+        fresh = chunks_since(chunks, before)
         assert not set(fresh) & set(known)
         assert len(set(fresh)) == len(fresh)
         known += fresh
@@ -56,4 +61,4 @@ def test_room_is_made_for_many_chunks_and_for_long_ones() -> None:
     assert len(chunks) == len(words) + 1
     np.testing.assert_array_equal(numbers, [*range(len(words) + 1), 7, 0])
     assert splits.tolist() == [0, len(words), len(words) + 1, len(words) + 3]
-    assert list(chunks.since(len(words))) == [texts[1].encode()]
+    assert chunks_since(chunks, len(words)) == [texts[1]]

@@ -15,3 +15,12 @@ def test_what_stands_before_may_tell_first() -> None:
     assert boundaries.find(rows).astype(int).tolist() == [[1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 1, 0]]
     assert boundaries.find(rows[1]).astype(int).tolist() == [0, 1, 0, 0]
     assert boundaries.find(np.zeros((2, 0), int)).shape == (2, 0)
+
+
+def test_what_stands_before_may_be_of_a_class() -> None:
+    letter, space, mark = range(3)
+    after = np.array([[False, True, True], [False, False, False]])  # After a letter, and after white space.
+    boundaries = WordBoundaries(np.array([True, True, True]), np.array([2, 3, 1], np.int8), after)
+    rows = np.array([[letter, letter, mark, letter], [space, letter, space, mark]])
+    assert boundaries.find(rows).astype(int).tolist() == [[1, 0, 1, 1], [1, 0, 1, 0]]
+    assert boundaries.find(rows[0]).astype(int).tolist() == [1, 0, 1, 1]

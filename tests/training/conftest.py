@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ import pytest
 
 from pipeline.commands.common import printed_messages
 from pipeline.config.tree import from_dict
-from pipeline.manifest import Manifest, Shard, write_manifest
+from pipeline.manifest import Manifest, Shard, read_manifest, write_index, write_manifest
+from pipeline.records.chunks import records_per_chunk
+from pipeline.records.scanning import index_file
 from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
 from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training.bert import ClsHeadConfig, PretrainerConfig
 from pipeline.training.configs import ExperimentConfig
-from pipeline.training.encoders import EncoderConfig
+from pipeline.training.encoders import BaseEncoderConfig
 from pipeline.training.exchange.trained_model import TrainedModel
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 
@@ -46,6 +48,14 @@ class TinyCorpus:
     directory: Path
     spec: RecordSpec
     columns: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # By shard.
+
+    def index(self) -> None:
+        """Writes an index of the shards as they are."""
+        manifest = read_manifest(str(self.directory))
+        shards = [(str(self.directory / shard.name), shard.max_seq_length) for shard in manifest.shards]
+        indexes = [index_file(path, records_per_chunk(length)).entries for path, length in shards]
+        index = write_index(indexes, str(self.directory))
+        write_manifest(dataclasses.replace(manifest, index=index), str(self.directory))
 
     def split(self, name: str) -> dict[str, np.ndarray]:
         """The columns of all shards of a split, one after the other."""
@@ -155,6 +165,7 @@ def _write_corpus(
         versions={},
     )
     write_manifest(manifest, str(directory))
+    corpus.index()
     return corpus
 
 
@@ -226,7 +237,7 @@ def _make_trained(
 ) -> TrainedModel:
     heads = (ClsHeadConfig(**{"inner_dim": 16, "name": "next_sentence", "dropout_rate": 0.1, **(head or {})}),)
     config = PretrainerConfig(
-        encoder=EncoderConfig(**{**ENCODER, **encoder}),
+        encoder=BaseEncoderConfig.kinds[encoder.get("type", "bert")](**{**ENCODER, **encoder}),
         cls_heads=heads if next_sentence else (),
         mlm_activation=mlm_activation,
     )
@@ -267,3 +278,76 @@ def batch() -> dict[str, np.ndarray]:
 def tiny_config() -> Callable[..., ExperimentConfig]:
     """A small model's experiment of 24 steps, with the given options of the trainer."""
     return _tiny_config
+
+
+# === Packed rows ===
+
+
+def _make_packed(
+    rows: Sequence[Sequence[int]],
+    *,
+    length: int = 24,
+    vocab_size: int = len(VOCABULARY),
+    pairs: bool = True,
+    predictions: int = 2,
+    sequences: int = 5,
+    seed: int = 11,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The same random examples twice: one in a row, in the order of the packed rows, and packed.
+
+    Args:
+        rows: of each packed row, the lengths of its sequences; each at least 4.
+        length: tokens of a row, packed or not.
+        vocab_size: entries of the vocabulary.
+        pairs: whether the sequences are sentence pairs with a label.
+        predictions: most predictions of a sequence.
+        sequences: most sequences of a packed row.
+        seed: of the tokens.
+    """
+    draw = np.random.default_rng(seed)
+    count, room = sum(map(len, rows)), predictions * sequences
+    shapes = dict.fromkeys(("input_word_ids", "input_mask", "input_type_ids"), (length, np.int32))
+    shapes |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), (room, np.int32))
+    shapes |= {"masked_lm_weights": (room, np.float32)}
+    single = {name: np.zeros((count, *shape[:1]), shape[1]) for name, shape in shapes.items()}
+    packed = {name: np.zeros((len(rows), *shape[:1]), shape[1]) for name, shape in shapes.items()}
+    packed["input_sequence_ids"] = np.zeros((len(rows), length), np.int32)
+    if pairs:
+        single["next_sentence_labels"] = draw.integers(2, size=(count, 1)).astype(np.int32)
+        for name, dtype in (("positions", np.int32), ("labels", np.int32), ("weights", np.float32)):
+            packed[f"next_sentence_{name}"] = np.zeros((len(rows), sequences), dtype)
+    example = 0
+    for row, lengths in enumerate(rows):
+        start = used = 0
+        for number, tokens in enumerate(lengths):
+            ids = draw.integers(FIRST, vocab_size, tokens)
+            ids[[0, -1]] = CLS, SEP
+            middle = int(draw.integers(1, tokens - 2)) if pairs else 0
+            if pairs:
+                ids[middle] = SEP
+            places = np.setdiff1d(np.arange(1, tokens - 1), [middle])
+            chosen = np.sort(draw.choice(places, min(len(places), int(draw.integers(1, predictions + 1))), False))
+            answers = ids[chosen].copy()
+            ids[chosen] = MASK
+            types = (np.arange(tokens) > middle) * pairs
+            for batch, at, begin, first in ((single, example, 0, 0), (packed, row, start, used)):
+                place, end = slice(begin, begin + tokens), first + len(chosen)
+                batch["input_word_ids"][at, place] = ids
+                batch["input_mask"][at, place] = 1
+                batch["input_type_ids"][at, place] = types
+                batch["masked_lm_positions"][at, first:end] = begin + chosen
+                batch["masked_lm_ids"][at, first:end] = answers
+                batch["masked_lm_weights"][at, first:end] = 1.0
+            packed["input_sequence_ids"][row, start : start + tokens] = number + 1
+            if pairs:
+                packed["next_sentence_positions"][row, number] = start
+                packed["next_sentence_labels"][row, number] = single["next_sentence_labels"][example, 0]
+                packed["next_sentence_weights"][row, number] = 1.0
+            start, used, example = start + tokens, used + len(chosen), example + 1
+    return single, packed
+
+
+@pytest.fixture(scope="session")
+def make_packed() -> Callable[..., tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Makes a batch of single examples and the same ones in packed rows; see `_make_packed`."""
+    return _make_packed

@@ -127,3 +127,8 @@ def test_configurations_come_without_tensorflow() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["False", "False"]
+
+
+def test_an_option_without_effect_is_told() -> None:
+    with pytest.warns(FutureWarning, match="cycle_length has no effect"):
+        DataConfig(cycle_length=4)

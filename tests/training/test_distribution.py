@@ -78,7 +78,8 @@ def assert_same(run: Path, expected: Path) -> None:
     """Losses, evaluations and weights equal but for rounding."""
     logs = [[json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()] for path in (run, expected)]
     for row, other in zip(*logs, strict=True):
-        assert row.pop("split") == other.pop("split")
+        for name in ("split", "sources"):
+            assert row.pop(name, None) == other.pop(name, None)
         assert row == pytest.approx(other, rel=1e-5, abs=1e-6)
     for one, other in zip(weights(run), weights(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
@@ -107,6 +108,44 @@ def test_two_devices_train_as_one_does(
     config = exact_config("runtime.distribution_strategy=mirrored", f"trainer.accumulation_steps={parts}")
     finish(start(config, corpus, tmp_path / "run", devices=2))
     assert_same(tmp_path / "run", alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["mirrored", "multi_worker_mirrored"])
+def test_loops_of_steps_change_nothing_on_several_devices(
+    exact_config: Any, corpus: Path, tmp_path: Path, strategy: str
+) -> None:
+    """Two devices, or two processes: the same bits in loops of up to four steps."""
+    for steps in (1, 4):
+        config = exact_config(
+            f"runtime.distribution_strategy={strategy}", f"trainer.steps_per_loop={steps}",
+            "trainer.summary_interval=6", "trainer.checkpoint_interval=12",
+        )  # fmt: skip
+        addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        environments = [
+            {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})}
+            for index in range(2)
+        ]
+        if strategy == "mirrored":
+            environments = [{}]
+        devices = 3 - len(environments)
+        run = tmp_path / str(steps)
+        for process in [start(config, corpus, run, devices=devices, **each) for each in environments]:
+            finish(process)
+    assert (tmp_path / "4" / "log.jsonl").read_bytes() == (tmp_path / "1" / "log.jsonl").read_bytes()
+    for one, other in zip(weights(tmp_path / "4"), weights(tmp_path / "1"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["stable_adamw", "muon"])
+def test_two_devices_keep_the_same_averages(exact_config: Any, corpus: Path, tmp_path: Path, kind: str) -> None:
+    """And train by other optimisers as one device does."""
+    config = exact_config(f"trainer.optimizer.type={kind}", "trainer.optimizer.ema_decay=0.8")
+    finish(start(config, corpus, tmp_path / "alone"))
+    two = apply_overrides(config, ["runtime.distribution_strategy=mirrored", "trainer.accumulation_steps=2"])
+    finish(start(two, corpus, tmp_path / "run", devices=2))
+    assert_same(tmp_path / "run", tmp_path / "alone")
 
 
 @pytest.mark.slow

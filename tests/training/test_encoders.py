@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,6 +26,16 @@ def test_every_option_reaches_the_encoder() -> None:
         initializer_range=0.5,
         embedding_size=7,
         norm_first=True,
+        layer_norm_epsilon=1e-5,
+        final_norm=True,
+        norm="rms_norm",
+        use_bias=False,
+        mlp="geglu",
+        positions="rotary",
+        rotary_theta=300.0,
+        local_rotary_theta=200.0,
+        local_attention=6,
+        global_attention_every=2,
     )
     encoder = build_encoder(config)
     built = encoder.get_config()
@@ -48,6 +59,18 @@ def test_every_option_reaches_the_encoder() -> None:
         "attention_dropout": 0.22,
         "embedding_width": 7,
         "norm_first": True,
+        "layer_norm_epsilon": 1e-5,
+        "final_norm": True,
+        "norm": "rms_norm",
+        "use_bias": False,
+        "gated_mlp": True,
+        "positions": "rotary",
+        "rotary_theta": 300.0,
+        "local_rotary_theta": 200.0,
+        "local_attention": 6,
+        "global_attention_every": 2,
+        "use_pooler": True,
+        "output_initializer": None,
         "dict_outputs": True,
         "return_all_encoder_outputs": False,
     }
@@ -83,3 +106,46 @@ def test_every_activation_is_known() -> None:
     assert found["gelu_exact"] == (pytest.approx(-0.1587), pytest.approx(0.3457))
     assert found["swish"] == found["silu"]
     assert len(set(found.values())) == len(ACTIVATIONS) - 2  # Both are ReLU where it is under 6, and the pair above.
+
+
+SWITCHES: tuple[dict[str, Any], ...] = (
+    {"norm_first": True},
+    {"norm_first": True, "final_norm": True},
+    {"norm": "rms_norm"},
+    {"use_bias": False},
+    {"positions": "rotary"},
+    {"mlp": "geglu"},
+    {"mlp": "swiglu"},
+    {"local_attention": 2},
+    {"local_attention": 2, "global_attention_every": 1},
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "switch"), [*(("bert", switch) for switch in SWITCHES), ("albert", SWITCHES[1])], ids=str
+)
+def test_each_part_alone(kind: str, switch: dict[str, Any]) -> None:
+    """It changes what is computed, and packed rows are as single ones."""
+    sizes = {"vocab_size": 20, "hidden_size": 8, "num_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
+    config = EncoderConfig(type=kind, **sizes, embedding_size=8, max_position_embeddings=20)
+    plain, encoder = build_encoder(config), build_encoder(dataclasses.replace(config, **switch))
+    draw = np.random.default_rng(0)
+    drawn = {weight.path: draw.normal(0.0, 0.5, weight.shape) for weight in plain.weights}
+    for model in (plain, encoder):
+        for weight in model.weights:
+            held = drawn.get(weight.path, np.empty(0))
+            weight.assign(held if held.shape == weight.shape else np.resize(drawn[_KERNEL[kind]], weight.shape))
+    ids = draw.integers(0, 20, (1, 15)).astype(np.int32)
+    batch = {"input_word_ids": ids, "input_mask": np.ones_like(ids), "input_type_ids": np.zeros_like(ids)}
+    found = np.asarray(encoder(batch)["sequence_output"])
+    same = switch == {"local_attention": 2, "global_attention_every": 1}
+    assert np.allclose(found, plain(batch)["sequence_output"], atol=1e-5) == same
+    sequences = {**batch, "input_sequence_ids": np.array([[1] * 4 + [2] * 11], np.int32)}
+    alone = encoder({name: value[:, 4:] for name, value in batch.items()})["sequence_output"]
+    np.testing.assert_allclose(encoder(sequences)["sequence_output"][:, 4:], alone, atol=1e-4)
+
+
+_KERNEL = {
+    "bert": "bert_encoder/transformer_layer_0/intermediate/kernel",
+    "albert": "albert_encoder/transformer/intermediate/kernel",
+}

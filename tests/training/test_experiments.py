@@ -17,8 +17,9 @@ from pipeline.manifest import Manifest, read_manifest
 from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.encoders import build_encoder
-from pipeline.training.experiments import EXPERIMENTS, build_experiment, differing_corpus_options
+from pipeline.training.experiments import build_experiment, differing_corpus_options
 from pipeline.training.modeling.masked_lm import MaskedLM
+from pipeline.training.published import EXPERIMENTS
 
 SMALL = [
     "task.model.encoder.hidden_size=16",
@@ -29,6 +30,7 @@ SMALL = [
     "task.validation_data.global_batch_size=16",
     "trainer.train_steps=2",
     "trainer.optimizer.warmup_steps=1",
+    "trainer.optimizer.decay_steps=null",
     "trainer.example=w00 [MASK]",
 ]
 
@@ -40,6 +42,7 @@ def manifest(tiny_corpus: Any) -> Manifest:
 
 # Encoders with pooler as counted in Hugging Face's models, and with masked-LM head in millions as published:
 # Turc et al., 2019, table 1; Devlin et al., 2019, give BERT-Large as 340M; Lan et al., 2020, ALBERT-Base as 12M.
+# ModernBERT's are those of transformers' ModernBertModel; Ettin's names give the millions with the head, rounded.
 @pytest.mark.parametrize(
     ("name", "vocab_size", "encoder_parameters", "published_millions"),
     [
@@ -47,6 +50,11 @@ def manifest(tiny_corpus: Any) -> Manifest:
         ("bert-mini", 30522, 11_170_560, 11.3),
         ("bert-small", 30522, 28_763_648, 29.1),
         ("albert-like", 30000, 11_683_584, None),
+        ("ettin-17m", 50368, 16_797_440, 16.9),
+        ("ettin-32m", 50368, 31_883_136, 32.1),
+        pytest.param("ettin-68m", 50368, 68_144_640, 68.5, marks=pytest.mark.slow),
+        pytest.param("modernbert-base", 50368, 149_014_272, 149.7, marks=pytest.mark.slow),
+        pytest.param("modernbert-large", 50368, 394_781_696, 395.9, marks=pytest.mark.slow),
         pytest.param("bert-base", 30522, 109_482_240, 110.1, marks=pytest.mark.slow),
         pytest.param("bert-large", 30522, 335_141_888, None, marks=pytest.mark.slow),
     ],
@@ -58,7 +66,7 @@ def test_parameter_counts(
     encoder = build_encoder(dataclasses.replace(config, vocab_size=vocab_size))
     assert encoder.count_params() == encoder_parameters
     if published_millions:
-        head = MaskedLM(encoder.get_embedding_table())
+        head = MaskedLM(encoder.get_embedding_table(), **config.masked_lm_options)
         head.build((None, None, config.hidden_size))
         assert round((encoder_parameters + head.count_params()) / 1e6, 1) == published_millions
 
@@ -70,18 +78,19 @@ def test_roberta_is_bert_base_without_head(manifest: Manifest) -> None:
     assert not roberta.cls_heads
 
 
-@pytest.mark.parametrize("name", ["bert-mini", "roberta-like", "albert-like"])
+@pytest.mark.parametrize("name", ["bert-mini", "roberta-like", "albert-like", "cramming", "ettin-17m"])
 def test_trains(name: str, tmp_path: Path, tiny_corpus: Any) -> None:
     run = tmp_path / "run"
     arguments = ["pretrain", "--corpus", str(tiny_corpus.directory), "--run", str(run), "--experiment", name]
     assert main([*arguments, "--no-progress", "--params-override", *SMALL]) == 0
     results = json.loads((run / "results.json").read_text())
     assert results["steps"] == 2
-    assert ("next_sentence_loss" in results["validation"]) == (name != "roberta-like")
+    assert ("next_sentence_loss" in results["validation"]) == (name in ("bert-mini", "albert-like"))
     config = load_yaml(ExperimentConfig, str(run / "config.yaml"))
-    assert config.task.model.encoder.type == ("albert" if name == "albert-like" else "bert")
+    assert config.task.model.encoder.type == {"albert-like": "albert", "ettin-17m": "modernbert"}.get(name, "bert")
     assert config.task.model.encoder.vocab_size == 50
-    assert config.trainer.optimizer.type == ("lamb" if name == "albert-like" else "adamw")
+    types = {"albert-like": "lamb", "ettin-17m": "stable_adamw"}
+    assert config.trainer.optimizer.type == types.get(name, "adamw")
 
 
 def test_a_file_stands_before_the_experiment(tmp_path: Path, tiny_corpus: Any) -> None:
@@ -91,6 +100,8 @@ def test_a_file_stands_before_the_experiment(tmp_path: Path, tiny_corpus: Any) -
     path.write_text(yaml.safe_dump({"task": {"model": {"encoder": encoder, "cls_heads": []}}}))
     arguments = Namespace(
         corpus=str(tiny_corpus.directory),
+        stages=None,
+        decay_from=None,
         experiment="bert-base",
         config=[str(path)],
         init_from=None,
@@ -109,7 +120,8 @@ def test_is_fitted_to_the_corpus(manifest: Manifest) -> None:
     assert build_experiment("bert-tiny", manifest).task.model.encoder.max_position_embeddings == 512
     without_labels = dataclasses.replace(manifest, spec=RecordSpec(24, 4, next_sentence=False))
     for name in EXPERIMENTS:
-        assert build_experiment(name, manifest).task.model.has_head("next_sentence") == (name != "roberta-like")
+        with_pairs = name in ("albert-like", *(bert for bert in EXPERIMENTS if bert.startswith("bert-")))
+        assert build_experiment(name, manifest).task.model.has_head("next_sentence") == with_pairs
         assert not build_experiment(name, without_labels).task.model.cls_heads
     with pytest.raises(ConfigError, match=r"no experiment bert\. The experiments are: bert-tiny, "):
         build_experiment("bert", manifest)

@@ -18,9 +18,13 @@ from pipeline.cli import main
 from pipeline.config.tree import apply_overrides, check_ranges, dump_yaml, from_dict, option, to_dict
 from pipeline.errors import ConfigError
 from pipeline.training.bert import PretrainerConfig
-from pipeline.training.configs import ExperimentConfig
+from pipeline.training.configs import ExperimentConfig, MaskedLMConfig, OptimizerConfig
 from pipeline.training.encoders import BaseEncoderConfig, EncoderConfig
+from pipeline.training.evaluation.scores import build_scorer
+from pipeline.training.loop.train_step import TrainStep
+from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.modeling.built_model import BuiltModel
+from pipeline.training.optimization.build import build_optimizer
 
 # === The toy's module: no segments, no positions, no pooler, options of its own ===
 
@@ -85,6 +89,22 @@ def _registered() -> Iterator[None]:
 # === Its uses ===
 
 
+def test_packed_rows_are_refused(make_packed: Any) -> None:
+    """Before the first step, and before the first score: the toy's averages would be of whole rows."""
+    task = MaskedLMTask(MaskedLMConfig(model=PretrainerConfig(encoder=AveragesConfig(vocab_size=50))))
+    model = task.build_model()
+    optimizer = build_optimizer(OptimizerConfig(warmup_steps=0), 10, model.trainable_variables)
+    single, packed = make_packed(((9, 5), (24,)), pairs=False)
+    specs = [tf.data.Dataset.from_tensors(batch).element_spec for batch in (single, packed)]
+    TrainStep(task, model, optimizer, specs[0])
+    with pytest.raises(ConfigError, match=r"Packed rows need an encoder .* Averages, which takes input_word_ids"):
+        TrainStep(task, model, optimizer, specs[1])
+    score, places, labels = build_scorer(model), np.array([[0, 1]], np.int32), np.array([7], np.int32)
+    assert np.isfinite(score(single, places, labels).losses).all()
+    with pytest.raises(ConfigError, match="Packed rows need an encoder"):
+        score(packed, places, labels)
+
+
 @pytest.fixture
 def config(tiny_config: Any, tmp_path: Path) -> Path:
     values = to_dict(tiny_config())
@@ -131,7 +151,7 @@ def test_an_encoder_is_one_module_and_one_registration(
     served = tf.saved_model.load(str(tmp_path / "served")).signatures["encode"]
     assert set(served.structured_input_signature[1]) == {"input_word_ids", "input_mask"}
     assert main(["export", "--run", str(run), "--format", "huggingface", "--output", str(tmp_path / "hf")]) == 2
-    assert "only models with encoder.type 'bert'" in capsys.readouterr().err
+    assert "an encoder.type out of albert, bert, modernbert. Received: 'averages'" in capsys.readouterr().err
 
 
 def test_a_run_starts_from_one_by_the_paths_of_its_weights(
@@ -173,8 +193,8 @@ def test_the_type_chooses_the_options() -> None:
     for values, message in (
         ({"type": "averages", "num_layers": 2}, "There is no option encoder.num_layers"),
         ({"width": 2}, "There is no option encoder.width"),
-        ({"type": "gpt"}, "encoder.type must be one of bert, albert, averages. Received: 'gpt'"),
-        ({"type": ["bert"]}, "encoder.type must be one of bert, albert, averages"),
+        ({"type": "gpt"}, "encoder.type must be one of bert, albert, modernbert, averages. Received: 'gpt'"),
+        ({"type": ["bert"]}, "encoder.type must be one of bert, albert, modernbert, averages"),
         ({"type": "averages", "width": 65}, "encoder.width must be between 1 and 64"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -18,7 +18,17 @@ from pipeline.training.bert import ClsHeadConfig
 from pipeline.training.configs import DataConfig, ExperimentConfig, MaskedLMConfig, OptimizerConfig
 
 # Text that no list of choices and no pattern can bound; each is checked where it is used, before the first step.
-FREE_TEXT = {"input_path", "init_checkpoint", "example", "tpu", "exclude_from_weight_decay", "name"}
+FREE_TEXT = {
+    "input_path",
+    "init_checkpoint",
+    "example",
+    "tpu",
+    "exclude_from_weight_decay",
+    "exclude_from_muon",
+    "decay_from",
+    "name",
+    "budget",  # A time; `test_budget.py` has those that are none.
+}
 Option = tuple[str, "dataclasses.Field[Any]", Any]
 
 
@@ -93,6 +103,13 @@ def test_messages_have_the_whole_path() -> None:
         (["trainer.optimizer.exclude_from_weight_decay=['(']"], "must hold regular expressions.*missing"),
         (["trainer.optimizer.exclude_from_weight_decay=['']"], "empty expression"),
         (["trainer.optimizer.exclude_from_weight_decay=bias"], "must be a list"),
+        (["trainer.optimizer.exclude_from_muon=['[']"], "exclude_from_muon must hold regular expressions"),
+        (["trainer.optimizer.decay_steps=10"], "decay_steps is for decay=wsd only.*Received: linear"),
+        (["trainer.optimizer.warmup_start=0.5"], "warmup_start is for decay=wsd and triangle only"),
+        (
+            ["trainer.optimizer={decay: wsd, warmup_steps: 60, decay_steps: 50}", "trainer.train_steps=100"],
+            "must be 100 together at most.*Received: 60 and 50",
+        ),
         (["trainer.train_steps=100"], "warmup_steps must be less than train_steps"),
         (["trainer.accumulation_steps=3"], "multiple of trainer.accumulation_steps"),
         (["task.model.encoder.num_attention_heads=7"], "multiple of num_attention_heads"),

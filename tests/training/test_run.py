@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import math
 import os
@@ -13,10 +14,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -24,10 +28,10 @@ import tensorflow as tf
 
 from pipeline.config.tree import apply_overrides, dump_yaml
 from pipeline.errors import CorpusError, OutputError, TrainingError
-from pipeline.manifest import read_manifest
 from pipeline.training.configs import RuntimeConfig
+from pipeline.training.corpora import open_corpora
 from pipeline.training.evaluation.predict import predict
-from pipeline.training.loop import train_loop
+from pipeline.training.loop.step_loop import StepLoop
 from pipeline.training.loop.training_state import TrainingState
 from pipeline.training.objectives.registry import OBJECTIVES
 from pipeline.training.optimization.clock import Clock
@@ -42,6 +46,19 @@ def finished(tiny_corpus: Any, tmp_path_factory: pytest.TempPathFactory, tiny_co
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
     pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
     return run
+
+
+def read_weights(run: Path) -> dict[str, bytes]:
+    """The weights in the file of a run's model; beside them stand names of layers, counted over a process."""
+    weights: dict[str, bytes] = {}
+    with (
+        zipfile.ZipFile(run / "model.keras") as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
+        file.visititems(
+            lambda name, item: weights.update({name: item[()].tobytes()}) if hasattr(item, "shape") else None
+        )
+    return weights
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -65,6 +82,27 @@ def test_run_folder_holds_everything(finished: Path) -> None:
     assert {"tensorflow", "keras", "mlm-pipeline"} <= set(origin["versions"])
     checkpoints = {path.name for path in (finished / "checkpoints").glob("step-*.index")}
     assert checkpoints == {"step-15.index", "step-20.index", "step-24.index"}
+
+
+def test_tensorboard_gets_the_configuration_and_examples(finished: Path) -> None:
+    """Of each evaluation, the configured sentence with the best guesses, and the rest of them below."""
+    texts: dict[str, list[tuple[int, str]]] = {}
+    for path in sorted(finished.glob("summaries/*/*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "text":
+                    text = tf.make_ndarray(value.tensor).item().decode()
+                    texts.setdefault(value.tag, []).append((event.step, text))
+    ((step, configuration),) = texts["configuration"]
+    assert step == 0
+    assert textwrap.dedent(configuration) == (finished / "config.yaml").read_text()
+    assert [step for step, _ in texts["example"]] == [8, 16, 24]
+    for _, text in texts["example"]:
+        filled, *guesses = [line for line in text.splitlines() if line]
+        first, second = re.fullmatch(r"w00 w01 \*\*(\S+)\*\* w03 \*\*(\S+)\*\*", filled).groups()  # type: ignore[union-attr]
+        assert [line.split()[1] for line in guesses] == [first, second]
+        assert all(re.fullmatch(r"\d\. (\S+ \d+\.\d%(, )?){5}", line) for line in guesses)
 
 
 def test_results_and_table(finished: Path, tiny_corpus: Any, capsys: Any, tiny_config: Any) -> None:
@@ -97,16 +135,16 @@ def test_resumed_run_has_the_same_losses(
 ) -> None:
     """Killed before the first checkpoint (5) and between two (10, 15)."""
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
-    next_batch, calls = train_loop._next_batch, []
+    make_steps, calls = StepLoop.__call__, []
 
-    def next_batch_or_die(batches: Any) -> Any:
+    def make_steps_or_die(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) > kill_after:
             raise Killed
-        return next_batch(batches)
+        return make_steps(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_loop, "_next_batch", next_batch_or_die)
+        patch.setattr(StepLoop, "__call__", make_steps_or_die)
         with pytest.raises(Killed):
             pretrain(tiny_config(), corpus, str(run), show_progress=False)
     assert not (run / "results.json").exists()
@@ -129,17 +167,17 @@ def test_a_signal_saves_and_stops(
     tiny_config: Any,
 ) -> None:
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
-    next_batch, calls = train_loop._next_batch, []
+    make_steps, calls = StepLoop.__call__, []
 
-    def next_batch_and_signal(batches: Any) -> Any:
+    def signal_and_make_steps(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) == 7:
             os.kill(os.getpid(), number)
-        return next_batch(batches)
+        return make_steps(*args, **kwargs)
 
     handlers = [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
     with monkeypatch.context() as patch:
-        patch.setattr(train_loop, "_next_batch", next_batch_and_signal)
+        patch.setattr(StepLoop, "__call__", signal_and_make_steps)
         expected: Any = pytest.raises(KeyboardInterrupt) if number == signal.SIGINT else contextlib.nullcontext()
         with expected:
             assert pretrain(tiny_config(), corpus, str(run), show_progress=False) == {}
@@ -177,7 +215,7 @@ def test_a_checkpoint_of_another_model_is_refused(
 ) -> None:
     run, corpus = tmp_path / "run", str(tiny_corpus.directory)
     config = apply_overrides(tiny_config(), ["trainer.optimizer.type=lamb"])
-    RunFolder(str(run)).open(resolve(config, read_manifest(corpus), corpus), read_manifest(corpus), corpus)
+    RunFolder(str(run)).open(resolve(config, open_corpora(corpus)), open_corpora(corpus))
     shutil.copytree(finished / "checkpoints", run / "checkpoints")
     with pytest.raises(OutputError, match="must hold this configuration's model and optimiser"):
         pretrain(config, corpus, str(run), show_progress=False)
@@ -202,13 +240,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "adamw"},
+        {"type": "muon", "decay": "wsd", "decay_steps": 10, "ema_decay": 0.9},
+        {"type": "stable_adamw", "decay": "triangle", "ema_decay": 0.99},
+    ],
+)
 def test_a_process_that_is_killed_again_and_again(
-    finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_config: Any
+    tiny_corpus: Any, tmp_path: Path, tiny_config: Any, optimizer: dict[str, Any]
 ) -> None:
     """At any moment: during start-up, compilation, steps, evaluations, checkpoints, the last save."""
-    run, corpus = tmp_path / "run", str(tiny_corpus.directory)
+    finished, run, corpus = tmp_path / "undisturbed", tmp_path / "run", str(tiny_corpus.directory)
+    wanted = tiny_config(optimizer={"learning_rate": 5e-3, "warmup_steps": 4, **optimizer})
+    pretrain(wanted, corpus, str(finished), show_progress=False)
     config = tmp_path / "config.yaml"
-    config.write_text(dump_yaml(tiny_config()))
+    config.write_text(dump_yaml(wanted))
     code = (
         "import logging, sys; logging.basicConfig(level=logging.INFO, stream=sys.stdout);"
         "from pipeline.config.tree import load_yaml; from pipeline.training.run import pretrain;"
@@ -229,6 +277,8 @@ def test_a_process_that_is_killed_again_and_again(
     assert read_log(run) == read_log(finished)
     expected, results = (json.loads((path / "results.json").read_text()) for path in (finished, run))
     assert {**results, "tokens_per_second": 0} == {**expected, "tokens_per_second": 0}
+    assert len(read_weights(run)) > 25
+    assert read_weights(run) == read_weights(finished)
 
 
 def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any, tiny_config: Any) -> None:
@@ -270,15 +320,15 @@ def test_a_model_that_does_not_fit_is_refused(tiny_corpus: Any, override: str, m
     directory = str(tiny_corpus.directory)
     config = apply_overrides(tiny_config(), [override])
     with pytest.raises(CorpusError, match=message):
-        resolve(config, read_manifest(directory), directory)
+        resolve(config, open_corpora(directory))
 
 
 def test_a_head_without_labels_is_refused(tiny_corpus: Any, tiny_config: Any) -> None:
-    directory = str(tiny_corpus.directory)
-    manifest = read_manifest(directory)
-    manifest = dataclasses.replace(manifest, spec=dataclasses.replace(manifest.spec, next_sentence=False))
+    corpora = open_corpora(str(tiny_corpus.directory))
+    spec = dataclasses.replace(corpora.manifest.spec, next_sentence=False)
+    corpora = dataclasses.replace(corpora, manifests=(dataclasses.replace(corpora.manifest, spec=spec),))
     with pytest.raises(CorpusError, match="no next-sentence labels"):
-        resolve(tiny_config(), manifest, directory)
+        resolve(tiny_config(), corpora)
 
 
 def test_a_corpus_without_validation_trains(tmp_path: Path, write_corpus: Any, capsys: Any, tiny_config: Any) -> None:
@@ -312,7 +362,7 @@ def test_mixed_precision(finished: Path, tiny_corpus: Any, tmp_path: Path, tiny_
 def test_training_learns_the_rule(tmp_path: Path, write_corpus: Any, tiny_config: Any) -> None:
     """Sentences repeat one word: a model that sees the others beats token frequencies."""
     corpus = str(write_corpus(tmp_path / "corpus", train=(1000, 1000)).directory)
-    config = tiny_config(train_steps=500, summary_interval=100, validation_interval=500, seed=1)
+    config = tiny_config(train_steps=600, summary_interval=100, validation_interval=600, seed=1)
     run = str(tmp_path / "run")
     results = pretrain(config, corpus, run, show_progress=False)
     assert results["unigram_cross_entropy"] == pytest.approx(math.log(45), abs=0.3)

@@ -174,6 +174,20 @@ def test_a_cut_file_is_named(
     assert log(stopped) == before
 
 
+def test_a_run_of_an_earlier_version_goes_on(
+    start: Any, config: Any, stopped: Path, finished: Path, capsys: Any
+) -> None:
+    """Its configuration lacks the options that came later; what is missing has the default."""
+    lines = (stopped / "config.yaml").read_text().splitlines(keepends=True)
+    later = ("ema_decay:", "muon_momentum:", "decay_from:", "warmup_start:", "decay_form:")
+    kept = [line for line in lines if not line.strip().startswith(later)]
+    assert len(kept) == len(lines) - len(later)
+    (stopped / "config.yaml").write_text("".join(kept))
+    start(config, stopped)
+    assert "going on from step 4" in capsys.readouterr().out
+    assert log(stopped) == log(finished)
+
+
 @pytest.mark.parametrize("content", [b"", b'{"train": {"lo', b"[]", b"{}", b"\xff\xfe"])
 def test_damaged_results_count_as_none(run: Path, capsys: Any, content: bytes) -> None:
     (run / "results.json").write_bytes(content)

@@ -12,11 +12,11 @@ import pytest
 
 from pipeline.config.tree import apply_overrides, load_yaml
 from pipeline.errors import ConfigError, CorpusError, OutputError, UserError
-from pipeline.manifest import read_manifest
 from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import WordPieceTokenizer
 from pipeline.training import start_checks
 from pipeline.training.configs import ExperimentConfig
+from pipeline.training.corpora import open_corpora
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.exchange.trained_model import load_run
 from pipeline.training.run import pretrain, resolve
@@ -72,7 +72,7 @@ def test_a_corpus_without_predictions(write_corpus: Any, tiny_config: Any, tmp_p
     for shard in manifest["shards"]:
         shard["predictions"] = 0
     (directory / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CorpusError, match="train examples must hold predictions"):
+    with pytest.raises(CorpusError, match=r"train examples of .* must hold predictions"):
         pretrain(tiny_config(**SHORT), str(directory), str(tmp_path / "run"), show_progress=False)
 
 
@@ -127,6 +127,9 @@ def test_space_on_the_disk(tmp_path: Path, tiny_config: Any, monkeypatch: pytest
                 check_space(folder, config, model)
         else:
             check_space(folder, config, model)
+    averaged = tiny_config(max_to_keep=2, optimizer={"warmup_steps": 1, "ema_decay": 0.9}).trainer
+    with pytest.raises(OutputError, match=r"needs 60 MB for 3 checkpoints"):  # An average more in each.
+        check_space(folder, averaged, model)
 
 
 def test_what_cannot_be_exported_is_said_before_the_training(
@@ -148,8 +151,7 @@ def test_a_wider_encoder_alone_can_be_exported(tiny_corpus: Any) -> None:
     directory = str(tiny_corpus.directory)
     config = resolve(
         apply_overrides(small, ["task.model.encoder.hidden_size=256", "task.model.encoder.num_attention_heads=4"]),
-        read_manifest(directory),
-        directory,
+        open_corpora(directory),
     )
     assert [head.inner_dim for head in config.task.model.cls_heads] == [256]
     vocabulary = (tiny_corpus.directory / "vocab.txt").read_bytes()

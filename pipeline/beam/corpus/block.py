@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import itertools
@@ -18,8 +19,9 @@ from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.corpus.shard_writer import ShardWriter, open_shard
 from pipeline.errors import InputError
 from pipeline.instances.examples import make_examples
-from pipeline.instances.instances import Instances, TokenizedDocuments, drop_empty
+from pipeline.instances.instances import Instances, TokenizedDocuments, concatenate, drop_empty
 from pipeline.instances.pairings import make_instances, special_tokens
+from pipeline.instances.rows import Rows, pack
 from pipeline.manifest import Shard
 from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.seeding import generator
@@ -44,11 +46,13 @@ class BlockResult:
         shards: its shards, one per split and bin of lengths.
         counts: counts by split, and "text" for counts made before the split.
         dropped: samples of the dropped documents, by reason; see `TextCounts`.
+        indexes: the index of each shard's chunks, in Base64; see `pipeline.records.chunks`.
     """
 
     shards: tuple[Shard, ...]
     counts: dict[str, dict[str, int]]
     dropped: Samples = dataclasses.field(default_factory=dict)
+    indexes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as plain values, for its sidecar."""
@@ -57,7 +61,8 @@ class BlockResult:
     @staticmethod
     def from_json(data: dict[str, Any]) -> BlockResult:
         """The inverse of `to_json`."""
-        return BlockResult(tuple(Shard(**shard) for shard in data["shards"]), data["counts"], data.get("dropped", {}))
+        shards = tuple(Shard(**shard) for shard in data["shards"])
+        return BlockResult(shards, data["counts"], data.get("dropped", {}), tuple(data.get("indexes", ())))
 
 
 def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_index: int) -> str:
@@ -131,15 +136,21 @@ def build_block(
                 place = _Place(block.index, split, part)
                 _write_part(documents, writers[split], place, config, tokenizer, counts[split])
         _check_unmodified(block)
-    shards = []
+    shards: list[Shard] = []
+    indexes: list[str] = []
     for split in splits:
+        indexes += [base64.b64encode(writer.index()).decode() for writer in writers[split]]
         shards += [writer.describe(name, split) for writer, name in zip(writers[split], names[split], strict=True)]
         for writer in writers[split]:
             counts[split].update(writer.counts)
             room = writer.counts["examples"] * writer.spec.max_seq_length
             counts[split]["padding"] += room - writer.counts["tokens"]
+            if writer.spec.packed:
+                room = writer.counts["sequences"] * writer.spec.max_seq_length
+                counts[split]["padding_unpacked"] += room - writer.counts["tokens"]
     by_split = {split: dict(counts[split]) for split in splits}
-    return BlockResult(tuple(shards), {"text": dict(text_counts)} | by_split, text_counts.dropped)
+    counted = {"text": dict(text_counts)} | by_split
+    return BlockResult(tuple(shards), counted, text_counts.dropped, tuple(indexes))
 
 
 def _check_unmodified(block: Block) -> None:
@@ -185,7 +196,7 @@ def _read_parts(
 
 
 def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[str]) -> TokenizedDocuments:
-    batch = tokenizer.encode([sentence for document in documents for sentence in document])
+    batch = tokenizer.encode(list(itertools.chain.from_iterable(documents)))
     splits = np.cumsum([0, *map(len, documents)], dtype=np.int64)
     tokenized = drop_empty(batch.ids, batch.row_splits, splits)
     counts["documents"] += tokenized.documents
@@ -203,48 +214,73 @@ def _write_part(
     counts: Counter[str],
 ) -> None:
     """Makes the examples of a part of one split, and writes each to the shard of its bin of lengths."""
-    token_ids, instances = make_instances(
+    token_ids, copies = make_instances(
         documents,
         pairing=config.pairing,
         max_seq_length=config.max_seq_length,
         short_seq_prob=config.short_seq_prob,
         # One copy of validation text: more would only count the same text again.
         copies=config.copies() if place.split == "train" else 1,
+        for_packing=config.packing != "none",
         sep_id=tokenizer.special_ids["sep"],
         generator=lambda copy: generator(config.seed, "pairs", *place.numbers(), copy),
         counts=counts,
     )
-    instances = instances.take(generator(config.seed, "shuffle", *place.numbers()).permutation(len(instances)))
-    lengths = instances.a_length + instances.b_length + special_tokens(config.pairing)
-    bin_of = np.searchsorted([writer.spec.max_seq_length for writer in writers], lengths)
-    for bin_index, writer in enumerate(writers):
-        binned = instances.take(bin_of == bin_index)
+    for bin_index, (writer, rows) in enumerate(zip(writers, _rows(copies, writers, place, config), strict=True)):
         for records in _encoded_batches(
-            token_ids, binned, writer.spec, (*place.numbers(), bin_index), config, tokenizer, writer.counts
+            token_ids, rows, writer.spec, (*place.numbers(), bin_index), config, tokenizer, writer.counts
         ):
-            writer.write(records)
+            writer.write(*records)
+
+
+def _rows(
+    copies: Sequence[Instances], writers: Sequence[ShardWriter], place: _Place, config: CorpusConfig
+) -> Iterator[Rows]:
+    """Yields the rows of each bin of lengths, in random order."""
+    rng = generator(config.seed, "shuffle", *place.numbers())
+    limits = [writer.spec.max_seq_length for writer in writers]
+    special = special_tokens(config.pairing)
+
+    def bin_of(instances: Instances) -> np.ndarray:
+        return np.searchsorted(limits, instances.a_length + instances.b_length + special)
+
+    if config.packing == "none":
+        instances = concatenate(copies)
+        instances = instances.take(rng.permutation(len(instances)))
+        bins = bin_of(instances)
+        for bin_index in range(len(writers)):
+            yield Rows.one_each(instances.take(bins == bin_index))
+        return
+    for bin_index, writer in enumerate(writers):
+        yield pack(
+            [copy.take(bin_of(copy) == bin_index) for copy in copies],
+            special_tokens=special,
+            row_length=writer.spec.max_seq_length,
+            max_sequences=writer.spec.max_sequences_per_row,
+            rng=rng,
+        )
 
 
 def _encoded_batches(
     token_ids: np.ndarray,
-    instances: Instances,
+    rows: Rows,
     spec: RecordSpec,
     place: tuple[int, ...],
     config: CorpusConfig,
     tokenizer: Tokenizer,
     counts: Counter[str],
-) -> Iterator[memoryview]:
-    """Encodes instances as TFRecords, in batches."""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Encodes rows as TFRecords, in batches, with where each record begins."""
     policy = dataclasses.replace(config.masking_policy(), max_predictions_per_seq=spec.max_predictions_per_seq)
     batch = max(1, _TOKENS_A_BATCH // spec.max_seq_length)
-    for number, start in enumerate(range(0, len(instances), batch)):
+    for number, start in enumerate(range(0, len(rows), batch)):
         columns = make_examples(
             token_ids,
-            instances.take(slice(start, start + batch)),
+            rows.slice(start, start + batch),
             spec=spec,
             policy=policy,
             tokenizer=tokenizer,
             rng=generator(config.seed, "mask", *place, number),
             counts=counts,
         )
-        yield encode_tfrecords(spec, columns)[0].data
+        yield encode_tfrecords(spec, columns)

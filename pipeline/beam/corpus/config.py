@@ -13,8 +13,10 @@ from pipeline import files
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
 from pipeline.instances.pairings import PAIRINGS, has_pairs
+from pipeline.instances.rows import PACKINGS, default_max_sequences
 from pipeline.manifest import MANIFEST_NAME
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
+from pipeline.records.chunks import INDEX_NAME
 from pipeline.records.spec import RecordSpec
 from pipeline.seeding import LARGEST_SEED
 from pipeline.text.config import TextConfig
@@ -23,7 +25,7 @@ from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
 
 # Files of a corpus. Other files in its directory, such as input text, are the user's.
 _OWN_NAME = re.compile(
-    rf"(?:train|validation)(?:-len\d+)?-\d+-of-\d+\.tfrecord(?:\.gz)?|{re.escape(MANIFEST_NAME)}|vocab\.txt|spm\.model"
+    rf"(?:train|validation)(?:-len\d+)?-\d+-of-\d+\.tfrecord(?:\.gz)?|{re.escape(MANIFEST_NAME)}|{re.escape(INDEX_NAME)}|vocab\.txt|spm\.model"
 )
 _BERT = "google-research/bert create_pretraining_data.py"
 
@@ -33,7 +35,7 @@ class CorpusConfig(TextConfig):
     """Options that determine the bytes of a corpus."""
 
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
-    vocab: str = option("", "vocabulary: a file with one WordPiece token per line, or a SentencePiece model")
+    vocab: str = option("", "vocabulary: one WordPiece token per line, a SentencePiece model, or a tokenizer.json")
     dedup: str = option(
         "none",
         "; ".join(f"{name}: {what}" for name, what in DEDUPLICATIONS.items()) + "; reads the input twice",
@@ -52,12 +54,16 @@ class CorpusConfig(TextConfig):
         source=_BERT,
     )
     max_seq_length: int = option(
-        128, "tokens of an example, including special tokens and padding", minimum=1, maximum=32768, source=_BERT
+        128,
+        "tokens of an example, or of a packed row, including special tokens and padding",
+        minimum=1,
+        maximum=32768,
+        source=_BERT,
     )
     max_predictions_per_seq: int | None = option(
         None,
-        "room for predictions in an example; by default, the share masked_lm_prob of max_seq_length: 20 of 128,"
-        " 77 of 512",
+        "room for predictions in an example, or in a packed row; by default, the share masked_lm_prob of"
+        " max_seq_length: 20 of 128, 77 of 512",
         minimum=1,
         maximum=32768,
         source=_BERT,
@@ -86,7 +92,11 @@ class CorpusConfig(TextConfig):
         source="Devlin et al., 2019",
     )
     short_seq_prob: float = option(
-        0.1, "probability that a document is cut to a random shorter length", minimum=0, maximum=1, source=_BERT
+        0.1,
+        "probability that a document is cut to a random shorter length; with packing, that each of its pairs is",
+        minimum=0,
+        maximum=1,
+        source=_BERT,
     )
     dupe_factor: int = option(
         0,
@@ -100,6 +110,21 @@ class CorpusConfig(TextConfig):
     )
     bins: tuple[int, ...] = option(
         (), "lengths, ascending, up to max_seq_length: each example goes to the shards of the shortest length that fits"
+    )
+    packing: str = option(
+        "none",
+        f"{'; '.join(f'{name}: {what}' for name, what in PACKINGS.items())}, so that almost nothing is padding;"
+        " full-sentences and doc-sentences then cut the sentence that does not fit. Bins leave little to pack: two"
+        " examples of a bin seldom fit into a row of its length",
+        choices=tuple(PACKINGS),
+        source="Krell et al., 2021",
+    )
+    max_sequences_per_row: int | None = option(
+        None,
+        "with packing, the most examples of a row; with pairs, a row has room for as many labels. By default, one for"
+        " every 8 tokens of max_seq_length, or every 16 with pairs, which rows of prose do not reach: 16 or 8 for 128",
+        minimum=1,
+        maximum=32768,
     )
     feature_names: str = option(
         "v2",
@@ -139,6 +164,12 @@ class CorpusConfig(TextConfig):
         needed = math.ceil(self.max_seq_length * self.masked_lm_prob - 1e-9)
         return self.max_predictions_per_seq or max(1, needed)
 
+    def most_sequences(self) -> int:
+        """Returns how many sequences a row may hold; 0 if rows are not packed."""
+        if self.packing == "none":
+            return 0
+        return self.max_sequences_per_row or default_max_sequences(self.max_seq_length, pairs=has_pairs(self.pairing))
+
     def masking_policy(self) -> MaskingPolicy:
         """Returns the policy for masking examples.
 
@@ -168,6 +199,7 @@ class CorpusConfig(TextConfig):
             next_sentence=has_pairs(self.pairing),
             masked=self.masking == "static",
             feature_names=self.feature_names,
+            max_sequences_per_row=self.most_sequences(),
         )
         shorter = np.array(self.bins[:-1], np.int64)
         predictions = prediction_counts(shorter, self.masking_policy())

@@ -1,7 +1,8 @@
 """Corpora that other tools made: TFRecords of masked-LM examples, described by a manifest of ours.
 
 google-research/bert's, ALBERT's and tensorflow/models' `create_pretraining_data` write such records. The manifest names
-them where they are; nothing is copied.
+them where they are. GZIP files alone are copied, in chunks: as those tools write them, they can be read from their
+beginning alone.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo
-from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
+from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_index, write_manifest
+from pipeline.records.chunks import records_per_chunk
 from pipeline.records.decoding import check_examples, first_record, read_serialized, value_ranges
+from pipeline.records.scanning import index_file
 from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import tokenizer_of_file
 from pipeline.tokenizers.vocabulary import read_vocabulary
@@ -56,7 +59,7 @@ def describe_records(
         show_progress: whether to draw a progress bar.
 
     Returns:
-        The manifest; its shards are named by their paths.
+        The manifest; its shards are named by their paths, but for copies of GZIP files.
 
     Raises:
         InputError: if nothing is found.
@@ -85,11 +88,11 @@ def describe_records(
     with tqdm(total=total, desc="records", unit="B", unit_scale=True, disable=None if show_progress else True) as bar:
         described = []
         for split, infos in found.items():
-            for info in infos:
-                described.append(_describe(info, split, tokenizer.vocab_size))
+            for number, info in enumerate(infos):
+                described.append(_describe(info, split, number, tokenizer.vocab_size, output))
                 bar.update(info.bytes)
-    spec = _common_spec([found_spec for _, found_spec in described], [shard.name for shard, _ in described])
-    shards = tuple(shard for shard, _ in described)
+    spec = _common_spec([found_spec for _, found_spec, _ in described], [shard.name for shard, *_ in described])
+    shards = tuple(shard for shard, *_ in described)
     lengths = sorted({shard.max_seq_length for shard in shards})
     config = CorpusConfig(
         input=tuple(train),
@@ -101,6 +104,8 @@ def describe_records(
         bins=tuple(lengths) if len(lengths) > 1 else (),
         feature_names=spec.feature_names,
         pairing="next-sentence" if spec.next_sentence else "full-sentences",
+        packing="best-fit" if spec.packed else "none",
+        max_sequences_per_row=spec.max_sequences_per_row or None,
     )
     description = dataclasses.replace(tokenizer.describe(), casing=casing.reason)
     manifest = Manifest(
@@ -115,6 +120,7 @@ def describe_records(
     )
     files.make_directory(output)
     files.write_atomically(files.join(output, description.vocab_file), vocabulary)
+    manifest = dataclasses.replace(manifest, index=write_index((index for *_, index in described), output))
     write_manifest(manifest, output)
     return manifest
 
@@ -128,8 +134,8 @@ def _match(patterns: Sequence[str]) -> list[FileInfo]:
     return sorted(named, key=lambda info: info.path)
 
 
-def _describe(info: FileInfo, split: str, vocab_size: int) -> tuple[Shard, RecordSpec]:
-    """Reads a file of records; returns what a manifest says of it, and the shape of its examples."""
+def _describe(info: FileInfo, split: str, number: int, vocab_size: int, output: str) -> tuple[Shard, RecordSpec, bytes]:
+    """Reads a file of records; returns what a manifest says of it, the shape of its examples, and its index."""
     _, spec = first_record(info.path)
     ranges = value_ranges(spec, vocab_size=vocab_size)
     counts: Counter[str] = Counter()
@@ -139,22 +145,34 @@ def _describe(info: FileInfo, split: str, vocab_size: int) -> tuple[Shard, Recor
         counts["examples"] += len(batch)
         counts["tokens"] += int(columns["input_mask"].sum())
         counts["predictions"] += int(np.count_nonzero(columns["masked_lm_weights"]))
+    per_chunk = records_per_chunk(spec.max_seq_length)
+    name, size = info.path, info.bytes
+    if info.path.endswith(".gz"):
+        name = f"{split}-{number:05d}.tfrecord.gz"
+        files.make_directory(output)
+        with files.write_file(files.join(output, name)) as writer:
+            index = index_file(info.path, per_chunk, copy=writer.write)
+        size = writer.bytes
+    else:
+        index = index_file(info.path, per_chunk)
     shard = Shard(
-        name=info.path,
+        name=name,
         split=split,
         max_seq_length=spec.max_seq_length,
         max_predictions_per_seq=spec.max_predictions_per_seq,
-        bytes=info.bytes,
-        sha256=files.sha256(info.path),
+        bytes=size,
+        sha256=files.sha256(files.join(output, name)),
         **counts,
     )
-    return shard, spec
+    return shard, spec, index.entries
 
 
 def _common_spec(specs: Sequence[RecordSpec], names: Sequence[str]) -> RecordSpec:
     """The shape of the longest examples; all others must be like them but for their lengths."""
     longest = max(specs, key=lambda spec: spec.max_seq_length)
-    lengths = ("max_seq_length", "max_predictions_per_seq")
+    lengths = ["max_seq_length", "max_predictions_per_seq"]
+    if longest.packed and not longest.next_sentence:
+        lengths.append("max_sequences_per_row")  # Records do not tell it, so it is inferred from their length.
     for spec, name in zip(specs, names, strict=True):
         same_length = spec.max_seq_length == longest.max_seq_length
         like = dataclasses.replace(spec, **{field: getattr(longest, field) for field in lengths})

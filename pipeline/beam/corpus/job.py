@@ -38,6 +38,7 @@ class CorpusJob:
         casing: whether text is lower-cased, and the reason.
         key: SHA-256 over everything that determines the bytes of the shards.
         modified: SHA-256 over the modification times of the inputs.
+        special_ids: ids of the special tokens, which a file beside the vocabulary may state.
     """
 
     config: CorpusConfig
@@ -46,6 +47,7 @@ class CorpusJob:
     casing: Casing
     key: str
     modified: str
+    special_ids: tuple[tuple[str, int], ...]
 
     @property
     def work(self) -> WorkFolder:
@@ -91,7 +93,7 @@ class CorpusJob:
 
     def tokenizer(self) -> Tokenizer:
         """Returns the job's tokenizer, which is made once per process."""
-        return _tokenizer(self.vocabulary, self.config.vocab, self.config.lower_case)
+        return _tokenizer(self.vocabulary, self.config.vocab, self.config.lower_case, self.special_ids)
 
     def build_shards(self, index: int) -> dict[str, Any]:
         """Makes the shards of a block; returns its result, for its sidecar."""
@@ -113,8 +115,10 @@ class CorpusJob:
 
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer(vocabulary: bytes, name: str, lower_case: bool | None) -> Tokenizer:
-    return make_tokenizer(vocabulary, name=name, lower_case=lower_case)
+def _tokenizer(
+    vocabulary: bytes, name: str, lower_case: bool | None, special_ids: tuple[tuple[str, int], ...]
+) -> Tokenizer:
+    return make_tokenizer(vocabulary, name=name, lower_case=lower_case, special=dict(special_ids))
 
 
 def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan]:
@@ -135,13 +139,15 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan]:
         block_bytes=plan.block_bytes,
         lower_case=tokenizer.lower_case,
         max_predictions_per_seq=config.prediction_room(),
+        max_sequences_per_row=config.most_sequences() or config.max_sequences_per_row,
     )
     options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
-    identity = [options, hashlib.sha256(vocabulary).hexdigest(), __version__]
+    special_ids = tuple(tokenizer.special_ids.items())
+    identity = [options, hashlib.sha256(vocabulary).hexdigest(), special_ids, __version__]
     key = hashlib.sha256(json.dumps(identity).encode())
     modified = hashlib.sha256()
     for file in plan.files:  # One by one: there may be millions.
         key.update(json.dumps(file[:-1]).encode())
         modified.update(f"{file.modified}\n".encode())
-    job = CorpusJob(config, vocabulary, len(plan.blocks), casing, key.hexdigest(), modified.hexdigest())
+    job = CorpusJob(config, vocabulary, len(plan.blocks), casing, key.hexdigest(), modified.hexdigest(), special_ids)
     return job, plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import importlib.metadata
 import sys
@@ -19,7 +20,8 @@ from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo
 from pipeline.locks import locked
-from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_manifest
+from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_index, write_manifest
+from pipeline.records.chunks import INDEX_NAME
 from pipeline.text.inputs import InputPlan
 from pipeline.text.reading.plan import Block
 from pipeline.version import __version__
@@ -120,7 +122,7 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
             if _is_complete(manifest, output):
                 job.work.clear()  # In case the run that finished it was stopped before it did so.
                 return manifest
-            _say(f"{output} has lost shards since it was finished: making them again.")
+            _say(f"{output} has lost files since it was finished: making them again.")
         elif not overwrite:
             raise OutputError(
                 f"{output} holds a finished corpus that was made "
@@ -153,7 +155,7 @@ def _check_nothing_is_lost(job: CorpusJob, *, begun: bool) -> None:
     """
     there = files.infos(job.config.output)
     vocabulary = job.tokenizer().describe().vocab_file
-    in_the_way = [] if begun else sorted(there.keys() & {*job.shard_names()})
+    in_the_way = [] if begun else sorted(there.keys() & {*job.shard_names(), INDEX_NAME})
     if vocabulary in there and files.read(there[vocabulary].path) != job.vocabulary:
         in_the_way.append(vocabulary)
     if in_the_way:
@@ -167,12 +169,15 @@ def _check_nothing_is_lost(job: CorpusJob, *, begun: bool) -> None:
 def _is_complete(manifest: Manifest, output: str) -> bool:
     """Returns whether all shards of the manifest exist with their sizes."""
     sizes = {info.path: info.bytes for info in files.match([output])}
-    return all(sizes.get(files.join(output, shard.name)) == shard.bytes for shard in manifest.shards)
+    written = {shard.name: shard.bytes for shard in manifest.shards}
+    if manifest.index:
+        written[manifest.index.name] = manifest.index.bytes
+    return all(sizes.get(files.join(output, name)) == size for name, size in written.items())
 
 
 def _remove_shards(output: str, names: Iterable[str]) -> None:
-    """Removes shards, and their temporary files."""
-    names = set(names)
+    """Removes shards and their index, and their temporary files."""
+    names = {*names, INDEX_NAME}
     for name in names.intersection(files.list_names(output)):
         files.remove(files.join(output, name))
     files.remove_temporary(output, names)
@@ -185,7 +190,8 @@ def _results(job: CorpusJob, plan: InputPlan) -> dict[int, BlockResult]:
     for index, data in job.work.results([block.index for block in plan.blocks]).items():
         if data["inputs"] != job.inputs_of(plan.blocks[index]):
             continue
-        result = BlockResult.from_json(data)
+        # An index is as large as the shard's plan, and read again when it is wanted: thousands of shards have many.
+        result = dataclasses.replace(BlockResult.from_json(data), indexes=())
         written = zip(result.shards, data["written"], strict=True)
         if all(_is_as_written(there.get(shard.name), shard, modified) for shard, modified in written):
             found[index] = result
@@ -206,6 +212,7 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
         The manifest; None if another job wrote to the shards in the meantime, and the manifest was removed.
     """
     results = [found[block.index] for block in plan.blocks]
+    blocks = {shard.name: index for index, result in found.items() for shard in result.shards}
     shards = [shard for result in results for shard in result.shards]
     shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
     statistics = summarize(shards, results)
@@ -232,6 +239,8 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
     )
     files.remove_temporary(job.config.output, {shard.name for shard in shards})
     files.write_atomically(files.join(job.config.output, tokenizer.vocab_file), job.vocabulary)
+    index = write_index((_index_of(job, blocks[shard.name], shard) for shard in shards), job.config.output)
+    manifest = dataclasses.replace(manifest, index=index)
     write_manifest(manifest, job.config.output)
     if len(_results(job, plan)) < len(found):
         files.remove(files.join(job.config.output, MANIFEST_NAME))
@@ -242,8 +251,14 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
     return manifest
 
 
+def _index_of(job: CorpusJob, block: int, shard: Shard) -> bytes:
+    """Reads the index of a shard's chunks from the sidecar of its block."""
+    result = BlockResult.from_json(job.work.result(block))
+    return base64.b64decode(result.indexes[[found.name for found in result.shards].index(shard.name)])
+
+
 def _versions() -> dict[str, str]:
-    names = ("numpy", "tensorflow", "tensorflow-text", "sentencepiece", "apache-beam")
+    names = ("numpy", "tensorflow", "tensorflow-text", "sentencepiece", "tokenizers", "apache-beam")
     others = {name: importlib.metadata.version(name) for name in names}
     return {"mlm-pipeline": __version__, "python": sys.version.split()[0]} | others
 

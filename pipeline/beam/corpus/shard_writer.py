@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from pipeline import files
 from pipeline.manifest import Shard
+from pipeline.records.chunks import ChunkWriter, records_per_chunk
 from pipeline.records.spec import RecordSpec
 
 
@@ -24,17 +26,21 @@ class ShardWriter:
         self.spec = spec
         self.counts: Counter[str] = Counter()
         self._writer = writer
-        # 31: gzip format, without a time stamp.
-        self._compressor = zlib.compressobj(wbits=31) if compression == "gzip" else None
+        self._chunks = ChunkWriter(records_per_chunk(spec.max_seq_length), compressed=compression == "gzip")
 
-    def write(self, records: bytes | memoryview) -> None:
-        """Appends TFRecords."""
-        self._writer.write(self._compressor.compress(records) if self._compressor else records)
+    def write(self, records: np.ndarray, row_splits: np.ndarray) -> None:
+        """Appends TFRecords, as `pipeline.records.spec.encode_tfrecords` returns them."""
+        for stored in self._chunks.write(records, row_splits):
+            self._writer.write(stored)
 
     def finish(self) -> None:
-        """Writes the data still held by the compressor."""
-        if self._compressor:
-            self._writer.write(self._compressor.flush())
+        """Writes what the last chunk still holds."""
+        for stored in self._chunks.finish():
+            self._writer.write(stored)
+
+    def index(self) -> bytes:
+        """Returns the index of the finished shard's chunks; see `pipeline.records.chunks`."""
+        return self._chunks.index()
 
     def describe(self, name: str, split: str) -> Shard:
         """Returns the manifest's description of the finished shard."""

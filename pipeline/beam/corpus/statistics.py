@@ -28,6 +28,7 @@ def summarize(shards: Iterable[Shard], results: Sequence[BlockResult]) -> dict[s
     for split in SPLITS:
         counts = totals[split]
         examples, predictions = counts["examples"], counts["predictions"]
+        sequences = counts["sequences"] or examples
         statistics[split] |= {
             "examples": examples,
             "bytes": bytes_of[split],
@@ -36,8 +37,11 @@ def summarize(shards: Iterable[Shard], results: Sequence[BlockResult]) -> dict[s
             "masked_share": _share(predictions, counts["tokens"]),
             "replaced_by_mask_share": _share(counts["replaced_by_mask"], predictions),
             "replaced_at_random_share": _share(counts["replaced_at_random"], predictions),
-            "label_1_share": _share(counts["label_1"], examples),
+            "label_1_share": _share(counts["label_1"], sequences),
         }
+        if counts["sequences"]:
+            padding = counts["padding_unpacked"]
+            statistics[split]["padding_unpacked_share"] = _share(padding, padding + counts["tokens"])
     return statistics
 
 

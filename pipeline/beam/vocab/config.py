@@ -26,7 +26,9 @@ class VocabConfig(TextConfig):
         30522, "entries of the vocabulary, special tokens included", minimum=100, maximum=1 << 20, source=_BERT
     )
     lower_case: bool = option(
-        True, "wordpiece: lower-case and strip accents; unigram, bpe: fold case (nmt_nfkc_cf)", source=_BERT
+        True,
+        "wordpiece: lower-case and strip accents; unigram, bpe: fold case (nmt_nfkc_cf); bytebpe: lower-case",
+        source=_BERT,
     )
     special_tokens: tuple[str, ...] = option(
         (),
@@ -42,7 +44,7 @@ class VocabConfig(TextConfig):
     )
     character_coverage: float = option(
         0.99999,
-        "share of all characters that the vocabulary must cover; the rarest become [UNK], or bytes",
+        "share of all characters that the vocabulary must cover; the rarest become [UNK], or bytes; bytebpe covers all",
         minimum=0.9,
         maximum=1,
         source="Kudo and Richardson, 2018, SentencePiece",
@@ -50,7 +52,12 @@ class VocabConfig(TextConfig):
     byte_fallback: bool = option(
         False, "unigram, bpe: add a piece for each byte, so that nothing becomes [UNK]", source="SentencePiece"
     )
-    min_count: int = option(2, "wordpiece: minimum number of occurrences of a piece", minimum=1, maximum=1 << 31)
+    min_count: int = option(
+        2,
+        "wordpiece: minimum number of occurrences of a piece; bytebpe: of a pair of tokens",
+        minimum=1,
+        maximum=1 << 31,
+    )
     held_out_fraction: float = option(
         0.02,
         "share of documents, chosen by their hash, to evaluate the vocabulary on instead of learning from them; with"
@@ -77,10 +84,10 @@ class VocabConfig(TextConfig):
         self.check_text()
         if not self.output:
             raise ConfigError("output is needed", do="Set --output, or output in the config file")
-        if self.kind == "wordpiece" and self.byte_fallback:
+        if self.kind in ("wordpiece", "bytebpe") and self.byte_fallback:
             raise ConfigError("byte_fallback needs kind unigram or bpe", received=f"kind {self.kind}")
-        if self.kind != "wordpiece" and self.min_count != VocabConfig.min_count:
-            raise ConfigError("min_count needs kind wordpiece", received=f"kind {self.kind}")
+        if self.kind not in ("wordpiece", "bytebpe") and self.min_count != VocabConfig.min_count:
+            raise ConfigError("min_count needs kind wordpiece or bytebpe", received=f"kind {self.kind}")
         wrong = [token for token in self.special_tokens if not is_reserved(token)]
         if wrong:
             raise ConfigError(

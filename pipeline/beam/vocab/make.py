@@ -106,9 +106,9 @@ def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], worker
         byte_fallback=config.byte_fallback,
         min_count=config.min_count,
     )
-    # A SentencePiece model folds case itself.
+    # A SentencePiece model folds case itself, and a tokenizer.json has a normaliser.
     lower_case = config.lower_case and config.kind == "wordpiece"
-    tokenizer = make_tokenizer(data, name=config.output, lower_case=lower_case)
+    tokenizer = make_tokenizer(data, name=config.output, lower_case=None if config.kind == "bytebpe" else lower_case)
     report = coverage(tokenizer, held_out.word_counts) if held_out.words else None
     notes = vocabulary_notes(
         asked=config.vocab_size,

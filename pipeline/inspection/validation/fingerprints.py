@@ -1,4 +1,4 @@
-"""Hashes of examples, and of windows within them, to find repetitions.
+"""Hashes of sequences, and of windows within them, to find repetitions.
 
 Hashes have 64 bits and are linear in random numbers drawn for each token of the vocabulary. Two different examples have
 the same hash with a probability of about 2**-64.
@@ -31,7 +31,7 @@ class Windows(NamedTuple):
 
 
 class Fingerprinter:
-    """Computes hashes of examples.
+    """Computes hashes of the sequences of examples.
 
     Args:
         vocab_size: entries of the vocabulary.
@@ -50,26 +50,26 @@ class Fingerprinter:
         self._log_factorial = np.concatenate([[0.0], np.cumsum(np.log2(np.arange(1, max_seq_length + 1)))])
 
     def texts(self, examples: Examples) -> np.ndarray:
-        """Hashes the tokens of examples before masking: uint64 `[batch]`."""
-        weights = self._of_place[0, : examples.ids.shape[1]]
-        return _mix((self._of_token[examples.ids] * weights).sum(axis=1, dtype=np.uint64))
+        """Hashes the tokens of sequences before masking, wherever in their rows they are: uint64 `[sequences]`."""
+        weights = self._of_place[0, _place_in_sequence(examples)]
+        return _mix(examples.sums(self._of_token[examples.ids] * weights * examples.real))
 
     def masked(self, examples: Examples) -> np.ndarray:
-        """Hashes examples with their masks: uint64 `[batch]`."""
-        of_stored, of_mask = self._of_place[:, : examples.ids.shape[1]]
-        hashes = (self._of_token[examples.stored_ids] * of_stored).sum(axis=1, dtype=np.uint64)
-        hashes += (self._of_token[examples.ids] * of_mask * examples.predicted).sum(axis=1, dtype=np.uint64)
-        return _mix(hashes)
+        """Hashes sequences with their masks: uint64 `[sequences]`."""
+        of_stored, of_mask = self._of_place[:, _place_in_sequence(examples)]
+        hashes = self._of_token[examples.stored_ids] * of_stored * examples.real
+        hashes += self._of_token[examples.ids] * of_mask * examples.predicted
+        return _mix(examples.sums(hashes))
 
     def mask_bits(self, examples: Examples, mask_id: int) -> np.ndarray:
-        """Returns the base-2 logarithm of the number of masks that each example might have had: float32 `[batch]`.
+        """Returns the base-2 logarithm of the number of masks that a sequence might have had: float32 `[sequences]`.
 
         Counts the ways to choose the tokens and the random replacements.
         """
-        free, chosen = examples.ordinary.sum(axis=1), examples.predicted.sum(axis=1)
+        free, chosen = examples.sums(examples.ordinary), examples.sums(examples.predicted)
         ways = self._log_factorial[free] - self._log_factorial[chosen] - self._log_factorial[free - chosen]
         at_random = (examples.stored_ids != examples.ids) & (examples.stored_ids != mask_id)
-        bits: np.ndarray = ways + at_random.sum(axis=1) * np.log2(len(self._of_token))
+        bits: np.ndarray = ways + examples.sums(at_random) * np.log2(len(self._of_token))
         return bits.astype(np.float32)
 
     def windows(self, examples: Examples, width: int, one_in: int) -> Windows:
@@ -87,6 +87,12 @@ class Fingerprinter:
         kept = (breaks[:, width:] == breaks[:, :-width]) & (hashes % np.uint64(one_in) == 0)
         rows, places = np.nonzero(kept)
         return Windows(hashes[kept], rows, places)
+
+
+def _place_in_sequence(examples: Examples) -> np.ndarray:
+    """The number of each token in its sequence, from 0: int64 `[batch, S]`."""
+    places: np.ndarray = np.arange(examples.ids.shape[1]) - examples.begin_at
+    return places
 
 
 def _mix(hashes: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.validation.problems import Problem
 from pipeline.inspection.validation.shard import ShardFindings
 from pipeline.manifest import Shard
+from pipeline.records.chunks import ENTRY_BYTES, records_per_chunk
 
 _SHARD_LIKE = re.compile(r"\.tfrecord(\.gz)?(\.tmp)?$")
 _PLACE = re.compile(r"-(\d+)-of-(\d+)\.tfrecord")
@@ -63,6 +65,36 @@ def check_presence(corpus: Corpus, present: Sequence[str]) -> Iterator[Problem]:
         yield Problem("files", f"it is missing{f'; {renamed} holds its bytes' if renamed else ''}", shard.name)
     for name in extra:
         yield Problem("files", "the manifest does not list it", name)
+
+
+def check_index(corpus: Corpus, present: Sequence[str]) -> Iterator[Problem]:
+    """Checks the file of the index; what it says of each shard is checked with the shard."""
+    index = corpus.manifest.index
+    if index is None:
+        return
+    if index.name not in set(present):
+        yield Problem("index", "it is missing", index.name)
+        return
+    content = files.read(files.join(corpus.directory, index.name))
+    found = hashlib.sha256(content).hexdigest()
+    if len(content) != index.bytes:
+        yield Problem("index", f"it must have {index.bytes:,} bytes, but has {len(content):,}", index.name)
+    elif found != index.sha256:
+        yield Problem("index", f"its SHA-256 must be {index.sha256[:16]}..., but is {found[:16]}...", index.name)
+
+
+def shard_indexes(corpus: Corpus) -> dict[str, bytes]:
+    """Returns the index of each shard, by its name; none if the file of the index cannot be all of them."""
+    index = corpus.manifest.index
+    path = files.join(corpus.directory, index.name) if index else ""
+    if not path or not files.exists(path):
+        return {}
+    content, place, found = files.read(path), 0, {}
+    for shard in corpus.manifest.shards:
+        size = -(-shard.examples // records_per_chunk(shard.max_seq_length)) * ENTRY_BYTES
+        found[shard.name] = content[place : place + size]
+        place += size
+    return found if place == len(content) else {}
 
 
 def check_contents(corpus: Corpus, findings: Sequence[ShardFindings]) -> Iterator[Problem]:

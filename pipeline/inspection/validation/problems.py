@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 # The checks, in the order of the report, and what each verifies.
 CHECKS = {
     "files": "the shards and the vocabulary of the manifest exist, and no others; sizes and SHA-256",
+    "index": "the index has the length and the checksum of every chunk of the shards",
     "framing": "every record is complete: lengths and checksums",
     "format": "every record is an example of its shard's features, canonically encoded, with values in range",
     "structure": "[CLS], [SEP], segments, padding, length",

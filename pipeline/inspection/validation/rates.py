@@ -93,7 +93,8 @@ def check_pairs(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
             " sentence, which are to have it",
         )
         return
-    drawn, ones = tally.counts["examples"] - forced, tally.counts["label_1"] - forced
+    pairs = tally.counts["sequences"] or tally.counts["examples"]
+    drawn, ones = pairs - forced, tally.counts["label_1"] - forced
     allowed = largest_deviation(drawn / 4)
     if abs(ones - drawn / 2) > allowed:
         yield Problem(

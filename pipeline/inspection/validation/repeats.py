@@ -1,4 +1,4 @@
-"""Finds examples that occur more often than they should, and validation text that is also training text."""
+"""Finds sequences that occur more often than they should, and validation text that is also training text."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Repeats(NamedTuple):
     """Repetitions that were found.
 
     Attributes:
-        found: the number of repeated examples or passages.
-        total: the number of examples or passages examined.
+        found: the number of repeated sequences or passages.
+        total: the number of sequences or passages examined.
         problems: some of the repetitions, as problems to show.
     """
 
@@ -32,9 +32,9 @@ class Repeats(NamedTuple):
 
 
 def find_copies(findings: Sequence[ShardFindings]) -> Repeats:
-    """Finds examples that occur twice with the same mask, although masks are drawn anew for every example.
+    """Finds sequences that occur twice with the same mask, although masks are drawn anew for every example.
 
-    Examples with so few possible masks that the same one may be drawn twice by chance are skipped.
+    Sequences with so few possible masks that the same one may be drawn twice by chance are skipped.
     """
     hashes, bits = _column(findings, "masked"), _column(findings, "mask_bits")
     hashes[bits < np.log2(max(len(hashes), 1) / FALSE_ALARM)] = 0
@@ -50,7 +50,7 @@ def find_copies(findings: Sequence[ShardFindings]) -> Repeats:
 
 
 def find_excess(findings: Sequence[ShardFindings], copies: int) -> Repeats:
-    """Finds examples whose text occurs more than `copies` times, with any masks."""
+    """Finds sequences whose text occurs more than `copies` times, with any masks."""
     hashes = _column(findings, "texts")
     problems: list[Problem] = []
     count = 0
@@ -79,11 +79,11 @@ def _groups(hashes: np.ndarray, more_than: int) -> Iterator[list[int]]:
 
 
 def _place(findings: Sequence[ShardFindings], index: int) -> tuple[str, int]:
-    """Returns the shard and the record number of an example, given its index over all shards."""
+    """Returns the shard and the record number of a sequence, given its index over all shards."""
     for found in findings:
-        if index < len(found.numbers):
-            return found.shard.name, int(found.numbers[index])
-        index -= len(found.numbers)
+        if index < len(found.sequence_numbers):
+            return found.shard.name, int(found.sequence_numbers[index])
+        index -= len(found.sequence_numbers)
     raise IndexError(index)
 
 

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import google_crc32c
 import numpy as np
 
+from pipeline import files
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.errors import InputError
 from pipeline.inspection.examples import Examples
@@ -20,7 +22,10 @@ from pipeline.inspection.validation.tally import Tally
 from pipeline.inspection.validation.vocabulary import VocabularyFacts
 from pipeline.inspection.validation.windows import FoundWindows, WindowSearch
 from pipeline.manifest import Shard
+from pipeline.records.chunks import parse_index, records_per_chunk
 from pipeline.records.spec import RecordSpec
+
+_CHUNKS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class ShardTask:
         vocabulary: the facts about the vocabulary.
         longer_than: the length of the next shorter bin; 0 if there is none.
         search: the windows to look for.
+        index: what the corpus's index has about it; None if there is no index.
     """
 
     path: str
@@ -44,6 +50,7 @@ class ShardTask:
     vocabulary: VocabularyFacts
     longer_than: int
     search: WindowSearch
+    index: bytes | None = None
 
 
 @dataclass
@@ -57,9 +64,10 @@ class ShardFindings:
         sha256: its SHA-256, hexadecimal; "" if it cannot be read.
         tally: counts of the valid examples.
         numbers: int64 `[examples]`, their record numbers.
-        texts: uint64 `[examples]`, their hashes before masking; 0 for short ones.
-        masked: uint64 `[examples]`, their hashes with masks.
-        mask_bits: float32 `[examples]`, how unlikely a second example with the same mask is; see
+        sequence_numbers: int64 `[sequences]`, the record numbers of their sequences, of which a packed row has several.
+        texts: uint64 `[sequences]`, their hashes before masking; 0 for short ones.
+        masked: uint64 `[sequences]`, their hashes with masks.
+        mask_bits: float32 `[sequences]`, how unlikely a second sequence with the same mask is; see
             `Fingerprinter.mask_bits`.
         windows: the windows found in their text.
     """
@@ -70,6 +78,7 @@ class ShardFindings:
     sha256: str
     tally: Tally
     numbers: np.ndarray
+    sequence_numbers: np.ndarray
     texts: np.ndarray
     masked: np.ndarray
     mask_bits: np.ndarray
@@ -83,8 +92,8 @@ def validate_shard(task: ShardTask) -> ShardFindings:
     fingerprinter = Fingerprinter(task.vocabulary.size, task.config.max_seq_length)
     tally = Tally(task.config.max_seq_length)
     # One part per batch, of the findings' columns of the same names.
-    numbers, texts, masked = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-    mask_bits = [np.zeros(0, np.float32)]
+    numbers, sequence_numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    texts, masked, mask_bits = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)], [np.zeros(0, np.float32)]
     windows: list[FoundWindows] = []
     problems: list[Problem] = []
     try:
@@ -92,7 +101,8 @@ def validate_shard(task: ShardTask) -> ShardFindings:
             examples, right = _check(batch, task, found)
             tally.count(examples, task.vocabulary, masked=task.spec.masked)
             numbers.append(right)
-            long = examples.lengths >= task.search.fewest_tokens
+            sequence_numbers.append(right[examples.rows])
+            long = examples.sums(examples.real) >= task.search.fewest_tokens
             texts.append(np.where(long, fingerprinter.texts(examples), np.uint64(0)))
             masked.append(fingerprinter.masked(examples))
             mask_bits.append(fingerprinter.mask_bits(examples, task.vocabulary.special_ids["mask"]))
@@ -106,6 +116,7 @@ def validate_shard(task: ShardTask) -> ShardFindings:
         sha256=reader.sha256,
         tally=tally,
         numbers=np.concatenate(numbers),
+        sequence_numbers=np.concatenate(sequence_numbers),
         texts=np.concatenate(texts),
         masked=np.concatenate(masked),
         mask_bits=np.concatenate(mask_bits),
@@ -113,6 +124,8 @@ def validate_shard(task: ShardTask) -> ShardFindings:
     )
     if not problems:
         findings.problems += _count_problems(findings, reader.records)
+        if task.index is not None and reader.sha256 == task.shard.sha256 and task.shard.examples:
+            findings.problems += _index_problems(task, task.index)
     return findings
 
 
@@ -133,9 +146,9 @@ def _check(batch: Batch, task: ShardTask, found: RecordProblems) -> tuple[Exampl
         # The other checks need valid predictions.
         batch = batch.take(~wrong("masks", check_predictions(batch.columns), batch.numbers))
     examples = Examples.from_columns(batch.columns, task.vocabulary.special_ids)
-    packed = task.config.pairing == "full-sentences"
+    joined = task.config.pairing == "full-sentences"
     structure = check_structure(
-        batch.columns, examples, task.spec, task.vocabulary, packed=packed, longer_than=task.longer_than
+        batch.columns, examples, task.spec, task.vocabulary, joined=joined, longer_than=task.longer_than
     )
     bad = wrong("structure", structure, batch.numbers)
     if task.spec.masked:
@@ -144,6 +157,27 @@ def _check(batch: Batch, task: ShardTask, found: RecordProblems) -> tuple[Exampl
         batch = batch.take(~bad)
         examples = Examples.from_columns(batch.columns, task.vocabulary.special_ids)
     return examples, batch.numbers
+
+
+def _index_problems(task: ShardTask, index: bytes) -> Iterator[Problem]:
+    """Compares a shard, whose bytes are those that the manifest describes, with its index."""
+    offsets, checksums = parse_index(index)
+    if offsets[-1] != task.shard.bytes:
+        yield Problem(
+            "index", f"its chunks must have {task.shard.bytes:,} bytes, but have {offsets[-1]:,}", task.shard.name
+        )
+        return
+    with files.open_read(task.path) as stream:
+        different = [
+            chunk
+            for chunk, (length, checksum) in enumerate(zip(np.diff(offsets).tolist(), checksums.tolist(), strict=True))
+            if google_crc32c.value(stream.read(length)) != checksum
+        ]
+    if different:
+        records = records_per_chunk(task.spec.max_seq_length)
+        numbers = tuple(chunk * records for chunk in different[:_CHUNKS_SHOWN])
+        message = "the checksum of its chunk must be the index's"
+        yield Problem("index", message, task.shard.name, numbers, len(different))
 
 
 def _count_problems(findings: ShardFindings, records: int) -> Iterator[Problem]:

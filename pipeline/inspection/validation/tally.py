@@ -61,6 +61,10 @@ class Tally:
         self.counts["tokens"] += tokens
         self.counts["padding"] += examples.ids.size - tokens
         self.counts["unknown_tokens"] += int(unknown.sum())
+        if examples.packed:
+            sequences = int(examples.begins.sum())
+            self.counts["sequences"] += sequences
+            self.counts["padding_unpacked"] += sequences * examples.ids.shape[1] - tokens
         if examples.labels is not None:
             self.counts["label_1"] += int(examples.labels.sum())
         if masked:

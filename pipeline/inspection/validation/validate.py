@@ -17,7 +17,13 @@ from pipeline import files
 from pipeline.beam.corpus.block import SPLITS
 from pipeline.errors import ConfigError
 from pipeline.inspection.corpus import Corpus, open_corpus
-from pipeline.inspection.validation.listing import check_contents, check_names, check_presence
+from pipeline.inspection.validation.listing import (
+    check_contents,
+    check_index,
+    check_names,
+    check_presence,
+    shard_indexes,
+)
 from pipeline.inspection.validation.problems import Problem
 from pipeline.inspection.validation.rates import check_pairs, check_rates
 from pipeline.inspection.validation.repeats import Repeats, find_copies, find_excess, find_shared_passages
@@ -76,6 +82,9 @@ def validate_corpus(
     present = files.list_names(directory)
     vocabulary, problems = read_vocabulary_facts(corpus)
     result.problems += [*check_names(corpus), *check_presence(corpus, present), *problems]
+    result.problems += check_index(corpus, present)
+    if corpus.manifest.index is None:
+        result.skipped["index"] = "the corpus has none: it was made by an earlier version"
     shards = [shard for shard in corpus.manifest.shards if shard.name in set(present)]
     train, validation, known = _read_shards(corpus, shards, vocabulary, workers, show_progress)
     findings = [*train, *validation]
@@ -141,6 +150,7 @@ def _read_shards(
         The findings of the training shards and of the validation shards, and the latter's windows, uint64, ascending.
     """
     search = _window_search(corpus)
+    indexes = shard_indexes(corpus)
     lengths = [0, *(spec.max_seq_length for spec in corpus.config.specs())]
 
     def tasks(split: str, search: WindowSearch) -> list[ShardTask]:
@@ -153,6 +163,7 @@ def _read_shards(
                 vocabulary=vocabulary,
                 longer_than=max(length for length in lengths if length < shard.max_seq_length),
                 search=search,
+                index=indexes.get(shard.name),
             )
             for shard in shards
             if shard.split == split

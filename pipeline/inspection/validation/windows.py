@@ -94,6 +94,8 @@ class WindowSearch:
         """Numbers the pieces of an example that are each of one document, from 0: int64 `[batch, S]`."""
         pieces: np.ndarray = np.cumsum(~examples.ordinary, axis=1) - 1
         if examples.labels is not None:
-            one_document = (examples.labels == 0) | (self.pairing == "sentence-order")
-            pieces[one_document] = 0
+            sequence = np.cumsum(examples.begins, axis=1) - 1
+            one_document = np.take_along_axis(examples.labels, sequence, axis=1) == 0
+            one_document |= self.pairing == "sentence-order"
+            pieces = np.where(one_document, np.take_along_axis(pieces, examples.begin_at, axis=1), pieces)
         return pieces

@@ -10,6 +10,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+# Decoded at a time. Python stores a text with one wide character in two or four bytes for each of its characters, which
+# makes all that follows slower: most short pieces have none, though a long one does.
+_PIECE_BYTES = 1 << 16
+
 
 def split_stream(
     chunks: Iterable[bytes],
@@ -34,7 +38,8 @@ def split_stream(
     codec = codecs.getincrementaldecoder("utf-8-sig" if file_begins else "utf-8")
     decoder = io.IncrementalNewlineDecoder(codec("surrogateescape"), translate=True)
     rest, waiting, waiting_length = "", [], 0
-    for chunk in itertools.chain(chunks, [b""]):
+    pieces = (chunk[i : i + _PIECE_BYTES] for chunk in chunks for i in range(0, len(chunk), _PIECE_BYTES))
+    for chunk in itertools.chain(pieces, [b""]):
         waiting.append(decoder.decode(chunk, final=not chunk))
         waiting_length += len(waiting[-1])
         if waiting_length < len(rest):  # A long part is searched again only once it has doubled.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from pipeline.tokenizers.learning.byte_pairs import learn_byte_pairs
+from pipeline.tokenizers.learning.byte_pairs import word_splitter as split_into_byte_words
 from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece
 from pipeline.tokenizers.learning.sentencepiece import split_words as split_sentencepiece_words
 from pipeline.tokenizers.learning.wordpiece import learn_wordpiece
@@ -14,11 +16,14 @@ KINDS = {
     "wordpiece": "WordPiece, as BERT",
     "unigram": "SentencePiece's unigram model (Kudo, 2018), as ALBERT",
     "bpe": "SentencePiece's byte-pair encoding (Sennrich et al., 2016)",
+    "bytebpe": "byte-level BPE as a tokenizer.json, as RoBERTa and ModernBERT",
 }
 
 
 def word_splitter(kind: str, *, lower_case: bool) -> Callable[[str], list[str]]:
     """Returns the function that cuts text into the words to count for a kind of vocabulary."""
+    if kind == "bytebpe":
+        return split_into_byte_words(lower_case=lower_case)
     return BertNormalizer(lower_case=lower_case).words if kind == "wordpiece" else split_sentencepiece_words
 
 
@@ -61,7 +66,7 @@ def learn_vocabulary(
         unused_tokens: number of placeholders that follow.
         character_coverage: share of all characters that the vocabulary must be able to spell.
         byte_fallback: whether SentencePiece gets a piece for each byte.
-        min_count: minimum number of occurrences of a WordPiece piece.
+        min_count: minimum number of occurrences of a WordPiece piece, or of a pair of tokens of a byte-level BPE.
 
     Returns:
         The bytes of the vocabulary file.
@@ -69,6 +74,15 @@ def learn_vocabulary(
     Raises:
         VocabularyError: if there are no words, or `vocab_size` is too small for the characters.
     """
+    if kind == "bytebpe":
+        return learn_byte_pairs(
+            word_counts,
+            vocab_size=vocab_size,
+            lower_case=lower_case,
+            special_tokens=special_tokens,
+            unused_tokens=unused_tokens,
+            min_count=min_count,
+        )
     if kind != "wordpiece":
         return learn_sentencepiece(
             word_counts,

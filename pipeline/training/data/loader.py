@@ -1,53 +1,51 @@
-"""Batches from TFRecords: parsed, trimmed, and masked where the records hold no mask."""
+"""Datasets of TensorFlow, of the batches that `pipeline.reader` reads."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from pipeline.errors import ConfigError
-from pipeline.records.decoding import parsing_features
-from pipeline.records.spec import RecordSpec
+from pipeline.errors import ConfigError, CorpusError
+from pipeline.reader.batches import SEQUENCES, TRIM_MULTIPLE, Batches, OrderedBatches, Reading, ShuffledBatches
+from pipeline.reader.masks import corpus_policy
+from pipeline.reader.mixture import example_shares
+from pipeline.reader.source import RecordSource
+from pipeline.reader.stages import Stage, StagedBatches
+from pipeline.records.spec import NEXT_SENTENCE_FEATURES, RecordSpec
 from pipeline.training.configs import DataConfig
-from pipeline.training.data.faults import RecordLimits, check_records, check_values
-from pipeline.training.data.masking_at_reading import build_masking, corpus_policy, masking_rate
-from pipeline.training.data.order import read_for_training, read_once
-from pipeline.training.data.source import RecordSource, open_source
+from pipeline.training.data.limits import RecordLimits
+from pipeline.training.data.masking_at_reading import build_masking, masking_rate
+from pipeline.training.data.native_calls import called_by_tensorflow
+from pipeline.training.data.source import open_sources
 from pipeline.training.dataset_errors import records_error, remember_check
 from pipeline.training.distribution import LOST_MACHINE
+from pipeline.training.stages import first_steps
 
-_TRIM_MULTIPLE = 8  # Lengths that matrix kernels like.
-_SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids", "word_starts", "position_ids")
+_FOREVER = 2**62
+_STEPS_AHEAD = 8  # That are read from a store before they are wanted.
 
 
 def build_dataset(
-    config: DataConfig,
-    input_context: Any = None,
-    *,
-    start_example: int = 0,
-    with_origin: bool = False,
-    limits: RecordLimits | None = None,
+    config: DataConfig, input_context: Any = None, *, start_example: int = 0, limits: RecordLimits | None = None
 ) -> tf.data.Dataset:
     """Builds a dataset of batches.
 
-    In training, epochs follow one another without end; in each the order of the files is drawn
-    anew and examples are shuffled within blocks, both decided by the seed and the epoch alone.
-    Otherwise every example comes once, in order. A batch of a corpus with bins of lengths is of one bin.
+    In training, epochs follow one another without end, in an order that is a function of the records and the seed: see
+    `pipeline.reader.order`. Otherwise every example comes once, in order. A batch of a corpus with bins of lengths is
+    of one bin.
 
     Examples without a mask get theirs here: in training another one in each epoch, else always the same.
 
     Args:
         config: what to read and how.
-        input_context: of `tf.distribute`; divides the files, or where there are too few of them the
-            examples, among input pipelines.
-        start_example: training only: how many examples to skip, to continue where a run stopped; a
-            multiple of the global batch's.
-        with_origin: training only: whether to add `origin_path`, string `[batch]`, and `origin_record`,
-            int64 `[batch]`: the file that an example comes from, and which of its records it is, from 0.
+        input_context: of `tf.distribute`. Each input pipeline gets its part of the batch that one pipeline would read.
+        start_example: training only: how many examples to skip, to continue where a run stopped: those of all batches
+            before; with batches of one size, a multiple of it.
         limits: what a model has room for; a batch of records that are beyond it cannot be read.
 
     Returns:
@@ -61,42 +59,68 @@ def build_dataset(
     """
     if config.input_path == "dummy":
         return _dummy_dataset(config)
-    source = open_source(config)
-    limits = (limits or RecordLimits()).for_source(source)
-    batch_size, pipelines, index, batches_per_step = batches_of_pipeline(config.global_batch_size, input_context)
     if not config.is_training:
-        drop = bool(config.drop_remainder)
-        batches = read_once(source, batch_size, pipelines, index, drop_remainder=drop)
-        return _at_step_0(batches, source, config, limits)
-    first_step, rest = divmod(start_example, config.global_batch_size)
-    if rest:
+        if config.stages:
+            raise ConfigError("stages are for training", received="is_training false", do="Leave them out")
+        parts = Parts.of(config.global_batch_size, input_context)
+        batches = _in_order(open_sources(config), config, limits, drop_remainder=bool(config.drop_remainder))
+        return _dataset(batches, parts)
+    staged = training_batches(config, limits)
+    for size in set(staged.sizes.sizes):
+        parts = Parts.of(size, input_context)
+    first_step = staged.sizes.steps_within(start_example)
+    if staged.sizes.examples_before(first_step) != start_example:
         raise ConfigError(
-            f"start_example must be a multiple of the global batch's {config.global_batch_size} examples",
+            "start_example must be the number of examples in all batches before: with batches of one size, a multiple"
+            f" of these {staged.sizes.at(first_step)}",
             received=start_example,
         )
-    batches = read_for_training(
-        source,
-        config,
-        batch_size,
-        first_step=first_step,
-        pipelines=pipelines,
-        index=index,
-        batches_per_step=batches_per_step,
-        with_origin=with_origin,
-    )
-    finish = _finisher(source, config, limits)
-    parsed = batches.enumerate(first_step * batches_per_step).map(
-        lambda number, batch: finish(batch, number // batches_per_step),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    return remember_check(parsed.prefetch(2), functools.partial(check_records, source, limits))
+    return _dataset(staged, parts, first_step=first_step)
 
 
-def read_in_order(source: RecordSource, config: DataConfig) -> tf.data.Dataset:
-    """Batches of every example of `source` once, in order; `config` gives their size and how masks are drawn."""
-    limits = RecordLimits().for_source(source)
-    return _at_step_0(read_once(source, config.global_batch_size), source, config, limits)
+def training_batches(config: DataConfig, limits: RecordLimits | None = None) -> StagedBatches:
+    """The batches of every step of training, in plain Python; one stage where the configuration has none.
+
+    Raises:
+        As `build_dataset`.
+    """
+    opened: dict[DataConfig, tuple[Any, ...]] = {}  # What several stages read, once.
+    stages = []
+    for first_step, batch_size, data in _stages(config):
+        if data not in opened:
+            sources = open_sources(data)
+            weights = example_shares(sources, data.weights)
+            opened[data] = (tuple(sources), tuple(weights), _reading(sources, data, limits, training=True))
+        stages.append(Stage(first_step, batch_size, *opened[data]))
+    return StagedBatches(stages, seed=config.seed or 0, window=config.shuffle_buffer_size)
+
+
+def _stages(config: DataConfig) -> Iterator[tuple[int, int, DataConfig]]:
+    """The first step of each stage, its batch size, and what it reads; without stages, there is one."""
+    data = dataclasses.replace(config, stages=())
+    if not config.stages:
+        yield 0, config.global_batch_size, data
+        return
+    for first_step, stage in zip(first_steps(config.stages), config.stages, strict=True):
+        own: dict[str, Any] = {"input_path": stage.input_path, "weights": stage.weights} if stage.input_path else {}
+        yield first_step, stage.global_batch_size or config.global_batch_size, dataclasses.replace(data, **own)
+
+
+def shuffled(sources: Sequence[RecordSource], config: DataConfig, reading: Reading | None = None) -> ShuffledBatches:
+    """The examples of `sources` in the order of training."""
+    return ShuffledBatches(
+        sources,
+        config.global_batch_size,
+        seed=config.seed or 0,
+        weights=example_shares(sources, config.weights),
+        window=config.shuffle_buffer_size,
+        reading=reading or Reading(),
+    )
+
+
+def read_in_order(sources: Sequence[RecordSource], config: DataConfig) -> tf.data.Dataset:
+    """Batches of every example of `sources` once, in order; `config` gives their size and how masks are drawn."""
+    return _dataset(_in_order(sources, config, None), Parts())
 
 
 def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -118,83 +142,128 @@ def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
         yield batch
 
 
-def _at_step_0(
-    batches: tf.data.Dataset, source: RecordSource, config: DataConfig, limits: RecordLimits
-) -> tf.data.Dataset:
-    """Batches as they would be at the start of training: the data for evaluation stay the same."""
-    finish = _finisher(source, config, limits)
-    parsed = batches.map(lambda batch: finish(batch, 0), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return remember_check(parsed.prefetch(2), functools.partial(check_records, source, limits))
-
-
-def batches_of_pipeline(global_batch_size: int, input_context: Any) -> tuple[int, int, int, int]:
-    """How a global batch is divided.
-
-    Args:
-        global_batch_size: its examples.
-        input_context: of `tf.distribute`, or None.
-
-    Returns:
-        Examples of a batch, the number of input pipelines, which of them this is, and its batches for a step.
-
-    Raises:
-        ConfigError: if the batch cannot be divided among replicas.
-    """
-    if input_context is None:
-        return global_batch_size, 1, 0, 1
-    pipelines = input_context.num_input_pipelines
-    batches_per_step = max(1, input_context.num_replicas_in_sync // pipelines)
-    batch_size = _per_replica(global_batch_size, pipelines * batches_per_step)
-    return batch_size, pipelines, input_context.input_pipeline_id, batches_per_step
-
-
-def _per_replica(global_batch_size: int, replicas: int) -> int:
-    if global_batch_size % replicas:
+def _in_order(
+    sources: Sequence[RecordSource], config: DataConfig, limits: RecordLimits | None, *, drop_remainder: bool = False
+) -> OrderedBatches:
+    size = config.global_batch_size
+    most = max(group.examples for source in sources for group in source.bins)
+    if drop_remainder and most < size:
         raise ConfigError(
-            f"global_batch_size must be a multiple of the {replicas} replicas", received=global_batch_size
+            f"With drop_remainder, a batch must be no larger than the {most:,} examples that there are",
+            received=size,
+            do="Lower global_batch_size, or leave drop_remainder out of the configuration",
         )
-    return global_batch_size // replicas
+    reading = _reading(sources, config, limits, training=False)
+    return OrderedBatches(sources, size, drop_remainder=drop_remainder, reading=reading)
 
 
-def _finisher(
-    source: RecordSource, config: DataConfig, limits: RecordLimits
-) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
-    """Makes the function that turns a batch of serialised examples, read at some step, into tensors."""
-    maskings = build_masking(source, config)
-    rate = masking_rate(config, corpus_policy(source.manifest).masked_lm_prob) if maskings and source.manifest else None
-
-    def finish_bin(number: int, batch: Mapping[str, Any], step: Any) -> dict[str, Any]:
-        parsed = _parse(batch["serialized"], source.bins[number].spec, limits, positions=config.use_position_id)
-        if config.trim:
-            parsed = trim(parsed, pad_id=maskings[number].pad_id if maskings else None)
-        if maskings and rate:
-            parsed = maskings[number](parsed, batch["serialized"], batch["epoch"], rate(step))
-        return parsed
-
-    def finish(batch: Mapping[str, Any], step: Any) -> dict[str, Any]:
-        if len(source.bins) == 1:
-            parsed = finish_bin(0, batch, step)
-        else:
-            branches = [lambda number=number: finish_bin(number, batch, step) for number in range(len(source.bins))]
-            parsed = tf.switch_case(tf.cast(batch["bin"][0], tf.int32), branches)
-        return parsed | {name: value for name, value in batch.items() if name.startswith("origin_")}
-
-    return finish
+def _reading(
+    sources: Sequence[RecordSource], config: DataConfig, limits: RecordLimits | None, *, training: bool
+) -> Reading:
+    for source in sources:
+        limits = (limits or RecordLimits()).for_source(source)
+    known = limits or RecordLimits()
+    rate = None
+    manifest = sources[0].manifest
+    if not sources[0].spec.masked and manifest and (config.masked_lm_prob or config.final_masked_lm_prob):
+        rate = masking_rate(config, corpus_policy(manifest).masked_lm_prob)
+        if not training:  # The data for evaluation stay as they are at the start.
+            first = rate(0)
+            rate = lambda step: first  # noqa: E731
+    return Reading(
+        trim=config.trim,
+        without=NEXT_SENTENCE_FEATURES if config.use_next_sentence_label is False else (),
+        positions=config.use_position_id,
+        masks=[build_masking(source, config) for source in sources],
+        masked_lm_prob=rate,
+        ranges=lambda source, spec: known.ranges(spec),
+    )
 
 
-def _parse(serialized: Any, spec: RecordSpec, limits: RecordLimits, *, positions: bool) -> dict[str, Any]:
-    """Parses a batch of serialised examples at once, with the ids of their positions if these are wanted."""
-    features = parsing_features(spec)
-    if positions:
-        features["position_ids"] = tf.io.FixedLenFeature([spec.max_seq_length], tf.int64)
-    parsed = tf.io.parse_example(serialized, features)
-    v2_spec = dataclasses.replace(spec, feature_names="v2")
-    columns = {v2.name: parsed[stored.name] for v2, stored in zip(v2_spec.features, spec.features, strict=True)}
-    check_values(columns, limits.ranges(spec))
-    if positions:
-        columns["position_ids"] = parsed["position_ids"]
-    # Accelerators know int32 only.
-    return {name: tf.cast(column, tf.int32) if column.dtype == tf.int64 else column for name, column in columns.items()}
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of each step's batch an input pipeline reads.
+
+    Attributes:
+        number: the parts of a batch.
+        first: the first of the pipeline's own.
+        own: how many these are, one after the other.
+    """
+
+    number: int = 1
+    first: int = 0
+    own: int = 1
+
+    @staticmethod
+    def of(global_batch_size: int, input_context: Any) -> Parts:
+        """Divides a batch among the replicas of an `InputContext` of `tf.distribute`; None for one replica.
+
+        Raises:
+            ConfigError: if it cannot be divided.
+        """
+        if input_context is None:
+            return Parts()
+        pipelines = input_context.num_input_pipelines
+        own = max(1, input_context.num_replicas_in_sync // pipelines)
+        if global_batch_size % (pipelines * own):
+            raise ConfigError(
+                f"global_batch_size must be a multiple of the {pipelines * own} replicas", received=global_batch_size
+            )
+        return Parts(pipelines * own, input_context.input_pipeline_id * own, own)
+
+
+def _dataset(batches: OrderedBatches | StagedBatches, parts: Parts, *, first_step: int = 0) -> tf.data.Dataset:
+    """A dataset of parts of batches, from a step on: in training without end."""
+    size = None
+    if isinstance(batches, StagedBatches) and len(set(batches.sizes.sizes)) == 1:
+        size = batches.sizes.largest // parts.number
+    signature = batches.signature()
+    faults: list[Exception] = []
+
+    def read(index: np.ndarray) -> tuple[np.ndarray, ...]:
+        step, part = divmod(int(index), parts.own)
+        number = parts.first + part
+        try:
+            if isinstance(batches, StagedBatches) or step + _STEPS_AHEAD < len(batches):
+                batches.read_ahead(step + _STEPS_AHEAD, number, parts.number)
+            columns = batches.read(step, batches.slots(step).part(number, parts.number))
+        except Exception as error:
+            faults.append(error)
+            raise
+        return tuple(columns[name] for name in signature)
+
+    def tensors(number: Any) -> dict[str, Any]:
+        dtypes = [tf.dtypes.as_dtype(dtype) for dtype, _ in signature.values()]
+        outputs = tf.numpy_function(called_by_tensorflow(read), [number], dtypes, stateful=False)
+        columns = dict(zip(signature, outputs, strict=True))
+        for name, (_, length) in signature.items():
+            columns[name].set_shape([size, length])
+        return columns
+
+    def check() -> None:
+        if faults:
+            raise CorpusError(f"A record cannot be read: {faults[0]}") from faults[0]
+
+    last = _FOREVER if isinstance(batches, StagedBatches) else len(batches) * parts.own
+    numbers = tf.data.Dataset.range(first_step * parts.own, last)
+    dataset = numbers.map(tensors, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+    return remember_check(dataset, check)
+
+
+def serialized_records(batches: Batches, parts: Parts) -> tf.data.Dataset:
+    """Examples as they are stored, one by one: scalar strings; of shuffled batches without end."""
+
+    def read(number: np.ndarray) -> np.ndarray:
+        slots = batches.slots(int(number)).part(parts.first // parts.own, parts.number // parts.own)
+        return np.array(batches.serialized(slots), object)
+
+    def tensors(number: Any) -> Any:
+        records = tf.numpy_function(called_by_tensorflow(read), [number], tf.string, stateful=False)
+        return tf.ensure_shape(records, [None])
+
+    last = _FOREVER if isinstance(batches, ShuffledBatches) else len(batches)
+    steps = tf.data.Dataset.range(last).map(tensors, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return steps.unbatch()
 
 
 def trim(batch: dict[str, Any], pad_id: int | None = None) -> dict[str, Any]:
@@ -207,8 +276,8 @@ def trim(batch: dict[str, Any], pad_id: int | None = None) -> dict[str, Any]:
     if "masked_lm_positions" in batch:  # Predictions, if damaged ones, at padding.
         positions = tf.where(batch["masked_lm_weights"] > 0, batch["masked_lm_positions"], 0)
         longest = tf.maximum(longest, tf.reduce_max(positions) + 1)
-    longest = -(-longest // _TRIM_MULTIPLE) * _TRIM_MULTIPLE
-    return {name: tensor[:, :longest] if name in _SEQUENCES else tensor for name, tensor in batch.items()}
+    longest = -(-longest // TRIM_MULTIPLE) * TRIM_MULTIPLE
+    return {name: tensor[:, :longest] if name in SEQUENCES else tensor for name, tensor in batch.items()}
 
 
 def extents(mask: Any) -> Any:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
-
-import tensorflow as tf
 
 from pipeline.errors import ConfigError
-from pipeline.manifest import Manifest
-from pipeline.masking import MaskingPolicy
-from pipeline.tokenizers import load_tokenizer
+from pipeline.reader.masks import ReadingMasks, masks_of
+from pipeline.reader.source import RecordSource
 from pipeline.training.configs import DataConfig
-from pipeline.training.data.dynamic_masking import DynamicMasking
-from pipeline.training.data.source import RecordSource
 
 
-def build_masking(source: RecordSource, config: DataConfig) -> list[DynamicMasking] | None:
+def build_masking(source: RecordSource, config: DataConfig) -> list[ReadingMasks] | None:
     """What masks the batches of each bin; None if the records hold their masks.
 
     The unit and the rates are those that the corpus was made for; `config` may change the share of predictions. The
@@ -27,36 +20,11 @@ def build_masking(source: RecordSource, config: DataConfig) -> list[DynamicMaski
     Raises:
         ConfigError: if the room that `config` gives is less than the share needs.
     """
-    manifest = source.manifest
-    if source.spec.masked or manifest is None:
+    if source.spec.masked:
         return None
-    policy = corpus_policy(manifest)
-    tokenizer = load_tokenizer(manifest.tokenizer, source.directory)
-    maskings = []
-    for group in source.bins:
-        room = _room(group.spec.max_seq_length, group.spec.max_predictions_per_seq, config)
-        maskings.append(
-            DynamicMasking(
-                dataclasses.replace(policy, max_predictions_per_seq=room),
-                tokenizer.special_ids,
-                tokenizer.ordinary_ids,
-                config.seed or 0,
-            )
-        )
-    return maskings
-
-
-def corpus_policy(manifest: Manifest) -> MaskingPolicy:
-    """The masking that a corpus was made for, by its manifest's options."""
-    options = manifest.options
-    return MaskingPolicy(
-        max_predictions_per_seq=manifest.spec.max_predictions_per_seq,
-        masked_lm_prob=options["masked_lm_prob"],
-        unit=options["masking_unit"],
-        max_ngram_size=options["max_ngram_size"],
-        mask_prob=options["mask_prob"],
-        random_prob=options["random_prob"],
-    )
+    specs = [group.spec for group in source.bins]
+    rooms = [_room(spec.max_seq_length, spec.max_predictions_per_seq, config) for spec in specs]
+    return masks_of(source, config.seed or 0, rooms)
 
 
 def _room(seq_length: int, corpus_room: int, config: DataConfig) -> int:
@@ -76,7 +44,7 @@ def _room(seq_length: int, corpus_room: int, config: DataConfig) -> int:
     return min(chosen, seq_length)
 
 
-def masking_rate(config: DataConfig, corpus_rate: float) -> Callable[[Any], Any]:
+def masking_rate(config: DataConfig, corpus_rate: float) -> Callable[[int], float]:
     """The share of tokens to predict at a step of training.
 
     Args:
@@ -85,7 +53,7 @@ def masking_rate(config: DataConfig, corpus_rate: float) -> Callable[[Any], Any]
         corpus_rate: where it begins if `config` does not say.
 
     Returns:
-        A function from the step, an int64 scalar, to the share, a float64 scalar.
+        A function from the step to the share.
 
     Raises:
         ConfigError: if the share is to change over an unknown number of steps.
@@ -93,14 +61,14 @@ def masking_rate(config: DataConfig, corpus_rate: float) -> Callable[[Any], Any]
     begin = corpus_rate if config.masked_lm_prob is None else config.masked_lm_prob
     end, steps = config.final_masked_lm_prob, config.masking_schedule_steps
     if end is None:
-        return lambda step: tf.constant(begin, tf.float64)
+        return lambda step: begin
     if steps is None:
         raise ConfigError("final_masked_lm_prob needs masking_schedule_steps: the steps over which the share changes")
 
-    def rate(step: Any) -> Any:
-        part = tf.minimum(tf.cast(step, tf.float64) / steps, 1.0)
+    def rate(step: int) -> float:
+        part = min(step / steps, 1.0)
         if config.masking_schedule == "cosine":
-            part = (1.0 - tf.cos(math.pi * part)) / 2.0
+            part = (1.0 - math.cos(math.pi * part)) / 2.0
         return begin + (end - begin) * part
 
     return rate

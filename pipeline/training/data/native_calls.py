@@ -1,4 +1,4 @@
-"""Calls of Python from TensorFlow's threads, none of which may be under way when the interpreter ends."""
+"""Calls of Python from TensorFlow's threads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import functools
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+
+from pipeline.training.data.garbage import collect_in_own_thread
 
 CallableT = TypeVar("CallableT", bound=Callable[..., Any])
 
@@ -31,13 +33,14 @@ _CALLS = _Calls()
 
 
 def called_by_tensorflow(function: CallableT) -> CallableT:
-    """Makes the end of the interpreter wait for calls of a function.
+    """Makes calls of a function safe: none waits for garbage collection, or is under way when the interpreter ends.
 
     A script may end while a dataset that it still holds reads ahead. A thread of TensorFlow's that then waits for
     the interpreter's lock never gets it, and the end of the dataset waits for the thread: the process would hang. What
     a dataset reads ahead is bounded, so that it comes to rest when nobody takes from it. Calls that begin later find
     the interpreter ended, and fail.
     """
+    collect_in_own_thread()
 
     @functools.wraps(function)
     def counted(*arguments: Any) -> Any:

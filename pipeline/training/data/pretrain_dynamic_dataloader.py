@@ -15,11 +15,12 @@ import tensorflow as tf
 from pipeline import files
 from pipeline.config.tree import check_ranges, option
 from pipeline.errors import ConfigError
+from pipeline.reader.batches import OrderedBatches
+from pipeline.reader.source import open_files
 from pipeline.training.configs import DataConfig
-from pipeline.training.data.loader import batches_of_pipeline
-from pipeline.training.data.order import read_for_training, read_once
+from pipeline.training.data.loader import Parts, serialized_records, shuffled
 from pipeline.training.data.pretrain_dataloader import for_training_by_default
-from pipeline.training.data.source import Bin, RecordSource, compression, first_record_spec, patterns
+from pipeline.training.data.source import first_record_spec, patterns
 
 _SEQUENCES = ("input_word_ids", "input_mask", "input_type_ids", "position_ids")
 _PREDICTIONS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
@@ -41,6 +42,8 @@ class BertPretrainDataConfig(DataConfig):
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.stages:
+            raise ConfigError("There are no stages with seq_bucket_lengths", do="Leave them out")
         lengths = self.seq_bucket_lengths
         if not lengths or lengths[0] < 1 or list(lengths) != sorted(set(lengths)):
             raise ConfigError("seq_bucket_lengths must be ascending lengths, one at least", received=lengths)
@@ -74,20 +77,19 @@ class PretrainingDynamicDataLoader:
             CorpusError: if the records are of another kind.
         """
         params = self.params
-        batch_size, pipelines, index, batches_per_step = batches_of_pipeline(params.global_batch_size, input_context)
-        paths = tuple(info.path for info in files.match(patterns(params.input_path)))
-        spec = first_record_spec(paths[0], params)
-        source = RecordSource((Bin(paths, spec),), compression(paths))
-        if params.is_training:
-            records = read_for_training(source, params, 1, first_step=0, pipelines=pipelines, index=index)
-        else:
-            records = read_once(source, 1, pipelines, index)
+        parts = Parts.of(params.global_batch_size, input_context)
+        infos = files.match(patterns(params.input_path))
+        spec = first_record_spec(infos[0].path, params)
+        source = open_files(infos, spec)
+        size = params.global_batch_size
+        batches = shuffled([source], params) if params.is_training else OrderedBatches([source], size)
+        records = serialized_records(batches, parts)
         names = [(spec.stored_name(name), name) for name in self._names(spec.next_sentence)]
         lengths = tf.constant(params.seq_bucket_lengths, tf.int64)
 
-        def parse(record: Mapping[str, Any]) -> dict[str, Any]:
+        def parse(record: Any) -> dict[str, Any]:
             features = {stored: _feature(name) for stored, name in names}
-            parsed = tf.io.parse_single_example(record["serialized"][0], features)
+            parsed = tf.io.parse_single_example(record, features)
             example = {name: parsed[stored] for stored, name in names}
             real = tf.cumsum(example["input_word_ids"], reverse=True) > 0
             for name in _SEQUENCES:
@@ -103,11 +105,13 @@ class PretrainingDynamicDataLoader:
         def batch(number: Any, examples: tf.data.Dataset) -> tf.data.Dataset:
             shapes = {name: lengths[number][None] if name in _SEQUENCES else [None] for _, name in names}
             drop = params.is_training if params.drop_remainder is None else params.drop_remainder
-            return examples.padded_batch(batch_size, shapes, drop_remainder=drop)
+            return examples.padded_batch(size // parts.number, shapes, drop_remainder=drop)
 
         examples = records.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         grouped = examples.group_by_window(
-            lambda example: tf.cast(bucket(example), tf.int64), batch, window_size=batch_size * batches_per_step
+            lambda example: tf.cast(bucket(example), tf.int64),
+            batch,
+            window_size=size // parts.number * parts.own,
         )
         return grouped.prefetch(2)
 

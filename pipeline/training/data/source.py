@@ -1,108 +1,69 @@
-"""Which TFRecords to read, and the shape of what they hold."""
+"""Which TFRecords a data configuration names, and whether they are what it expects."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError
-from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
-from pipeline.records.decoding import feature_lengths, first_record, read_serialized
+from pipeline.manifest import MANIFEST_NAME, read_manifest
+from pipeline.reader.mixture import check_alike
+from pipeline.reader.source import RecordSource, open_corpus, open_files
+from pipeline.records.decoding import feature_lengths, first_record
 from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 
-# On a network's file system, thousands take a while.
-_SIZES_LOOKED_AT = 100
-_FILES_LOOKED_AT = 1000
+_FILES_LOOKED_AT = 1000  # On a network's file system, thousands take a while.
 
 
-@dataclass(frozen=True)
-class Bin:
-    """TFRecord files of examples of one shape.
-
-    Attributes:
-        paths: the files, in order.
-        spec: the shape of their examples.
-        file_examples: examples of each file; None where nobody has counted.
-    """
-
-    paths: tuple[str, ...]
-    spec: RecordSpec
-    file_examples: tuple[int, ...] | None = None
-
-    def count(self) -> tuple[int, ...]:
-        """Examples of each file; they are read for it where nobody has counted.
-
-        Raises:
-            CorpusError: if a file that is read for it is damaged.
-        """
-        if self.file_examples is not None:
-            return self.file_examples
-        return tuple(sum(1 for _ in read_serialized(path)) for path in self.paths)
-
-
-@dataclass(frozen=True)
-class RecordSource:
-    """TFRecord files, by the shape of their examples.
-
-    Attributes:
-        bins: the files of each shape, the longest last; one shape but for a corpus with bins of lengths.
-        compression: TensorFlow's name of the files' compression: "GZIP" or "".
-        directory: the corpus's directory; empty for plain files.
-        manifest: the corpus's manifest; None for plain files.
-    """
-
-    bins: tuple[Bin, ...]
-    compression: str
-    directory: str = ""
-    manifest: Manifest | None = None
-
-    @property
-    def spec(self) -> RecordSpec:
-        """The shape of the longest examples."""
-        return self.bins[-1].spec
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages: the corpus's directory, or the first file."""
-        return self.directory or self.paths[0]
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """All files."""
-        return tuple(path for group in self.bins for path in group.paths)
-
-    def count_examples(self) -> int:
-        """Examples in all files; plain files are read for it."""
-        return sum(sum(group.count()) for group in self.bins)
-
-
-def open_source(config: DataConfig) -> RecordSource:
+def open_sources(config: DataConfig) -> list[RecordSource]:
     """Finds the records that `config` names and checks that they are what it expects.
 
     A directory is a corpus, and its manifest gives shapes and shards: those of "train" for training, otherwise
-    those of "validation". For files and globs, the first records give the shape.
+    those of "validation". Several directories are a mixture of corpora, and those without validation examples are left
+    out when it is evaluated. For files and globs, the first records give the shape.
+
+    Returns:
+        The corpora, or one source of all files.
 
     Raises:
         InputError: if nothing is found.
-        CorpusError: if the corpus is unfinished or damaged, or other than `config` expects.
+        CorpusError: if a corpus is unfinished or damaged, or other than `config` expects, or than the others.
     """
+    paths = [config.input_path] if isinstance(config.input_path, str) else config.input_path
+    if len(paths) < 2 or not all(map(_is_corpus, paths)):
+        if config.weights:
+            raise ConfigError(
+                "weights are for several corpora", received=f"input_path {config.input_path!r}", do="Leave weights out"
+            )
+        return [open_source(config)]
+    if not config.is_training:
+        held_out = [path for path in paths if any(shard.examples for shard in read_manifest(path).split("validation"))]
+        paths = held_out or paths
+    sources = [open_source(replace(config, input_path=path, weights=())) for path in paths]
+    check_alike(sources)
+    return sources
+
+
+def _is_corpus(path: str) -> bool:
+    return os.path.isdir(path) or files.exists(files.join(path, MANIFEST_NAME))
+
+
+def open_source(config: DataConfig) -> RecordSource:
+    """Finds the records that `config` names, one corpus or some files; see `open_sources`."""
     if not config.input_path:
         raise ConfigError("input_path must name a corpus's directory or TFRecord files")
     path = config.input_path
-    if isinstance(path, str) and (os.path.isdir(path) or files.exists(files.join(path, MANIFEST_NAME))):
-        source = _open_corpus(path, "train" if config.is_training else "validation")
+    if isinstance(path, str) and _is_corpus(path):
+        source = open_corpus(path, "train" if config.is_training else "validation")
     else:
-        paths = tuple(info.path for info in files.match(patterns(path)))
-        kind = compression(paths)
-        source = RecordSource((Bin(paths, _shape_of(paths, config)),), kind)
+        infos = files.match(patterns(path))
+        source = open_files(infos, _shape_of([info.path for info in infos], config))
+        if not source.examples:
+            raise CorpusError(f"{source.name} must hold masked-LM examples", received="files without records")
     _check_expectations(source.spec, config)
-    if config.use_next_sentence_label is False:
-        bins = tuple(replace(group, spec=replace(group.spec, next_sentence=False)) for group in source.bins)
-        source = replace(source, bins=bins)
     return source
 
 
@@ -111,50 +72,6 @@ def patterns(input_path: str | Sequence[str]) -> list[str]:
     if not isinstance(input_path, str):
         return list(input_path)
     return [input_path] if files.exists(input_path) else [part for part in input_path.split(",") if part]
-
-
-def _open_corpus(directory: str, split: str) -> RecordSource:
-    manifest = read_manifest(directory)
-    by_spec: dict[RecordSpec, list[Shard]] = defaultdict(list)
-    _check_sizes(directory, manifest.split(split))
-    for shard in manifest.split(split):
-        if shard.examples:
-            by_spec[manifest.shard_spec(shard)].append(shard)
-    if not by_spec:
-        raise CorpusError(
-            f"The corpus in {directory} has no {split} examples",
-            do="Make it again from more text or with another validation share",
-        )
-    bins = tuple(
-        Bin(
-            paths=tuple(files.join(directory, shard.name) for shard in shards),
-            spec=spec,
-            file_examples=tuple(shard.examples for shard in shards),
-        )
-        for spec, shards in sorted(by_spec.items(), key=lambda item: item[0].max_seq_length)
-    )
-    return RecordSource(bins, compression(bins[0].paths), directory, manifest)
-
-
-def _check_sizes(directory: str, shards: Sequence[Shard]) -> None:
-    """Looks whether all shards are there, by one listing, and at the sizes of a few: what is read is checked then."""
-    if files.is_remote(directory):
-        return  # A listing of thousands of objects would cost more than it tells.
-    there = set(files.list_names(directory))
-    some = set(shards[:: -(-len(shards) // _SIZES_LOOKED_AT)]) if shards else set()
-    for shard in shards:
-        path = files.join(directory, shard.name)
-        # Records of other tools are named by their paths, which may be a store's.
-        if files.is_remote(path):
-            continue
-        is_there = shard.name in there or (os.path.isabs(shard.name) and os.path.isfile(path))
-        size = None if not is_there else os.path.getsize(path) if shard in some else shard.bytes
-        if size != shard.bytes:
-            raise CorpusError(
-                f"{path} must hold {shard.bytes:,} bytes, as the manifest says",
-                received="no such file" if size is None else f"{size:,} bytes",
-                do="Copy the shard again, or make the corpus again",
-            )
 
 
 def _shape_of(paths: Sequence[str], config: DataConfig) -> RecordSpec:
@@ -218,15 +135,3 @@ def _check_expectations(spec: RecordSpec, config: DataConfig) -> None:
             "The configuration chooses a masked_lm_prob, but the records hold their masks already",
             do="Make the corpus with --masking dynamic, or leave masked_lm_prob out of the configuration",
         )
-
-
-def compression(paths: tuple[str, ...]) -> str:
-    """TensorFlow's name of the files' compression, which their names tell.
-
-    Raises:
-        CorpusError: if some are compressed and some are not.
-    """
-    compressed = {path.endswith(".gz") for path in paths}
-    if len(compressed) > 1:
-        raise CorpusError("All files must be compressed, or none of them", received="some of each")
-    return "GZIP" if compressed.pop() else ""

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.tokenizers import Tokenizer
 from pipeline.training.configs import DataConfig
-from pipeline.training.data.faults import RecordLimits
+from pipeline.training.corpora import short_names
+from pipeline.training.data.limits import RecordLimits
 from pipeline.training.data.loader import build_dataset, readable
 from pipeline.training.evaluation.pseudo_perplexity import PseudoLikelihood, score_sequences
 from pipeline.training.evaluation.scores import build_scorer
@@ -30,6 +31,41 @@ from pipeline.training.objectives.registry import MASKED_LM, OBJECTIVES
 _LONGEST_PART = 512  # Tokens of a text that are scored together, where the encoder has no limit.
 
 
+TOGETHER = "together"
+
+
+def evaluate_corpora(
+    trained: TrainedModel, corpus_dirs: Sequence[str], *, pseudo_tokens: int = 1000, **options: Any
+) -> dict[str, dict[str, Any]]:
+    """Evaluates a model on the validation examples of several corpora, of each and of all.
+
+    Args:
+        trained: the model.
+        corpus_dirs: directories of the corpora; those without validation examples are left out.
+        pseudo_tokens: as `evaluate_corpus`.
+        **options: of `evaluate_corpus`.
+
+    Returns:
+        Its results by short names of the corpora, and of all `TOGETHER`, which has no pseudo-perplexity.
+
+    Raises:
+        CorpusError: as `evaluate_corpus`.
+    """
+    names = dict(zip(corpus_dirs, short_names(corpus_dirs), strict=True))
+    held_out = [
+        path for path in corpus_dirs if any(shard.examples for shard in read_manifest(path).split("validation"))
+    ]
+    together, found, examples = _Counts(), {}, 0
+    for path in held_out or corpus_dirs:
+        counts = _Counts()
+        found[names[path]] = evaluate_corpus(trained, path, pseudo_tokens=pseudo_tokens, counts=counts, **options)
+        together.add(counts)
+        examples += found[names[path]]["examples"]
+    if len(found) > 1:
+        found[TOGETHER] = {"examples": examples, **together.results(), "pseudo_perplexity": None}
+    return found
+
+
 def evaluate_corpus(
     trained: TrainedModel,
     corpus_dir: str,
@@ -37,6 +73,7 @@ def evaluate_corpus(
     batch_size: int = 64,
     pseudo_tokens: int = 1000,
     show_progress: bool = True,
+    counts: _Counts | None = None,
 ) -> dict[str, Any]:
     """Evaluates a model on every validation example of a corpus, as its run does.
 
@@ -49,6 +86,7 @@ def evaluate_corpus(
         batch_size: examples of a batch.
         pseudo_tokens: tokens, of the first examples, whose pseudo-perplexity is computed; 0 for none.
         show_progress: whether to draw a progress bar.
+        counts: sums to add to.
 
     Returns:
         `examples`; `loss`, as in training; `masked_lm`: `predictions`, `loss` (nats), `perplexity` (its exponential),
@@ -72,20 +110,14 @@ def evaluate_corpus(
         _data(trained, manifest, corpus_dir, batch_size), limits=RecordLimits.of(trained.config.encoder)
     )
     score = build_scorer(trained.model)
-    counts = _Counts()
+    counts = counts or _Counts()
     examples = sum(shard.examples for shard in manifest.split("validation"))
     with tqdm(total=examples, unit="example", desc="evaluate", disable=not show_progress) as bar:
         for batch in _arrays(dataset):
             places = np.argwhere(batch["masked_lm_weights"] > 0)
             rows, positions = places[:, 0], batch["masked_lm_positions"][tuple(places.T)]
             labels = batch["masked_lm_ids"][tuple(places.T)]
-            scores = score(
-                batch["input_word_ids"],
-                batch["input_mask"],
-                batch["input_type_ids"],
-                np.stack([rows, positions], axis=1).astype(np.int32),
-                labels,
-            )
+            scores = score(batch, np.stack([rows, positions], axis=1).astype(np.int32), labels)
             found = batch["input_word_ids"][rows, positions]
             kinds = np.where(found == trained.tokenizer.special_ids["mask"], 0, np.where(found == labels, 2, 1))
             counts.add_tokens(kinds, scores.losses, scores.ranks)
@@ -145,6 +177,11 @@ class _Counts:
             scored = objective.score(batch, outputs)
             for name, value in (objective.sums(scored) if scored is not None else {}).items():
                 self.heads[name] = self.heads.get(name, 0.0) + float(value)
+
+    def add(self, other: _Counts) -> None:
+        self.tokens += other.tokens
+        for name, value in other.heads.items():
+            self.heads[name] = self.heads.get(name, 0.0) + value
 
     def results(self) -> dict[str, Any]:
         masked_lm = {"all": _means(self.tokens.sum(0))}
@@ -206,15 +243,22 @@ def _arrays(dataset: Any) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _unmasked(batches: Iterator[Mapping[str, Any]], pad_id: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Examples one by one, with the original tokens in the places of the masks, and without padding at the end."""
+    """Examples one by one, with the original tokens in the places of the masks, and without padding at the end.
+
+    Each sequence of a packed row is one.
+    """
     for batch in batches:
+        sequence_ids = batch.get("input_sequence_ids", np.zeros_like(batch["input_word_ids"]))
         for row in range(len(batch["input_word_ids"])):
             real = batch["masked_lm_weights"][row] > 0
             ids = batch["input_word_ids"][row].copy()
             ids[batch["masked_lm_positions"][row][real]] = batch["masked_lm_ids"][row][real]
             ids[batch["input_mask"][row] == 0] = pad_id
             length = int(np.flatnonzero(ids != pad_id).max(initial=-1)) + 1
-            yield ids[:length], batch["input_type_ids"][row][:length]
+            types = batch["input_type_ids"][row]
+            bounds = [0, *(np.flatnonzero(np.diff(sequence_ids[row, :length])) + 1), length]
+            for start, end in itertools.pairwise(bounds):
+                yield ids[start:end], types[start:end]
 
 
 def _sequences(tokenizer: Tokenizer, lines: list[str], limit: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -238,5 +282,7 @@ def _check_corpus(trained: TrainedModel, manifest: Manifest, corpus_dir: str) ->
         )
     if manifest.spec.next_sentence and encoder.type_vocab_size is not None and encoder.type_vocab_size < 2:
         raise CorpusError(
-            "A corpus of sentence pairs needs a model's type_vocab_size of at least 2", received=encoder.type_vocab_size
+            "A corpus of sentence pairs needs a model's type_vocab_size of at least 2",
+            received=encoder.type_vocab_size,
+            do="Make a corpus of single segments, with corpus --pairing full-sentences",
         )

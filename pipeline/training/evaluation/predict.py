@@ -47,6 +47,15 @@ def fill_masks(model: Any, tokenizer: Tokenizer, texts: Sequence[str], top_k: in
     return [_fill_one(model, tokenizer, text, top_k) for text in texts]
 
 
+def format_guesses(text: str, guesses: Sequence[Sequence[Guess]]) -> str:
+    """A text and what its masks were filled with, in Markdown: the text with the best guesses, and a list for each."""
+    filled = text
+    for of_mask in guesses:
+        filled = filled.replace(MASK, f"**{of_mask[0].token}**", 1)
+    lists = [", ".join(f"{guess.token} {guess.probability:.1%}" for guess in of_mask) for of_mask in guesses]
+    return "\n".join([filled, "", *(f"{number}. {line}" for number, line in enumerate(lists, start=1))])
+
+
 def _fill_one(model: Any, tokenizer: Tokenizer, text: str, top_k: int) -> list[list[Guess]]:
     ids, positions = encode_with_masks(tokenizer, text)
     limit = model.encoder_network.max_sequence_length
@@ -67,7 +76,7 @@ def _fill_one(model: Any, tokenizer: Tokenizer, text: str, top_k: int) -> list[l
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
     return [
-        [Guess(tokenizer.tokens[i], float(row[i])) for i in order]
+        [Guess(tokenizer.show(int(i)), float(row[i])) for i in order]
         for row, order in zip(probabilities, best, strict=True)
     ]
 

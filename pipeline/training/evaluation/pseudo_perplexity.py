@@ -70,7 +70,8 @@ def score_sequences(
             places = np.stack([rows, masked], axis=1).astype(np.int32)
             segments = np.repeat(types[None], len(masked), axis=0)
             mask = (copies != special_ids["pad"]).astype(np.int32)
-            scores: Any = score(copies, mask, segments, places, ids[masked])
+            inputs = {"input_word_ids": copies, "input_mask": mask, "input_type_ids": segments}
+            scores: Any = score(inputs, places, ids[masked])
             total -= float(scores.losses.sum(dtype=np.float64))
         tokens += len(positions)
         texts += bool(len(positions))

@@ -12,11 +12,14 @@ def format_evaluation(results: Mapping[str, Any]) -> str:
     """An evaluation as plain text.
 
     Args:
-        results: `corpus`, of `evaluate_corpus`, and `text`, of `evaluate_text`; either may be left out.
+        results: `corpus`, of `evaluate_corpus`, or `corpora`, of `evaluate_corpora`; `text`, of `evaluate_text`; each
+            may be left out.
     """
     lines = []
-    if "corpus" in results:
-        corpus = results["corpus"]
+    named = {"": results["corpus"]} if "corpus" in results else results.get("corpora", {})
+    for name, corpus in named.items():
+        if name:
+            lines += ["", name, "-" * len(name)]
         lines.append(f"{corpus['examples']:,} validation examples, loss {corpus['loss']:.4f}")
         lines.append("")
         lines.append(_row("masked-LM predictions", "number", "loss", "perplexity", "accuracy", "in best 5"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,34 +12,46 @@ import numpy as np
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tokenizers.casing import stated_casing
-from pipeline.training.exchange.hf_config import from_hf_config
+from pipeline.tokenizers.tokenizer_file import is_tokenizer_file
+from pipeline.training.exchange.families.base import Family
+from pipeline.training.exchange.families.registry import family_of_config
 from pipeline.training.exchange.safetensors_file import read_safetensors, tensor_names
 from pipeline.training.exchange.source_model import SourceModel
-from pipeline.training.exchange.weights import MLM_HEAD, SEQ_RELATIONSHIP
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-_WORD_EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 _TOKENIZER = "tokenizer.json"
+_SHIFTED = "sentencepiece.bpe.model"  # XLM-RoBERTa's.
 _VOCABULARIES = ("vocab.txt", "spm.model", "spiece.model")
-_DECODER = f"{MLM_HEAD}.decoder"
 
 
 def read_huggingface(folder: str) -> SourceModel:
-    """The model of a folder that `save_pretrained` of BertForPreTraining, BertForMaskedLM or BertModel wrote.
+    """The model of a folder that `save_pretrained` of BertForPreTraining, RobertaForMaskedLM or the like wrote.
 
     Raises:
-        InputError: if its weights are not in safetensors, or it is another model than these.
+        InputError: if its weights are not in safetensors, it is a model of no family here, or its vocabulary is in a
+            file with other ids alone.
     """
     path = files.join(folder, CONFIG)
     values = read_json(path)
+    family = family_of_config(values, source=path)
     paths = _weight_files(folder)
-    has_next_sentence = any(f"{SEQ_RELATIONSHIP}.weight" in tensor_names(each) for each in paths)
+    has_next_sentence = family.next_sentence is not None and any(
+        f"{family.next_sentence}.weight" in tensor_names(each) for each in paths
+    )
     vocabulary_file = next((name for name in _VOCABULARIES if files.exists(files.join(folder, name))), _VOCABULARIES[0])
     vocabulary = read_if_there(folder, vocabulary_file) or _vocabulary_of_tokenizer(folder)
+    if vocabulary is None and files.exists(files.join(folder, _SHIFTED)):
+        raise InputError(
+            f"{folder} must hold {_TOKENIZER}: the ids of its model are not those of {_SHIFTED}, but one higher, and"
+            " other ones for special tokens",
+            received=", ".join(name for name in files.list_names(folder) if "token" in name or name == _SHIFTED),
+            do="Write it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+        )
     return SourceModel(
         path=folder,
-        config=from_hf_config(values, source=path, has_next_sentence=has_next_sentence),
-        read_weights=lambda: _read_weights(folder, paths),
+        config=family.from_config(values, source=path, has_next_sentence=has_next_sentence),
+        read_weights=lambda: _read_weights(folder, paths, family, values),
+        architecture=family.model_type,
         vocabulary=vocabulary,
         lower_case=lower_case_beside(folder, vocabulary_file, vocabulary),
     )
@@ -67,14 +79,17 @@ def read_if_there(folder: str, name: str) -> bytes | None:
 
 
 def _vocabulary_of_tokenizer(folder: str) -> bytes | None:
-    """The WordPiece vocabulary in tokenizer.json, a token a line: all that newer versions of transformers write."""
+    """The vocabulary in tokenizer.json: all that newer versions of transformers write.
+
+    WordPiece is given as a token a line, any other kind as the file itself.
+    """
     path = files.join(folder, _TOKENIZER)
     if not files.exists(path):
         return None
     values = read_json(path)
     model = values.get("model")
     if not isinstance(model, dict) or model.get("type") != "WordPiece" or not isinstance(model.get("vocab"), dict):
-        return None
+        return files.read(path) if isinstance(model, dict) else None
     added = {token["content"]: token["id"] for token in values.get("added_tokens") or ()}
     tokens = {number: token for token, number in {**added, **model["vocab"]}.items()}
     if sorted(tokens) != list(range(len(tokens))):
@@ -86,7 +101,9 @@ def _vocabulary_of_tokenizer(folder: str) -> bytes | None:
 
 def lower_case_beside(folder: str, name: str, vocabulary: bytes | None) -> bool | None:
     """Whether text is lower-cased for a folder's vocabulary, where a file of the folder says so."""
-    stated = stated_casing(files.join(folder, name), vocabulary) if vocabulary else None
+    if not vocabulary or is_tokenizer_file(vocabulary):  # The latter normalises text by itself.
+        return None
+    stated = stated_casing(files.join(folder, name), vocabulary)
     return stated.lower_case if stated else None
 
 
@@ -104,14 +121,16 @@ def _weight_files(folder: str) -> list[str]:
     return [files.join(folder, name) for name in names]
 
 
-def _read_weights(folder: str, paths: Sequence[str]) -> dict[str, np.ndarray]:
+def _read_weights(
+    folder: str, paths: Sequence[str], family: Family, values: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
     stored: dict[str, np.ndarray] = {}
     for path in paths:
         stored |= read_safetensors(path)
-    prefix = "" if any(name.startswith("bert.") for name in stored) else "bert."
+    prefix = "" if any(name.startswith(family.prefix) for name in stored) else family.prefix
     weights = {_modern_name(prefix + name): value for name, value in stored.items()}
-    weights.pop("bert.embeddings.position_ids", None)  # 0, 1, 2... in files of old.
-    return _untied(weights, folder)
+    weights.pop(f"{family.prefix}embeddings.position_ids", None)  # 0, 1, 2... in files of old.
+    return family.from_files(_untied(weights, family.copies, folder), values)
 
 
 def _modern_name(name: str) -> str:
@@ -119,9 +138,9 @@ def _modern_name(name: str) -> str:
     return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
 
 
-def _untied(weights: dict[str, np.ndarray], folder: str) -> dict[str, np.ndarray]:
+def _untied(weights: dict[str, np.ndarray], copies: Mapping[str, str], folder: str) -> dict[str, np.ndarray]:
     """Drops the second copy of the embedding table and of the output's bias, which older files hold."""
-    for copy, name in ((f"{_DECODER}.weight", _WORD_EMBEDDINGS), (f"{_DECODER}.bias", f"{MLM_HEAD}.bias")):
+    for copy, name in copies.items():
         value = weights.pop(copy, None)
         if value is not None and not np.array_equal(weights.setdefault(name, value), value):
             raise InputError(

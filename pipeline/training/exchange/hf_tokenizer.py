@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from pipeline import files
-from pipeline.tokenizers import SentencePieceTokenizer, Tokenizer
+from pipeline.errors import ConfigError
+from pipeline.tokenizers import HuggingFaceTokenizer, SentencePieceTokenizer, Tokenizer
 from pipeline.training.exchange.hf_sentencepiece import sentencepiece_parts
 
 _CHARS_OF_A_WORD = 200  # google-research/bert's limit, and ours; Hugging Face's own default is 100.
@@ -15,6 +16,8 @@ _CHARS_OF_A_WORD = 200  # google-research/bert's limit, and ours; Hugging Face's
 
 def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int) -> dict[str, bytes]:
     """The vocabulary, tokenizer.json, tokenizer_config.json and special_tokens_map.json, by their names.
+
+    A tokenizer.json is kept as it is.
 
     Args:
         tokenizer: the tokenizer.
@@ -24,6 +27,8 @@ def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int)
     Raises:
         ConfigError: if Hugging Face has no such tokenizer.
     """
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        return _kept_tokenizer(tokenizer, vocabulary, max_length)
     special = {f"{name}_token": tokenizer.tokens[index] for name, index in tokenizer.special_ids.items()}
     settings = {"do_lower_case": tokenizer.lower_case, "model_max_length": max_length, **special}
     if isinstance(tokenizer, SentencePieceTokenizer):
@@ -38,11 +43,31 @@ def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int)
         "tokenizer_config.json": settings,
         "special_tokens_map.json": special,
     }
-    written = {
-        name: (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode() for name, value in values.items()
-    }
+    written = {name: _json(value) for name, value in values.items()}
     # To other readers, a byte order mark would be part of the first token.
     return {tokenizer.describe().vocab_file: vocabulary.removeprefix(codecs.BOM_UTF8), **written}
+
+
+def _kept_tokenizer(tokenizer: HuggingFaceTokenizer, vocabulary: bytes, max_length: int) -> dict[str, bytes]:
+    """The files of a tokenizer that was Hugging Face's from the start."""
+    if tokenizer.lower_case:
+        raise ConfigError(
+            "An exported tokenizer.json must give the model's ids",
+            received="a corpus whose text was lower-cased before its tokenizer saw it (--lower-case)",
+            do="Put a Lowercase normalizer into the tokenizer.json, and make the corpus with that instead",
+        )
+    special = {f"{name}_token": tokenizer.tokens[index] for name, index in tokenizer.own_special_ids.items()}
+    # transformers would otherwise remove spaces before marks when it decodes.
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    return {
+        "tokenizer.json": vocabulary,
+        "tokenizer_config.json": _json({**settings, "model_max_length": max_length, **special}),
+        "special_tokens_map.json": _json(special),
+    }
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def write_tokenizer(contents: dict[str, bytes], folder: str) -> None:

@@ -73,12 +73,13 @@ def _own_items(prefix: str, model: Any) -> dict[str, Any] | None:
         encoder = _children(graph, node).get("encoder_network")
         if encoder is not None and _is_own_encoder(graph, encoder):
             return {name: model}
-    if "model" in items:
-        # A run's: weights by their paths, without the models' names, which differ where several were made.
-        saved = {_below(path): path for path in _children(graph, items["model"])}
+    for name in ("averages", "model"):
+        # A run's: weights by their paths, without the models' names, which differ where several were made. Where it
+        # keeps averages of them, these are its model.
+        saved = {_below(path): path for path in _children(graph, items[name])} if name in items else {}
         weights = {saved[_below(weight.path)]: weight.value for weight in model.weights if _below(weight.path) in saved}
         if len(weights) == len(model.weights):
-            return {"model": weights}
+            return {name: weights}
     for name, node in nodes.items():
         if _is_own_encoder(graph, node):
             parts = model.checkpoint_items if name == "encoder" else {}

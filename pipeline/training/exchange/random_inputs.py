@@ -10,14 +10,15 @@ from pipeline.seeding import generator
 
 _ROWS = 3  # Sequences.
 _SCORED = 16  # Positions of each to predict.
-_LENGTH = 512  # Of the longest, where the encoder has no limit.
+_LENGTH = 512  # Of the longest, where the encoder has no limit, or no weights for positions to look at.
 
 
-def random_inputs(model: Any) -> dict[str, np.ndarray]:
+def random_inputs(model: Any, *, without: int | None = None) -> dict[str, np.ndarray]:
     """A batch of random tokens in sequences of several lengths, the longest possible among them.
 
     Args:
         model: a `BertPretrainerV2`.
+        without: a token that is not among them: padding, which text does not contain, and which RoBERTa does not count.
 
     Returns:
         Its inputs, int32: `input_word_ids`, `input_mask`, `input_type_ids` `[batch, seq_length]`, and
@@ -25,7 +26,11 @@ def random_inputs(model: Any) -> dict[str, np.ndarray]:
     """
     encoder = model.encoder_network
     length, draw = encoder.max_sequence_length or _LENGTH, generator(0, "export-check")
+    if getattr(encoder, "position_embedding", None) is None:
+        length = min(length, _LENGTH)
     ids = draw.integers(encoder.vocab_size, size=(_ROWS, length), dtype=np.int32)
+    if without is not None:
+        ids = np.where(ids == without, (without + 1) % encoder.vocab_size, ids)
     lengths = np.array([length, *draw.integers(1, length + 1, size=_ROWS - 1)])
     inputs = {
         "input_word_ids": ids,

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.training.bert import PretrainerConfig
+from pipeline.training.exchange.families.base import Family
+from pipeline.training.exchange.families.registry import family_of_encoder
 from pipeline.training.finite import check_weights
 
 
@@ -20,7 +22,8 @@ class SourceModel:
     Attributes:
         path: where it came from.
         config: the model's configuration.
-        read_weights: reads the weights, by the names of Hugging Face's `BertForPreTraining`.
+        read_weights: reads the weights, by the names of its family.
+        architecture: Hugging Face's model_type of what it is, or was trained from; None where nothing tells.
         vocabulary: the bytes of its vocabulary or SentencePiece model; None where there is none.
         lower_case: whether its tokenizer lower-cases; None where nothing tells.
         load_model: of a run of this project, loads its model. Weights are then copied by their paths, whatever its
@@ -30,13 +33,23 @@ class SourceModel:
     path: str
     config: PretrainerConfig
     read_weights: Callable[[], Mapping[str, np.ndarray]]
+    architecture: str | None = None
     vocabulary: bytes | None = None
     lower_case: bool | None = None
     load_model: Callable[[], Any] | None = None
 
+    @property
+    def family(self) -> Family:
+        """The family of Hugging Face's whose names the weights have.
+
+        Raises:
+            ConfigError: if the encoder, a run's, is of none.
+        """
+        return family_of_encoder(self.config.encoder, self.architecture)
+
     @functools.cached_property
     def weights(self) -> Mapping[str, np.ndarray]:
-        """The weights, by Hugging Face's names.
+        """The weights, by the names of the family.
 
         Raises:
             InputError: if they cannot be read, or are NaN or infinite.

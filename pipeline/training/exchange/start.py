@@ -12,9 +12,10 @@ from pipeline import files
 from pipeline.config.tree import to_dict
 from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import TokenizerDescription
-from pipeline.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
+from pipeline.tokenizers import Tokenizer, load_tokenizer, make_tokenizer, special_beside
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.encoders import EncoderConfig
+from pipeline.training.exchange.families.registry import family_of_encoder
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
@@ -50,7 +51,10 @@ def read_source(path: str) -> SourceModel:
         return SourceModel(
             path=path,
             config=run.config.model,
-            read_weights=lambda: read_weights(load_run(path).model),
+            read_weights=lambda: read_weights(
+                family_of_encoder(run.config.model.encoder, run.architecture), load_run(path).model
+            ),
+            architecture=run.architecture,
             vocabulary=run.vocabulary,
             lower_case=run.tokenizer.lower_case,
             load_model=lambda: load_run(path).model,
@@ -114,7 +118,8 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
     _check_size(tokenizer, source.config.encoder.vocab_size, source.path)
     if source.vocabulary is not None:
         name = f"the vocabulary of {source.path}"
-        theirs = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case)
+        special = special_beside(files.join(source.path, "tokenizer.json"))
+        theirs = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case, special=special)
         check_vocabulary(tokenizer, vocab_dir, theirs, owner=source.path)
     else:
         logger.warning(
@@ -148,8 +153,9 @@ def start_from(model: Any, source: SourceModel) -> str:
     """
     if source.model is not None:
         return _start_from_run(model, source.model, source.path)
-    assigned = assign_weights(model, source.weights, source=source.path)
-    lacking = [name for name in assigned.missing if name.startswith(("bert.embeddings", "bert.encoder"))]
+    family = source.family
+    assigned = assign_weights(family, model, source.weights, source=source.path)
+    lacking = [name for name in assigned.missing if family.is_encoders(name)]
     if lacking:
         raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
     return _describe(source.path, assigned.missing, assigned.unused)
@@ -187,7 +193,7 @@ def _comparable(config: PretrainerConfig) -> PretrainerConfig:
     same = {name: value for name, value in _FREE.items() if hasattr(encoder, name)}
     if isinstance(encoder, EncoderConfig):
         same["embedding_size"] = encoder.embedding_size or encoder.hidden_size
-    return dataclasses.replace(config, encoder=dataclasses.replace(encoder, **same))
+    return dataclasses.replace(config.with_head(), encoder=dataclasses.replace(encoder, **same))
 
 
 def check_vocabulary(description: TokenizerDescription, vocab_dir: str, tokenizer: Tokenizer, *, owner: str) -> None:
@@ -213,7 +219,8 @@ def check_vocabulary(description: TokenizerDescription, vocab_dir: str, tokenize
             received=f"{len(differing):,} other entries, such as {ours!r} instead of {theirs!r}",
             do=_OTHER_VOCABULARY,
         )
-    if tokenizer.casing.certain and held.lower_case != tokenizer.lower_case:
+    comparable = description.kind == tokenizer.describe().kind  # A tokenizer.json normalises text by itself.
+    if comparable and tokenizer.casing.certain and held.lower_case != tokenizer.lower_case:
         raise CorpusError(
             f"The corpus's text must be lower-cased as for {owner}",
             received=f"lower_case {held.lower_case} instead of {tokenizer.lower_case}",

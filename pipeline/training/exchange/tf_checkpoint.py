@@ -13,7 +13,7 @@ import numpy as np
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.training.bert import PretrainerConfig
-from pipeline.training.exchange.hf_config import from_google_config, make_config
+from pipeline.training.exchange.families.bert import from_google_config, make_config
 from pipeline.training.exchange.hf_import import lower_case_beside, read_if_there, read_json
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_names import to_torch_layout, translate_names

@@ -51,6 +51,8 @@ def export_saved_model(trained: TrainedModel, output: str) -> None:
 def export_encoder(trained: TrainedModel, output: str) -> None:
     """Writes the encoder alone: encoder.keras, saved_model/, the vocabulary and tokenizer.json, which describes it.
 
+    If the vocabulary is itself a tokenizer.json, tokenizer_description.json describes it.
+
     The former is for fine-tuning with this project installed (see docs/fine-tuning.md), the SavedModel for features
     without it. The pooler is the next-sentence head's, if there is one. Both are loaded again and must compute the
     same.
@@ -129,7 +131,8 @@ def _write_vocabulary(trained: TrainedModel, folder: str) -> None:
     files.make_directory(folder)
     files.write_atomically(files.join(folder, description.vocab_file), trained.vocabulary)
     text = json.dumps(dataclasses.asdict(description), indent=1) + "\n"
-    files.write_atomically(files.join(folder, "tokenizer.json"), text.encode())
+    name = "tokenizer.json" if description.vocab_file != "tokenizer.json" else "tokenizer_description.json"
+    files.write_atomically(files.join(folder, name), text.encode())
 
 
 def _only(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class TrainedModel:
         tokenizer: text to its ids.
         vocabulary: the bytes of the tokenizer's file.
         evaluated_on: of a run, how it reads what it evaluates on: its seed, and how it draws masks.
+        architecture: Hugging Face's model_type of what it is, or was trained from; None where there is none.
     """
 
     model: Any
@@ -33,6 +34,7 @@ class TrainedModel:
     tokenizer: Tokenizer
     vocabulary: bytes
     evaluated_on: DataConfig = DataConfig(is_training=False)
+    architecture: str | None = None
 
 
 class FinishedRun(NamedTuple):
@@ -42,11 +44,13 @@ class FinishedRun(NamedTuple):
         config: of its task.
         tokenizer: text to its ids.
         vocabulary: the bytes of the tokenizer's file.
+        architecture: Hugging Face's model_type of what it was trained from; None where there is none.
     """
 
     config: MaskedLMConfig
     tokenizer: Tokenizer
     vocabulary: bytes
+    architecture: str | None
 
 
 def describe_run(run_dir: str) -> FinishedRun:
@@ -64,7 +68,7 @@ def describe_run(run_dir: str) -> FinishedRun:
             do="Run the pretrain command again: it continues where it stopped",
         )
     vocabulary = files.read(files.join(run_dir, description.vocab_file))
-    return FinishedRun(folder.held_config().task, tokenizer, vocabulary)
+    return FinishedRun(folder.held_config().task, tokenizer, vocabulary, folder.architecture())
 
 
 def load_run(run_dir: str) -> TrainedModel:
@@ -84,6 +88,7 @@ def load_run(run_dir: str) -> TrainedModel:
         tokenizer=run.tokenizer,
         vocabulary=run.vocabulary,
         evaluated_on=run.config.validation_data,
+        architecture=run.architecture,
     )
 
 

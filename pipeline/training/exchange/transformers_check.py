@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import sys
 
+# What models for masked LM call the one sort of logits that they have, and ALBERT those of its order of sentences.
+_NAMES = {"logits": "prediction_logits", "sop_logits": "seq_relationship_logits"}
+
 
 def main(folder: str, batch_path: str, output_path: str) -> None:
     """Computes a batch.
 
     Args:
         folder: a Hugging Face folder.
-        batch_path: an .npz file of `input_ids`, `attention_mask`, `token_type_ids`, int64 `[batch, seq_length]`, and
+        batch_path: an .npz file of the model's inputs, such as `input_ids`, int64 `[batch, seq_length]`, and
             `positions`, int64 `[batch, n]`.
         output_path: the .npz file to write: `prediction_logits` `[batch, n, vocab_size]`, and with that head
             `seq_relationship_logits` `[batch, 2]`.
@@ -30,8 +33,7 @@ def main(folder: str, batch_path: str, output_path: str) -> None:
     positions = batch.pop("positions")
     with torch.no_grad():
         outputs = model(**{name: torch.from_numpy(values) for name, values in batch.items()})
-    # A BertForMaskedLM calls the one sort of logits that it has "logits".
-    logits = {"prediction_logits" if name == "logits" else name: value.numpy() for name, value in outputs.items()}
+    logits = {_NAMES.get(name, name): value.numpy() for name, value in outputs.items()}
     logits["prediction_logits"] = np.take_along_axis(logits["prediction_logits"], positions[..., None], axis=1)
     np.savez(output_path, **logits)
 

@@ -1,8 +1,9 @@
-"""Scalars and histograms for TensorBoard, without having it installed."""
+"""Scalars, histograms and text for TensorBoard, without having it installed."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.errors import OutputError
+from pipeline.training.objectives.registry import MASKED_LM, OBJECTIVES
 
 
 class SummaryWriter:
-    """Writes what `tf.summary.scalar` and `histogram` do, which themselves need the tensorboard package.
+    """Writes what `tf.summary.scalar`, `histogram` and `text` do, which themselves need the tensorboard package.
 
     Args:
         directory: where the event files go.
@@ -44,6 +46,13 @@ class SummaryWriter:
             tf.summary.write(name, tf.constant(bins, tf.float64), metadata=_metadata("histograms", 2))
             self._writer.flush()
 
+    def write_text(self, name: str, text: str, step: int) -> None:
+        """Writes text, which TensorBoard shows as Markdown."""
+        with self._telling_errors(), self._writer.as_default(step=step):
+            # 2 is DATA_CLASS_TENSOR.
+            tf.summary.write(name, tf.constant(text), metadata=_metadata("text", 2))
+            self._writer.flush()
+
     @contextlib.contextmanager
     def _telling_errors(self) -> Iterator[None]:
         try:
@@ -54,6 +63,31 @@ class SummaryWriter:
                 received=" ".join(str(error.message).split())[:300],
                 do="Check the space and the permissions; the same command then continues from the last checkpoint",
             ) from error
+
+
+# What is not of an objective, by its name in the log.
+_GROUPS = {
+    "learning_rate": "optimizer",
+    "gradient_norm": "optimizer",
+    "loss_scale": "optimizer",
+    "tokens_per_second": "throughput",
+    "stage": "data",
+    "batch_size": "data",
+}
+
+
+def grouped(row: Mapping[str, float]) -> dict[str, float]:
+    """The numbers of a row of the log under TensorBoard's tags, `group/name`, and the perplexities beside them."""
+    tags = {}
+    for objective in OBJECTIVES:
+        tags[objective.loss_name] = f"loss/{objective.name}"
+        tags[objective.accuracy_name] = f"accuracy/{objective.name}"
+    tags |= {"loss": "loss/total"} | {name: f"{group}/{name}" for name, group in _GROUPS.items()}
+    scalars = {tags.get(name, name): value for name, value in row.items()}
+    if MASKED_LM.loss_name in row:
+        # Of a loss that a run stops at it would be no number.
+        scalars[f"perplexity/{MASKED_LM.name}"] = math.exp(min(row[MASKED_LM.loss_name], 80.0))
+    return scalars
 
 
 def _metadata(plugin: str, data_class: int) -> Any:

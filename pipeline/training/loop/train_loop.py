@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from pipeline.errors import TrainingError
 from pipeline.training.configs import TrainerConfig
-from pipeline.training.data.loader import readable
 from pipeline.training.distribution import LOST_MACHINE
 from pipeline.training.finite import short_list
 from pipeline.training.loop.progress import Progress
+from pipeline.training.loop.step_loop import LoopLength, StepLoop
 from pipeline.training.loop.stopping import StopRequest
 from pipeline.training.loop.train_step import StepResult, TrainStep
 from pipeline.training.loop.training_state import TrainingState
@@ -49,27 +49,33 @@ def train(
     train_step: TrainStep,
     config: TrainerConfig,
     state: TrainingState,
-    batches: Iterator[Mapping[str, Any]],
+    batches: Any,
     validate: Callable[[], Evaluation] | None,
     progress: Progress,
     stop: StopRequest,
     *,
+    alone: bool = True,
     describe_batch: Callable[[int], str] = lambda step: f"batch {step:,}",
+    describe_sources: Callable[[int], Mapping[str, Mapping[str, float]]] = lambda step: {},
+    describe_stage: Callable[[int], Mapping[str, float]] = lambda step: {},
 ) -> bool:
     """Trains from the state's step to `config.train_steps`.
 
-    On the way it notes the means over every `summary_interval` steps, evaluates, keeps the best
-    weights, and writes checkpoints.
+    On the way it notes the means over every `summary_interval` steps, evaluates the weights or their averages, keeps
+    the best, and writes checkpoints.
 
     Args:
         train_step: makes a step.
         config: steps and intervals.
         state: the run's state, restored.
-        batches: training batches, from the state's position on.
+        batches: training batches, without end, from the state's position on.
         validate: evaluates the model; None where there is nothing to evaluate on.
         progress: shows and writes the progress.
-        stop: asked after every step whether to save and stop.
+        stop: asked with every loop whether to save and stop.
+        alone: whether no other process makes the same steps.
         describe_batch: returns where the batch of a step (counted from 0) came from, for an error.
+        describe_sources: returns what each source of a mixture gave before a step, for the log.
+        describe_stage: returns the number of the stage of a step (counted from 0), and its batch size, for the log.
 
     Returns:
         Whether the end was reached; else the state is saved.
@@ -80,22 +86,23 @@ def train(
             or if a machine is lost. The last checkpoint stays as it is.
     """
     step = int(state.step)
+    loop, length = StepLoop(train_step, state, batches), LoopLength(config, alone=alone)
     compiled = False
     while step < config.train_steps:
-        batch = _next_batch(batches)
+        count = length.after(step)
         started = time.perf_counter()
-        result = train_step(batch, step, loss_scale=state.loss_scale.value, stop=bool(stop))
-        _check(result, state, step, describe_batch)
+        steps = loop(count, stop=bool(stop))
+        seconds, result = time.perf_counter() - started, steps.last
+        step += steps.made
+        if steps.made < count:
+            raise _failure(result, state, step, describe_batch)
         if compiled:
-            state.timed_seconds.assign_add(time.perf_counter() - started)
-            state.timed_tokens.assign_add(result.tokens)
+            state.timed_seconds.assign_add(seconds)
+            state.timed_tokens.assign_add(steps.tokens)
+            length.note(count, seconds)
         compiled = True
-        state.tokens.assign_add(result.tokens)
-        state.step.assign_add(1)
-        state.add(result.sums)
-        step += 1
         last = step == config.train_steps
-        progress.advance()
+        progress.advance(count)
         if step % config.summary_interval == 0 or last:
             row = {
                 **state.take_means(),
@@ -103,39 +110,49 @@ def train(
                 # An overflow of float16, at which the step is left out and the loss's scale halved, has none.
                 **({"gradient_norm": result.gradient_norm} if result.applied else {}),
                 **({"loss_scale": state.loss_scale.value} if state.loss_scale.adapts else {}),
+                **describe_stage(step - 1),
             }
             tokens_per_second = state.tokens_per_second()
-            progress.note_training(step, row, tokens=int(state.tokens), tokens_per_second=tokens_per_second)
+            progress.note_training(
+                step,
+                row,
+                tokens=int(state.tokens),
+                tokens_per_second=tokens_per_second,
+                sources=describe_sources(step),
+            )
         if validate is not None and (step % config.validation_interval == 0 or last):
-            evaluation = validate()
-            state.note_validation(evaluation.means["loss"])
+            with state.averaged():
+                evaluation = validate()
+                state.note_validation(evaluation.means["loss"])
             progress.note_validation(step, evaluation)
-        if step % config.checkpoint_interval == 0 or last or result.stop:
+        # Several processes stop together, when all have learned of it.
+        stops = result.stop or (alone and bool(stop))
+        if step % config.checkpoint_interval == 0 or last or stops:
             state.save()
-        if result.stop and not last:
+        if stops and not last:
             return False
     return True
 
 
-def _check(result: StepResult, state: TrainingState, step: int, describe_batch: Callable[[int], str]) -> None:
-    """Stops at a loss or gradient that is NaN or infinite."""
+def _failure(
+    result: StepResult, state: TrainingState, step: int, describe_batch: Callable[[int], str]
+) -> TrainingError:
+    """Why a step, counted from 0, must not count: what is NaN or infinite."""
     saved = state.saved_step
     kept = f"the checkpoint of step {saved:,} is kept" if saved else "there is no checkpoint yet"
     finite_loss = math.isfinite(result.loss)
     if not result.finite:
-        raise TrainingError(
+        return TrainingError(
             f"The update of step {step + 1:,} made weights or the optimiser's variables NaN or infinite",
             received=f"{short_list(state.not_finite())}; before, the loss was {result.loss:.4g} and its gradient's norm"
             f" {result.gradient_norm:.4g}",
             do=f"Nothing of this step was saved; {kept}. The optimiser's options are the likely cause: start another"
             " run with a lower learning_rate, a longer warm-up, or an epsilon above 0",
         )
-    if finite_loss and state.loss_scale.update(result.applied):
-        return
     what = "loss" if not finite_loss else "gradient's norm"
     largest = state.largest_weight()
     scale = f", or a loss_scale below {state.loss_scale.value:g}" if finite_loss and state.loss_scale.value > 1 else ""
-    raise TrainingError(
+    return TrainingError(
         f"The {what} of step {step + 1:,} is {result.loss if not finite_loss else result.gradient_norm}",
         received=describe_batch(step),
         do=f"This step did not change the weights, and {kept}. "
@@ -146,7 +163,3 @@ def _check(result: StepResult, state: TrainingState, step: int, describe_batch: 
         )
         + f" start another run with a lower learning rate or a longer warm-up{scale}",
     )
-
-
-def _next_batch(batches: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
-    return next(readable(batches))

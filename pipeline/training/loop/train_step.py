@@ -9,9 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from pipeline.training.data.loader import extents, trim
+from pipeline.training.distribution import is_one_device
 from pipeline.training.finite import all_finite
+from pipeline.training.modeling.bert_pretrainer import check_inputs
 from pipeline.training.modeling.dropout import dropout_seed
 from pipeline.training.objectives.base import batch_sums, score_all
+from pipeline.training.optimization.averaging import WeightAverage
 
 Batch = Mapping[str, Any]
 _SUM = tf.distribute.ReduceOp.SUM
@@ -39,6 +42,20 @@ class StepResult:
     tokens: int
     sums: dict[str, float]
 
+    @classmethod
+    def of(cls, numbers: Mapping[str, Any]) -> StepResult:
+        """What a step's graph returned."""
+        values = {name: value.numpy() for name, value in numbers.items()}
+        return cls(
+            loss=float(values.pop("loss")),
+            gradient_norm=float(values.pop("gradient_norm")),
+            applied=bool(values.pop("applied")),
+            finite=bool(values.pop("finite")),
+            stop=bool(values.pop("stop") > 0),
+            tokens=int(values.pop("tokens")),
+            sums={name: float(value) for name, value in values.items()},
+        )
+
 
 class TrainStep:
     """Computes gradients of a global batch and applies them.
@@ -59,8 +76,12 @@ class TrainStep:
         seed: seed of the dropout.
         parts: parts that each device computes its share in, one after another.
         clip_norm: largest global norm of the gradient; 0 does not clip.
+        average: takes in the weights after each update, where an average of them is kept.
         enable_xla: whether to compile with XLA.
         static_shapes: whether to compute padding rather than have shapes that depend on values.
+
+    Raises:
+        ConfigError: if the rows are packed, and the model's encoder does not keep their sequences apart.
     """
 
     def __init__(
@@ -74,20 +95,31 @@ class TrainStep:
         seed: int = 0,
         parts: int = 1,
         clip_norm: float = 0.0,
+        average: WeightAverage | None = None,
         enable_xla: bool = False,
         static_shapes: bool = False,
     ) -> None:
+        check_inputs(model.encoder_network, element_spec)
         self._task, self._model, self._optimizer = task, model, optimizer
         self._strategy = strategy or tf.distribute.get_strategy()
         self._seed, self._parts, self._clip_norm = seed, parts, clip_norm
+        self._average = average
         self._static_shapes = enable_xla or static_shapes
-        # Compiled are the passes through the model; sums over devices cannot be.
-        self._local = tf.function(self._local_gradients, jit_compile=True) if enable_xla else self._local_gradients
-        scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int64, tf.float32, tf.float32)]
+        # On one device the whole step is compiled; on several the passes through the model: sums over them cannot be.
+        self._is_compiled = enable_xla and is_one_device(self._strategy)
+        compiles_passes = enable_xla and not self._is_compiled
+        self._local = tf.function(self._local_gradients, jit_compile=True) if compiles_passes else self._local_gradients
+        scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int64, tf.float32, tf.float32, tf.bool, tf.float32)]
         # Not inlined into the loop over parts: TensorFlow's graph optimiser rewrites sums of gradients in a large loop
         # into temporary variables that it then makes twice.
         self._pass = tf.function(self._gradients, reduce_retracing=True, experimental_attributes={"_noinline": True})
-        self._step = tf.function(self._global_step, input_signature=[element_spec, *scalars])
+        # Nor is the step into a loop of steps: it is then computed as it is alone.
+        self._step = tf.function(
+            self._global_step,
+            input_signature=[element_spec, *scalars],
+            jit_compile=self._is_compiled or None,
+            experimental_attributes={"_noinline": True},
+        )
 
     def __call__(self, batch: Batch, step: int, *, loss_scale: float = 1.0, stop: bool = False) -> StepResult:
         """Makes a step.
@@ -98,30 +130,44 @@ class TrainStep:
             loss_scale: factor of the loss while gradients are computed.
             stop: whether this process wants to stop; all learn of it.
         """
-        numbers = self._step(
-            batch, tf.constant(step, tf.int64), tf.constant(loss_scale, tf.float32), tf.constant(stop, tf.float32)
-        )
-        values = {name: value.numpy() for name, value in numbers.items()}
-        return StepResult(
-            loss=float(values.pop("loss")),
-            gradient_norm=float(values.pop("gradient_norm")),
-            applied=bool(values.pop("applied")),
-            finite=bool(values.pop("finite")),
-            stop=values.pop("stop") > 0,
-            tokens=int(values.pop("tokens")),
-            sums={name: float(value) for name, value in values.items()},
-        )
+        scalars = (tf.constant(step, tf.int64), tf.constant(loss_scale, tf.float32), tf.constant(stop, tf.float32))
+        return StepResult.of(self.compute(batch, *scalars, tf.constant(True)))
+
+    def compute(self, batch: Batch, step: Any, loss_scale: Any, stop: Any, active: Any) -> dict[str, Any]:
+        """As a call, of tensors; in a graph, too.
+
+        Args:
+            batch: as of a call.
+            step: int64 scalar.
+            loss_scale: float32 scalar.
+            stop: float32 scalar, above 0 if this process wants to stop.
+            active: boolean scalar; if it is false, no weight is updated.
+
+        Returns:
+            Scalars, for `StepResult.of`.
+        """
+        # The rate comes from outside: TensorFlow's graph optimiser would mix the schedule's constants with those of the
+        # update, and two schedules of the same rate would give other roundings.
+        rate = tf.cast(self._optimizer.learning_rate, tf.float32)
+        return dict(self._step(batch, step, loss_scale, stop, active, rate))
+
+    def no_numbers(self) -> dict[str, Any]:
+        """Zeros in the form of what `compute` returns."""
+        returned = self._step.get_concrete_function().structured_outputs
+        return {name: tf.zeros(spec.shape, spec.dtype) for name, spec in returned.items()}
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
         return float(self._optimizer.learning_rate)
 
-    def _global_step(self, batch: Batch, step: Any, loss_scale: Any, stop: Any) -> dict[str, Any]:
+    def _global_step(
+        self, batch: Batch, step: Any, loss_scale: Any, stop: Any, active: Any, rate: Any
+    ) -> dict[str, Any]:
         with self._strategy.scope():
             gradients, by_replica = self._strategy.run(self._replica_step, args=(batch, step, loss_scale, stop))
             # The same on all of them.
             numbers = {name: self._strategy.experimental_local_results(v)[0] for name, v in by_replica.items()}
-            finite = tf.cond(numbers["applied"], lambda: self._apply(gradients), lambda: tf.constant(True))
+            finite = self._apply_if(numbers["applied"] & active, gradients, rate)
         return {**numbers, "finite": finite}
 
     def _replica_step(self, batch: Batch, step: Any, loss_scale: Any, stop: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -175,9 +221,9 @@ class TrainStep:
         }
 
     def _part(self, parts: Mapping[str, Any], index: Any) -> dict[str, Any]:
-        """One of them, cut after its longest sequence's last token."""
+        """One of them, cut after its longest sequence's last token; packed rows are full."""
         part = {name: tf.gather(value, index) for name, value in parts.items()}
-        return part if self._static_shapes else trim(part)
+        return part if self._static_shapes or "input_sequence_ids" in part else trim(part)
 
     def _gradients(
         self, batch: Batch, totals: Mapping[str, Any], examples: Any, number: Any, loss_scale: Any
@@ -199,9 +245,21 @@ class TrainStep:
             **batch_sums(task.objectives, scored),
         }
 
-    def _apply(self, gradients: list[Any]) -> Any:
+    def _apply_if(self, wanted: Any, gradients: list[Any], rate: Any) -> Any:
+        """As `_apply`, if it is wanted; else changes nothing, and returns True."""
+        if not self._is_compiled:
+            return tf.cond(wanted, lambda: self._apply(gradients, rate), lambda: tf.constant(True))
+        # For a branch the device would wait until the host has read which; a choice XLA fuses with the update.
+        averages = self._average.variables.values() if self._average is not None else ()
+        variables = [*self._trained, *self._optimizer.variables, *averages]
+        before = [tf.convert_to_tensor(variable.value) for variable in variables]
+        finite = self._apply(gradients, rate)
+        for variable, value in zip(variables, before, strict=True):
+            variable.value.assign(tf.where(wanted, variable.value, value))
+        return finite | ~wanted
+
+    def _apply(self, gradients: list[Any], rate: Any) -> Any:
         """Updates the weights; returns whether all that it changed is finite, a boolean scalar."""
-        rate = self._optimizer.learning_rate
         # `Optimizer.apply` would add the gradients up over replicas once more.
         for variable, gradient in zip(self._trained, gradients, strict=True):
             self._strategy.extended.update(
@@ -211,4 +269,6 @@ class TrainStep:
                 group=False,
             )
         self._optimizer.iterations.assign_add(1)
+        if self._average is not None:
+            self._average.update(self._strategy, self._optimizer.iterations)
         return all_finite([*self._trained, *self._optimizer.variables])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ import tensorflow as tf
 
 from pipeline import files
 from pipeline.errors import OutputError
-from pipeline.training.finite import largest_size, not_finite
+from pipeline.training.finite import largest_size, not_finite, short_list
 from pipeline.training.loop.checkpoints import Checkpoints
 from pipeline.training.objectives.base import Objective, means
+from pipeline.training.optimization.averaging import WeightAverage
 from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 
@@ -23,8 +25,8 @@ _OPTIONAL = ("sums",)
 class TrainingState:
     """The variables of a run, and the checkpoints that hold them.
 
-    A checkpoint holds the weights by their paths, the optimiser, the sums since the last summary,
-    the loss scale and the counters. The data's position and the dropout follow from the step: both
+    A checkpoint holds the weights by their paths, their averages if such are kept, the optimiser, the sums since the
+    last summary, the loss scale and the counters. The data's position and the dropout follow from the step: both
     are functions of the seed and it alone.
 
     Args:
@@ -34,6 +36,7 @@ class TrainingState:
         loss_scale: the loss's scale.
         objectives: what the model is trained by.
         clock: how far the training has come.
+        average: the average of its weights, if one is kept.
         max_to_keep: checkpoints to keep, beside the best.
         writes: whether this process writes them; of a cluster, one does.
     """
@@ -47,6 +50,7 @@ class TrainingState:
         objectives: Sequence[Objective],
         clock: Clock,
         *,
+        average: WeightAverage | None = None,
         max_to_keep: int,
         writes: bool = True,
     ) -> None:
@@ -58,6 +62,7 @@ class TrainingState:
         self.best_loss = tf.Variable(float("inf"), dtype=tf.float64, trainable=False)
         self.best_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._objectives = objectives
+        self._average = average
         self._sums = {
             name: tf.Variable(0.0, dtype=tf.float64, trainable=False)
             for objective in objectives
@@ -67,6 +72,7 @@ class TrainingState:
         self._saved_step: int | None = None
         self._weights, self._optimizer_variables = model.weights, optimizer.variables
         weights = _by_path(model.weights)
+        averages = average.variables if average is not None else {}
         groups = {
             "model": weights,
             "optimizer": _by_path(optimizer.variables),
@@ -81,10 +87,13 @@ class TrainingState:
                 "best_step": self.best_step,
             },
         }
+        if average is not None:
+            # Not optional: a run keeps averages from its start or never.
+            groups["averages"] = {path: variable.value for path, variable in averages.items()}
+        self._groups = groups
         self._max_to_keep = max_to_keep
-        self._checkpoints = Checkpoints(
-            directory, groups, [*self._weights, *self._optimizer_variables], optional=_OPTIONAL
-        )
+        self._numbers = [*self._weights, *self._optimizer_variables, *averages.values()]
+        self._checkpoints = Checkpoints(directory, groups, self._numbers, optional=_OPTIONAL)
         self._best = Checkpoints(files.join(directory, "best"), {"model": weights}, self._weights)
 
     def restore(self) -> int:
@@ -99,6 +108,29 @@ class TrainingState:
         self._checkpoints.restore_newest()
         self._saved_step = int(self.step) or None
         return int(self.step)
+
+    def restore_from(self, directory: str, step: int) -> None:
+        """Goes on from a checkpoint of another run, and saves it as one of this run.
+
+        The best evaluation is forgotten: its weights are the other run's.
+
+        Args:
+            directory: where the other run's checkpoints are.
+            step: which of them.
+
+        Raises:
+            OutputError: if it is gone or damaged, of another model or optimiser, or cannot be written here.
+        """
+        other = Checkpoints(directory, self._groups, self._numbers, optional=_OPTIONAL)
+        if not (step in other.steps() and other.restore([step])):
+            raise OutputError(
+                f"{directory} must hold the checkpoint of step {step:,}",
+                received=short_list([f"{found:,}" for found in reversed(other.steps())]) or "none",
+                do="Choose one of those that are there",
+            )
+        self.best_loss.assign(float("inf"))
+        self.best_step.assign(0)
+        self.save()
 
     def save(self) -> None:
         """Writes a checkpoint of the present step, if it is not there already.
@@ -117,8 +149,17 @@ class TrainingState:
             self._best.keep([int(self.best_step)])
         self._saved_step = step
 
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Lets the model have the averages of its weights for the length of a `with` block, if such are kept."""
+        return contextlib.nullcontext() if self._average is None else self._average.in_place_of_weights()
+
+    def use_average(self) -> None:
+        """Sets the weights to their averages, if such are kept: they are then what to evaluate, not to train."""
+        if self._average is not None:
+            self._average.use()
+
     def note_validation(self, loss: float) -> None:
-        """Keeps the present weights as the best, if no evaluation before gave a lower loss.
+        """Keeps the model's weights as the best, if no evaluation before gave a lower loss; see `averaged`.
 
         Raises:
             OutputError: if they cannot be written.
@@ -130,13 +171,15 @@ class TrainingState:
                 self._best.save(int(self.step))
 
     def restore_best(self) -> None:
-        """Restores the weights of the lowest validation loss, if there was a validation.
+        """Restores the weights of the lowest validation loss; without a validation, uses the average.
 
         Raises:
             OutputError: if they are damaged or lost.
         """
         step = int(self.best_step)
-        if step and not (step in self._best.steps() and self._best.restore([step])):
+        if not step:
+            self.use_average()
+        elif not (step in self._best.steps() and self._best.restore([step])):
             raise OutputError(f"{self._best.directory} must hold the best weights, of step {step:,}", received="none")
 
     @property
@@ -152,10 +195,18 @@ class TrainingState:
         """The largest absolute value of a weight."""
         return largest_size(self._weights)
 
-    def add(self, sums: Mapping[str, float]) -> None:
-        """Adds a step's sums to those since the last summary."""
-        for name, value in sums.items():
-            self._sums[name].assign_add(value)
+    def count(self, numbers: Mapping[str, Any], counts: Any) -> None:
+        """Counts a step, in a graph: its tokens, and its sums to those since the last summary.
+
+        Args:
+            numbers: what `TrainStep.compute` returned.
+            counts: boolean scalar; if it is false, nothing changes.
+        """
+        self.step.assign_add(tf.cast(counts, tf.int64))
+        self.tokens.assign_add(tf.where(counts, tf.cast(numbers["tokens"], tf.int64), 0))
+        for name, variable in self._sums.items():
+            if name in numbers:
+                variable.assign_add(tf.where(counts, tf.cast(numbers[name], tf.float64), 0.0))
 
     def take_means(self) -> dict[str, float]:
         """The means since the last summary, and begins anew."""

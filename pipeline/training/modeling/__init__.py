@@ -8,6 +8,7 @@ from pipeline.training.modeling.bert_encoder import BertEncoder, BertEncoderV2
 from pipeline.training.modeling.bert_pretrainer import BertPretrainer, BertPretrainerV2
 from pipeline.training.modeling.classification_head import ClassificationHead, MultiClsHeads
 from pipeline.training.modeling.masked_lm import MaskedLM
+from pipeline.training.modeling.modernbert_encoder import ModernBertEncoder
 from pipeline.training.modeling.on_device_embedding import OnDeviceEmbedding
 from pipeline.training.modeling.position_embedding import PositionEmbedding
 from pipeline.training.modeling.self_attention import SelfAttention
@@ -21,6 +22,7 @@ __all__ = [
     "BertPretrainerV2",
     "ClassificationHead",
     "MaskedLM",
+    "ModernBertEncoder",
     "MultiClsHeads",
     "OnDeviceEmbedding",
     "PositionEmbedding",

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
+import tensorflow as tf
 
 from pipeline.training.modeling.activations import gelu
 from pipeline.training.modeling.built_model import BuiltModel
 from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
+from pipeline.training.modeling.local_attention import band, window_mask
+from pipeline.training.modeling.norms import make_norm
 from pipeline.training.modeling.on_device_embedding import OnDeviceEmbedding
 from pipeline.training.modeling.position_embedding import PositionEmbedding
+from pipeline.training.modeling.rotary import rotary_angles
 from pipeline.training.modeling.transformer_encoder_block import TransformerEncoderBlock
 
 _log = logging.getLogger(__name__)
+POSITIONS = ("learned", "rotary")
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
@@ -28,14 +34,25 @@ class BertEncoder(BuiltModel):
     `BertEncoder`; its synonyms (`intermediate_size`, `dropout_rate`...) are understood.
 
     Inputs, int32 `[batch, seq_length]`, in a dictionary or a list of this order:
-    `input_word_ids`, `input_mask` (1 for a token, 0 for padding), `input_type_ids`.
+    `input_word_ids`, `input_mask` (1 for a token, 0 for padding), `input_type_ids`. Without a `type_vocab_size`, there
+    are no `input_type_ids`; those in a dictionary have no effect.
+
+    Every part can be another one than BERT's, each by its argument: see docs/modern-encoders.md.
 
     Outputs: with `dict_outputs`, a dictionary of `sequence_output`
     `[batch, seq_length, hidden_size]`, `pooled_output` `[batch, hidden_size]` and `encoder_outputs`,
     every block's sequence output. Without, a list of the sequence output (or with
     `return_all_encoder_outputs` the list of every block's) and the pooled output. With `return_attention_scores`,
     there is also `attention_scores`, every block's attention probabilities, `[batch, heads, seq_length, seq_length]`;
-    with `return_word_embeddings` the dictionary has `word_embeddings`, what the first block gets.
+    with `return_word_embeddings` the dictionary has `word_embeddings`, what the first block gets. Without a pooler
+    there is no pooled output.
+
+    A row may hold several sequences, one behind another. The dictionary then has `input_sequence_ids`, int32
+    `[batch, seq_length]`: which sequence of its row a token belongs to, 1, 2, ..., and 0 at padding. Tokens attend to
+    their own sequence alone, and positions restart with each, so that the outputs are those of the sequences encoded
+    one by one (Krell et al., 2021, https://arxiv.org/abs/2107.02027). With `next_sentence_positions`, int32
+    `[batch, sequences]`, where each sequence's first token stands (0 for padding), the pooled output is
+    `[batch, sequences, hidden_size]`.
 
     `input_word_embeddings`, `[batch, seq_length, embedding_width]`, may stand for `input_word_ids` in a dictionary.
 
@@ -46,7 +63,7 @@ class BertEncoder(BuiltModel):
         num_attention_heads: attention heads of a block. Where they do not divide `hidden_size`, heads are as wide as
             the quotient, rounded down, and a warning is logged.
         max_sequence_length: longest sequence, in tokens.
-        type_vocab_size: kinds of segments.
+        type_vocab_size: kinds of segments; None if there are no segment embeddings.
         inner_dim: width between a block's two dense layers.
         inner_activation: activation between them; by default the tanh approximation of gelu.
         output_dropout: dropout of hidden states.
@@ -57,10 +74,23 @@ class BertEncoder(BuiltModel):
         embedding_width: width of the embeddings, if it is not `hidden_size`.
         embedding_layer: a layer of word embeddings, such as `OnDeviceEmbedding`, to use instead of one of its own.
         norm_first: layer norm before attention and dense layers instead of after them.
+        layer_norm_epsilon: epsilon of the layer norms.
         dict_outputs: whether the outputs are a dictionary.
         return_all_encoder_outputs: whether a list of outputs holds every block's.
         return_attention_scores: whether the attention probabilities are among the outputs.
         return_word_embeddings: whether a dictionary of outputs has the word embeddings.
+        final_norm: with `norm_first`, whether there is a norm after the last block, and none before the first block's
+            attention, whose input is normed already. A block that is applied again and again keeps its norm.
+        norm: "layer_norm" or "rms_norm"; see `make_norm`.
+        use_bias: whether dense layers and layer norms have biases.
+        gated_mlp: whether the blocks' dense layers are gated; see `TransformerEncoderBlock`.
+        positions: "learned" embeddings, or "rotary" positions of queries and keys.
+        rotary_theta: base of the angles of rotary positions; see `rotary_angles`.
+        local_rotary_theta: the same within windows.
+        local_attention: the window, in tokens, half of it on each side; None for none.
+        global_attention_every: with a window, the blocks 0, n, 2n... attend to the whole sequence all the same.
+        use_pooler: whether there is a pooled output.
+        output_initializer: initialiser of the kernels whose output is added to the residual; by default `initializer`.
         **kwargs: of `keras.Model`, and synonyms.
 
     Raises:
@@ -68,6 +98,7 @@ class BertEncoder(BuiltModel):
     """
 
     type_name = "bert"
+    optional_inputs: ClassVar[tuple[str, ...]] = ("input_sequence_ids", "next_sentence_positions")
 
     def __init__(
         self,
@@ -76,7 +107,7 @@ class BertEncoder(BuiltModel):
         num_layers: int = 12,
         num_attention_heads: int = 12,
         max_sequence_length: int = 512,
-        type_vocab_size: int = 16,
+        type_vocab_size: int | None = 16,
         inner_dim: int = 3072,
         inner_activation: Any = gelu,
         output_dropout: float = 0.1,
@@ -86,10 +117,22 @@ class BertEncoder(BuiltModel):
         embedding_width: int | None = None,
         embedding_layer: Any = None,
         norm_first: bool = False,
+        layer_norm_epsilon: float = 1e-12,
         dict_outputs: bool = False,
         return_all_encoder_outputs: bool = False,
         return_attention_scores: bool = False,
         return_word_embeddings: bool = False,
+        final_norm: bool = False,
+        norm: str = "layer_norm",
+        use_bias: bool = True,
+        gated_mlp: bool = False,
+        positions: str = "learned",
+        rotary_theta: float = 10_000.0,
+        local_rotary_theta: float = 10_000.0,
+        local_attention: int | None = None,
+        global_attention_every: int = 3,
+        use_pooler: bool = True,
+        output_initializer: Any = None,
         **kwargs: Any,
     ) -> None:
         # Names by which tensorflow/models, BERT's configuration files and articles call these.
@@ -118,10 +161,23 @@ class BertEncoder(BuiltModel):
         self.output_range = output_range
         self.embedding_width = embedding_width or hidden_size
         self.norm_first = norm_first
+        self.layer_norm_epsilon = layer_norm_epsilon
         self.dict_outputs = dict_outputs
         self.return_all_encoder_outputs = return_all_encoder_outputs
         self.return_attention_scores = return_attention_scores
         self.return_word_embeddings = return_word_embeddings
+        self.final_norm = final_norm
+        self.norm = norm
+        self.use_bias = use_bias
+        self.gated_mlp = gated_mlp
+        self.positions = positions
+        self.rotary_theta = rotary_theta
+        self.local_rotary_theta = local_rotary_theta
+        self.local_attention = local_attention
+        self.global_attention_every = global_attention_every
+        self.use_pooler = use_pooler
+        self.output_initializer = keras.initializers.get(output_initializer)
+        self._check_parts()
 
         # === Layers ===
         policy = self.dtype_policy
@@ -133,52 +189,74 @@ class BertEncoder(BuiltModel):
             dtype=policy,
             name="word_embeddings",
         )
-        self.position_embedding = PositionEmbedding(
-            max_sequence_length,
-            initializer=self._new_initializer(),
-            dtype=policy,
-            name="position_embedding",
-        )
+        self.position_embedding = None
+        if positions == "learned":
+            self.position_embedding = PositionEmbedding(
+                max_sequence_length,
+                initializer=self._new_initializer(),
+                dtype=policy,
+                name="position_embedding",
+            )
         # By a product: the gradient is then one matrix. That of lookups is a row for every token, and optimisers that
         # clip by the global norm would take the norm of those rows, unsummed, for the gradient's.
-        self.type_embeddings = OnDeviceEmbedding(
-            type_vocab_size,
-            self.embedding_width,
-            initializer=self._new_initializer(),
-            use_one_hot=True,
-            dtype=policy,
-            name="type_embeddings",
-        )
-        self.embeddings_layer_norm = keras.layers.LayerNormalization(
-            epsilon=1e-12, dtype="float32", name="embeddings_layer_norm"
-        )
+        self.type_embeddings = None
+        if type_vocab_size is not None:
+            self.type_embeddings = OnDeviceEmbedding(
+                type_vocab_size,
+                self.embedding_width,
+                initializer=self._new_initializer(),
+                use_one_hot=True,
+                dtype=policy,
+                name="type_embeddings",
+            )
+        self.embeddings_layer_norm = self._norm("embeddings_layer_norm")
         self.embedding_dropout = Dropout(output_dropout, dtype=policy, name="embedding_dropout")
         self.embedding_projection = None
         if self.embedding_width != hidden_size:
             self.embedding_projection = keras.layers.Dense(
                 hidden_size,
+                use_bias=use_bias,
                 kernel_initializer=self._new_initializer(),
                 dtype=policy,
                 name="embedding_projection",
             )
         self.transformer_layers = self._build_blocks()
-        self.pooler = keras.layers.Dense(
-            hidden_size,
-            activation="tanh",
-            kernel_initializer=self._new_initializer(),
-            dtype=policy,
-            name="pooler_transform",
-        )
+        self.final_layer_norm = self._norm("final_layer_norm") if final_norm else None
+        self.pooler = None
+        if use_pooler:
+            self.pooler = keras.layers.Dense(
+                hidden_size,
+                activation="tanh",
+                use_bias=use_bias,
+                kernel_initializer=self._new_initializer(),
+                dtype=policy,
+                name="pooler_transform",
+            )
 
         # === Weights: made here, so that heads can share the embedding table ===
-        names = ("input_word_ids", "input_mask", "input_type_ids")
+        names = ("input_word_ids", "input_mask", *(() if type_vocab_size is None else ("input_type_ids",)))
         self.build_with({name: keras.Input((None,), dtype="int32", name=name) for name in names})
+
+    def _check_parts(self) -> None:
+        """Raises a ValueError for parts that do not fit together."""
+        width = self.hidden_size // self.num_attention_heads
+        if self.positions not in POSITIONS:
+            raise ValueError(f"`positions` must be one of {', '.join(POSITIONS)}. Received: {self.positions!r}.")
+        if self.positions == "rotary" and width % 2:
+            raise ValueError(f"Rotary positions need heads of an even width. Received: {width}.")
+        if self.local_attention is not None and (self.local_attention < 2 or self.local_attention % 2):
+            raise ValueError(f"`local_attention` must be even and at least 2. Received: {self.local_attention}.")
+        if self.final_norm and not self.norm_first:
+            raise ValueError("`final_norm` needs `norm_first`. Received: norm_first=False.")
 
     def _build_blocks(self) -> list[TransformerEncoderBlock]:
         """The blocks in their order; if fewer than `num_layers`, they are applied in turn."""
-        return [self._build_block(f"transformer_layer_{index}") for index in range(self.num_layers)]
+        return [
+            self._build_block(f"transformer_layer_{index}", attention_norm=index > 0 or not self.final_norm)
+            for index in range(self.num_layers)
+        ]
 
-    def _build_block(self, name: str) -> TransformerEncoderBlock:
+    def _build_block(self, name: str, *, attention_norm: bool = True) -> TransformerEncoderBlock:
         return TransformerEncoderBlock(
             num_attention_heads=self.num_attention_heads,
             inner_dim=self.inner_dim,
@@ -187,10 +265,21 @@ class BertEncoder(BuiltModel):
             attention_dropout=self.attention_dropout,
             kernel_initializer=self._new_initializer(),
             norm_first=self.norm_first,
+            norm_epsilon=self.layer_norm_epsilon,
             return_attention_scores=self.return_attention_scores,
+            use_bias=self.use_bias,
+            dense_bias=self.use_bias,
+            norm_bias=self.use_bias,
+            norm=self.norm,
+            gated=self.gated_mlp,
+            attention_norm=attention_norm,
+            output_initializer=self.output_initializer,
             dtype=self.dtype_policy,
             name=name,
         )
+
+    def _norm(self, name: str) -> Any:
+        return make_norm(self.norm, name, epsilon=self.layer_norm_epsilon, use_bias=self.use_bias)
 
     def _new_initializer(self) -> Any:
         return clone_initializer(self.initializer)
@@ -202,32 +291,66 @@ class BertEncoder(BuiltModel):
         x = inputs.get("input_word_embeddings")
         if x is None:
             x = self.word_embeddings(inputs["input_word_ids"])
-        x = x + self.position_embedding(x[:1]) + self.type_embeddings(inputs["input_type_ids"])
+        attention_mask, positions = keras.ops.cast(inputs["input_mask"], "float32")[:, None, :], None
+        sequence_ids = inputs.get("input_sequence_ids")
+        if sequence_ids is not None:
+            same_sequence, positions = _places(sequence_ids)
+            attention_mask = attention_mask * same_sequence
+        if self.position_embedding is not None:
+            x = x + self.position_embedding(x[:1], positions)
+        if self.type_embeddings is not None:
+            x = x + self.type_embeddings(inputs["input_type_ids"])
         x = self.embedding_dropout(self.embeddings_layer_norm(x), training=training)
         if self.embedding_projection is not None:
             x = self.embedding_projection(x)
         embeddings = x
-        attention_mask = keras.ops.cast(inputs["input_mask"], "float32")[:, None, :]
         encoder_outputs, attention_scores = [], []
+        masks = self._masks(attention_mask, inputs["input_mask"], sequence_ids)
+        angles = self._angles(x, positions)
         blocks = itertools.islice(itertools.cycle(self.transformer_layers), self.num_layers)
         for number, block in enumerate(blocks, start=1):
             output_range = self.output_range if number == self.num_layers else None
-            x = block([x, attention_mask], output_range=output_range, training=training)
+            is_local = self.local_attention is not None and (number - 1) % self.global_attention_every != 0
+            x = block([x, masks[is_local]], output_range=output_range, training=training, rotary=angles[is_local])
             if self.return_attention_scores:
                 x, scores = x
                 attention_scores.append(scores)
             encoder_outputs.append(x)
-        pooled_output = self.pooler(x[:, 0])
+        if self.final_layer_norm is not None:
+            x = self.final_layer_norm(x)
+        pooled = {}
+        if self.pooler is not None:
+            starts = inputs.get("next_sentence_positions")
+            pooled["pooled_output"] = self.pooler(x[:, 0] if starts is None else tf.gather(x, starts, batch_dims=1))
         if not self.dict_outputs:
             sequence_output = encoder_outputs if self.return_all_encoder_outputs else x
             scores_if_any = [attention_scores] if self.return_attention_scores else []
-            return [sequence_output, pooled_output, *scores_if_any]
-        outputs = {"sequence_output": x, "pooled_output": pooled_output, "encoder_outputs": encoder_outputs}
+            return [sequence_output, *pooled.values(), *scores_if_any]
+        outputs = {"sequence_output": x, **pooled, "encoder_outputs": encoder_outputs}
         if self.return_attention_scores:
             outputs["attention_scores"] = attention_scores
         if self.return_word_embeddings:
             outputs["word_embeddings"] = embeddings
         return outputs
+
+    def _masks(self, attention_mask: Any, input_mask: Any, sequence_ids: Any) -> tuple[Any, Any]:
+        """The masks of global and of local attention."""
+        if self.local_attention is None:
+            return attention_mask, None
+        if self.return_attention_scores or self.output_range:  # These need all of a row's probabilities at once.
+            return attention_mask, attention_mask * band(tf.shape(input_mask)[1], self.local_attention)
+        segments = input_mask if sequence_ids is None else input_mask * sequence_ids
+        return attention_mask, window_mask(segments, self.local_attention)
+
+    def _angles(self, x: Any, positions: Any) -> tuple[Any, Any]:
+        """The angles of rotary positions in global and in local attention."""
+        if self.positions != "rotary":
+            return None, None
+        positions = tf.range(tf.shape(x)[1])[None] if positions is None else positions
+        width = self.hidden_size // self.num_attention_heads
+        thetas = (self.rotary_theta, self.local_rotary_theta)
+        global_, local = (rotary_angles(positions, width, theta) for theta in thetas)
+        return global_, local
 
     def get_embedding_table(self) -> Any:
         """The word embeddings, a variable `[vocab_size, embedding_width]`."""
@@ -239,7 +362,7 @@ class BertEncoder(BuiltModel):
 
     @property
     def pooler_layer(self) -> Any:
-        """The dense layer after the blocks that makes the pooled output."""
+        """The dense layer after the blocks that makes the pooled output, or None."""
         return self.pooler
 
     def get_config(self) -> dict[str, Any]:
@@ -262,10 +385,22 @@ class BertEncoder(BuiltModel):
             "embedding_width": self.embedding_width,
             "embedding_layer": None if self._has_own_embeddings else serialize(self.word_embeddings),
             "norm_first": self.norm_first,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
             "dict_outputs": self.dict_outputs,
             "return_all_encoder_outputs": self.return_all_encoder_outputs,
             "return_attention_scores": self.return_attention_scores,
             "return_word_embeddings": self.return_word_embeddings,
+            "final_norm": self.final_norm,
+            "norm": self.norm,
+            "use_bias": self.use_bias,
+            "gated_mlp": self.gated_mlp,
+            "positions": self.positions,
+            "rotary_theta": self.rotary_theta,
+            "local_rotary_theta": self.local_rotary_theta,
+            "local_attention": self.local_attention,
+            "global_attention_every": self.global_attention_every,
+            "use_pooler": self.use_pooler,
+            "output_initializer": keras.initializers.serialize(self.output_initializer),
         }
 
     @classmethod
@@ -280,6 +415,23 @@ class BertEncoder(BuiltModel):
                 config["embedding_layer"], custom_objects=custom_objects
             )
         return cls(**config)
+
+
+def _places(sequence_ids: Any) -> tuple[Any, Any]:
+    """Where the sequences of packed rows stand.
+
+    Args:
+        sequence_ids: integers `[batch, seq_length]`, equal for the tokens of a sequence.
+
+    Returns:
+        float32 `[batch, seq_length, seq_length]`, 1 where two tokens are of one sequence; and int32
+        `[batch, seq_length]`, the place of each token in its sequence, from 0.
+    """
+    same = sequence_ids[:, :, None] == sequence_ids[:, None, :]
+    # In float32, which is exact here: GPUs have no reduction of int32 in TensorFlow.
+    places = keras.ops.arange(keras.ops.shape(sequence_ids)[1], dtype="float32")
+    starts = keras.ops.min(keras.ops.where(same, places, math.inf), axis=-1)
+    return keras.ops.cast(same, "float32"), keras.ops.cast(places - starts, "int32")
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")

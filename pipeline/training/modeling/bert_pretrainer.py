@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from pipeline.errors import ConfigError
 from pipeline.training.dataset_errors import naming_records
 from pipeline.training.modeling.built_model import BuiltModel
+from pipeline.training.modeling.classification_head import PoolingHead
 from pipeline.training.modeling.initializers import clone_initializer
 from pipeline.training.modeling.masked_lm import MaskedLM
 
@@ -22,10 +24,10 @@ class BertPretrainer(BuiltModel):
     `BertPretrainerV2` is the model that `MaskedLMTask` trains; this one is for code that was written for the first.
 
     Inputs: the encoder's, and `masked_lm_positions`, int32 `[batch, num_token_predictions]`, in a dictionary or in a
-    list of this order.
+    list of this order. A dictionary may also hold the encoder's `optional_inputs` (see `BertEncoder`).
 
     Outputs, a dictionary: `masked_lm`, float32 `[batch, num_token_predictions, vocab_size]`, and `classification`,
-    `[batch, num_classes]`.
+    `[batch, num_classes]`, or with `next_sentence_positions` `[batch, sequences, num_classes]`.
 
     Args:
         network: the encoder, with a `get_embedding_table()`.
@@ -38,7 +40,7 @@ class BertPretrainer(BuiltModel):
         **kwargs: of `keras.Model`.
 
     Raises:
-        ValueError: for another `output`.
+        ValueError: for another `output`, or an encoder without pooled output.
     """
 
     def __init__(
@@ -53,6 +55,11 @@ class BertPretrainer(BuiltModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if getattr(network, "pooler_layer", network) is None:
+            raise ValueError(
+                f"`network` must have a pooled output. Received: {type(network).__name__}, which has no pooler;"
+                " `BertPretrainerV2` needs none."
+            )
         self.encoder = network
         self.num_classes = num_classes
         self.num_token_predictions = num_token_predictions
@@ -113,15 +120,43 @@ def _encoder_inputs(encoder: Any) -> dict[str, Any]:
     return {tensor.name: tensor for tensor in encoder.inputs}
 
 
+def _known_inputs(encoder: Any) -> tuple[str, ...]:
+    """Names of all that an encoder takes in a dictionary."""
+    return (*_encoder_inputs(encoder), *getattr(encoder, "optional_inputs", ()))
+
+
+def check_inputs(encoder: Any, names: Container[str]) -> None:
+    """Makes sure that an encoder that is given packed rows keeps their sequences apart.
+
+    Within a `tf.function` TensorFlow would turn the error into one of its own.
+
+    Args:
+        encoder: the encoder.
+        names: of the features of a batch.
+
+    Raises:
+        ConfigError: if it does not.
+    """
+    known = _known_inputs(encoder)
+    if "input_sequence_ids" in names and "input_sequence_ids" not in known:
+        raise ConfigError(
+            "Packed rows need an encoder that keeps their sequences apart, by `input_sequence_ids`",
+            received=f"{type(encoder).__name__}, which takes {', '.join(known)}",
+            do="Choose another encoder, or a corpus made without packing",
+        )
+
+
 def _encode(encoder: Any, inputs: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
     """The outputs of an encoder, by name, whatever form it gives them."""
-    encoded = encoder({name: inputs[name] for name in _encoder_inputs(encoder) if name in inputs}, training=training)
+    check_inputs(encoder, inputs)
+    encoded = encoder({name: inputs[name] for name in _known_inputs(encoder) if name in inputs}, training=training)
     if isinstance(encoded, Mapping):
         return dict(encoded)
-    sequence, pooled = encoded[:2]
+    sequence, *pooled = encoded[:2] if getattr(encoder, "pooler_layer", encoder) is not None else encoded[:1]
+    outputs = dict(zip(("pooled_output",), pooled, strict=False))
     if isinstance(sequence, (list, tuple)):
-        return {"sequence_output": sequence[-1], "pooled_output": pooled, "encoder_outputs": sequence}
-    return {"sequence_output": sequence, "pooled_output": pooled}
+        return {"sequence_output": sequence[-1], **outputs, "encoder_outputs": sequence}
+    return {"sequence_output": sequence, **outputs}
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
@@ -131,9 +166,11 @@ class BertPretrainerV2(BuiltModel):
     Inputs: the encoder's, and `masked_lm_positions`, int32 `[batch, num_predictions]`, which may be
     left out where no masked-LM logits are wanted.
 
+    A dictionary may also hold the encoder's `optional_inputs`, for rows of several sequences (see `BertEncoder`).
+
     Outputs, a dictionary: the encoder's `sequence_output`, `pooled_output` and, if it gives them,
     `encoder_outputs`; `mlm_logits`, float32 `[batch, num_predictions, vocab_size]`; each head's
-    logits by its name.
+    logits by its name, `[batch, num_classes]`, or with `next_sentence_positions` `[batch, sequences, num_classes]`.
 
     Args:
         encoder_network: the encoder, with a `get_embedding_table()`.
@@ -142,6 +179,7 @@ class BertPretrainerV2(BuiltModel):
         classification_heads: layers upon the sequence output, of different names.
         customized_masked_lm: a masked-LM head to use instead of the standard `MaskedLM`, called as that
             is; the arguments for the standard one are then ignored.
+        mlm_options: further arguments of the standard `MaskedLM`, such as `norm_epsilon`.
         name: name of the model.
         **kwargs: of `keras.Model`.
 
@@ -159,6 +197,7 @@ class BertPretrainerV2(BuiltModel):
         mlm_initializer: Any = "glorot_uniform",
         classification_heads: Sequence[Any] | None = None,
         customized_masked_lm: Any = None,
+        mlm_options: Mapping[str, Any] | None = None,
         name: str = "bert",
         **kwargs: Any,
     ) -> None:
@@ -170,6 +209,7 @@ class BertPretrainerV2(BuiltModel):
         names = [head.name for head in self.classification_heads]
         if len(set(names)) != len(names):
             raise ValueError(f"Classification heads must have different names. Received: {names}.")
+        self.mlm_options = dict(mlm_options or {})
         self._has_customized_masked_lm = customized_masked_lm is not None
         self.masked_lm = customized_masked_lm or MaskedLM(
             embedding_table=encoder_network.get_embedding_table(),
@@ -177,6 +217,7 @@ class BertPretrainerV2(BuiltModel):
             initializer=self.mlm_initializer,
             dtype=self.dtype_policy,
             name="cls_predictions",
+            **self.mlm_options,
         )
         positions = keras.Input((None,), dtype="int32", name="masked_lm_positions")
         self.build_with({**_encoder_inputs(encoder_network), "masked_lm_positions": positions})
@@ -195,8 +236,11 @@ class BertPretrainerV2(BuiltModel):
     def encode(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         """The outputs without `mlm_logits`."""
         outputs = _encode(self.encoder_network, inputs, training)
+        starts = inputs.get("next_sentence_positions")
         for head in self.classification_heads:
-            scored = head(outputs["sequence_output"], training=training)
+            # Heads of other classes may score every token.
+            places = {"positions": starts} if starts is not None and isinstance(head, PoolingHead) else {}
+            scored = head(outputs["sequence_output"], training=training, **places)
             outputs.update(scored if isinstance(scored, Mapping) else {head.name: scored})
         return outputs
 
@@ -292,6 +336,7 @@ class BertPretrainerV2(BuiltModel):
             "mlm_initializer": keras.initializers.serialize(self.mlm_initializer),
             "classification_heads": [serialize(head) for head in self.classification_heads],
             "customized_masked_lm": serialize(self.masked_lm) if self._has_customized_masked_lm else None,
+            "mlm_options": dict(self.mlm_options),
             "masked_lm_shares_table": isinstance(self.masked_lm, MaskedLM),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -15,11 +15,14 @@ class BuiltModel(keras.Model):
 
     - Layers in a list are children of the model in TensorFlow's object graph, so that `tf.train.Checkpoint` and
       SavedModels hold them. Keras 3 tracks lists for itself alone.
+    - `optional_inputs` names what a dictionary of inputs may hold beside `inputs`. Exported signatures do without.
     - The model takes integers, and says so to `export` and `tf.saved_model.save`, which would take the inputs of a
       subclassed model for floating-point numbers.
     - A functional model over it can be saved and loaded: a loaded one looks for the first of the calls that it
       recorded, which must not be one from the model's own making.
     """
+
+    optional_inputs: ClassVar[tuple[str, ...]] = ()
 
     def build_with(self, inputs: Mapping[str, keras.KerasTensor]) -> None:
         """Makes all weights, by a call on symbolic inputs; the last thing that a model's `__init__` does.

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from pipeline.training.modeling.activations import get_activation
 from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
 
 
-class _PoolingHead(keras.layers.Layer):
+class PoolingHead(keras.layers.Layer):
     """Pools one token; what is scored upon it is the subclass's.
 
     Args:
@@ -64,9 +65,13 @@ class _PoolingHead(keras.layers.Layer):
         for layer in self._projections:
             layer.build((None, width))
 
-    def _pool(self, features: Any) -> Any:
-        """The features of the token, `[batch, inner_dim]`."""
-        return features if self.dense is None else self.dense(features[:, self.cls_token_idx])
+    def _pool(self, features: Any, positions: Any) -> Any:
+        """The features of the token, `[batch, inner_dim]` or with `positions` `[batch, sequences, inner_dim]`."""
+        if self.dense is None:
+            return features
+        if positions is None:
+            return self.dense(features[:, self.cls_token_idx])
+        return self.dense(tf.gather(features, positions + self.cls_token_idx, batch_dims=1))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -80,7 +85,7 @@ class _PoolingHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
-class ClassificationHead(_PoolingHead):
+class ClassificationHead(PoolingHead):
     """Pools one token and scores classes; BERT's next-sentence prediction is one.
 
     Arguments and numbers are those of tensorflow/models' `ClassificationHead`.
@@ -113,18 +118,22 @@ class ClassificationHead(_PoolingHead):
     def _projections(self) -> Sequence[keras.layers.Dense]:
         return [self.out_proj]
 
-    def call(self, features: Any, only_project: bool = False, training: bool | None = None) -> Any:
+    def call(
+        self, features: Any, only_project: bool = False, training: bool | None = None, positions: Any = None
+    ) -> Any:
         """Scores the classes.
 
         Args:
             features: `[batch, seq_length, width]`, or without pooling layer `[batch, width]`.
             only_project: whether to return the pooled features instead.
             training: whether dropout applies.
+            positions: integers `[batch, sequences]`, where the sequences of packed rows begin; by default there is one,
+                at 0. `[batch]` is `[batch, sequences]` below if they are given.
 
         Returns:
             `[batch, num_classes]`, or `[batch, inner_dim]` with `only_project`.
         """
-        pooled = self._pool(features)
+        pooled = self._pool(features, positions)
         return pooled if only_project else self.out_proj(self.dropout(pooled, training=training))
 
     @property
@@ -137,7 +146,7 @@ class ClassificationHead(_PoolingHead):
 
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
-class MultiClsHeads(_PoolingHead):
+class MultiClsHeads(PoolingHead):
     """Pools one token and scores several problems' classes, as tensorflow/models' `MultiClsHeads`.
 
     Args:
@@ -169,18 +178,22 @@ class MultiClsHeads(_PoolingHead):
         projections: Sequence[keras.layers.Dense] = self.out_projs
         return projections
 
-    def call(self, features: Any, only_project: bool = False, training: bool | None = None) -> Any:
+    def call(
+        self, features: Any, only_project: bool = False, training: bool | None = None, positions: Any = None
+    ) -> Any:
         """Scores the classes.
 
         Args:
             features: `[batch, seq_length, width]`, or without pooling layer `[batch, width]`.
             only_project: whether to return the pooled features instead.
             training: whether dropout applies.
+            positions: integers `[batch, sequences]`, where the sequences of packed rows begin; by default there is one,
+                at 0. `[batch]` is `[batch, sequences]` below if they are given.
 
         Returns:
             By the problems' names, `[batch, num_classes]`; or `[batch, inner_dim]` with `only_project`.
         """
-        pooled = self._pool(features)
+        pooled = self._pool(features, positions)
         if only_project:
             return pooled
         pooled = self.dropout(pooled, training=training)

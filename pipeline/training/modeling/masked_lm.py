@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipeline.training.modeling.norms import make_norm
+
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class MaskedLM(keras.layers.Layer):
@@ -19,6 +21,9 @@ class MaskedLM(keras.layers.Layer):
         activation: activation of the dense layer.
         initializer: initialiser of the dense layer.
         output: "logits", or "predictions" for their log-softmax.
+        norm_epsilon: epsilon of the norm.
+        norm: "layer_norm" or "rms_norm"; see `make_norm`.
+        use_bias: whether the dense layer and the layer norm have biases; the scores have one in any case.
         name: a slash in it, as in BERT's "cls/predictions", becomes an underscore.
         **kwargs: of `keras.layers.Layer`.
 
@@ -32,6 +37,9 @@ class MaskedLM(keras.layers.Layer):
         activation: Any = None,
         initializer: Any = "glorot_uniform",
         output: str = "logits",
+        norm_epsilon: float = 1e-12,
+        norm: str = "layer_norm",
+        use_bias: bool = True,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -44,15 +52,19 @@ class MaskedLM(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.initializer = keras.initializers.get(initializer)
         self.output_type = output
+        self.norm_epsilon = norm_epsilon
+        self.norm = norm
+        self.use_bias = use_bias
         vocab_size, width = embedding_table.shape
         self.dense = keras.layers.Dense(
             width,
             activation=self.activation,
+            use_bias=use_bias,
             kernel_initializer=self.initializer,
             dtype=self.dtype_policy,
             name="transform_dense",
         )
-        self.layer_norm = keras.layers.LayerNormalization(epsilon=1e-12, dtype="float32", name="transform_layer_norm")
+        self.layer_norm = make_norm(norm, "transform_layer_norm", epsilon=norm_epsilon, use_bias=use_bias)
         self.bias = self.add_weight(name="output_bias", shape=(vocab_size,), initializer="zeros")
 
     @property
@@ -105,4 +117,7 @@ class MaskedLM(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "initializer": keras.initializers.serialize(self.initializer),
             "output": self.output_type,
+            "norm_epsilon": self.norm_epsilon,
+            "norm": self.norm,
+            "use_bias": self.use_bias,
         }

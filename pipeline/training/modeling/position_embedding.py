@@ -31,19 +31,23 @@ class PositionEmbedding(keras.layers.Layer):
             initializer=self.initializer,
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, positions: Any = None) -> Any:
         """Positions for `inputs`.
 
         Args:
             inputs: `[batch, seq_length, width]`, or of another rank with the sequence in `seq_axis`; only its shape
                 matters.
+            positions: integers `[batch, seq_length]` in [0, seq_length), where they are not 0, 1, 2...; the sequence
+                is then the axis 1.
 
         Returns:
-            The inputs' shape.
+            The inputs' shape; with `positions` theirs, and the width.
         """
         shape = keras.ops.shape(inputs)
         length = shape[self.seq_axis]
         table = keras.ops.convert_to_tensor(self.embeddings)[:length]
+        if positions is not None:
+            return keras.ops.take(table, positions, axis=0)
         aligned = [1] * len(shape)
         aligned[self.seq_axis], aligned[-1] = length, table.shape[-1]
         return keras.ops.broadcast_to(keras.ops.reshape(table, aligned), shape)

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from pipeline.training.modeling.dropout import Dropout
 from pipeline.training.modeling.initializers import clone_initializer
+from pipeline.training.modeling.local_attention import join_blocks, layout_of, split_blocks, with_neighbours
+from pipeline.training.modeling.rotary import rotate
 
 # Added to the logits of padding: exp() of it is zero in every float type.
 _MASKED = {"float16": -3e4}
@@ -32,6 +34,7 @@ class SelfAttention(keras.layers.Layer):
         key_dim: width of a head's queries and keys; by default the width of the inputs over the heads, rounded down.
         value_dim: width of a head's values; by default `key_dim`.
         output_dim: width of the output; by default that of the inputs.
+        output_initializer: initialiser of the last projection; by default `kernel_initializer`.
         **kwargs: of `keras.layers.Layer`.
 
     Raises:
@@ -48,9 +51,11 @@ class SelfAttention(keras.layers.Layer):
         key_dim: int | None = None,
         value_dim: int | None = None,
         output_dim: int | None = None,
+        output_initializer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # The projections cast for themselves, and the angles of rotary positions stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.num_heads = num_heads
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -59,6 +64,7 @@ class SelfAttention(keras.layers.Layer):
         self.key_dim = key_dim
         self.value_dim = value_dim
         self.output_dim = output_dim
+        self.output_initializer = keras.initializers.get(output_initializer or self.kernel_initializer)
         self._dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any, key_value_shape: Any = None) -> None:
@@ -81,10 +87,11 @@ class SelfAttention(keras.layers.Layer):
             ("value", key_value_width, value_width),
             ("attention_output", value_width, self.output_dim or width),
         ):
+            initializer = self.output_initializer if name == "attention_output" else self.kernel_initializer
             dense = keras.layers.Dense(
                 units,
                 use_bias=self.use_bias,
-                kernel_initializer=clone_initializer(self.kernel_initializer),
+                kernel_initializer=clone_initializer(initializer),
                 bias_initializer=clone_initializer(self.bias_initializer),
                 dtype=self.dtype_policy,
                 name=name,
@@ -93,35 +100,55 @@ class SelfAttention(keras.layers.Layer):
             setattr(self, f"{name}_dense", dense)
 
     def call(
-        self, inputs: Any, attention_mask: Any = None, key_value: Any = None, training: bool | None = None
+        self,
+        inputs: Any,
+        attention_mask: Any = None,
+        key_value: Any = None,
+        training: bool | None = None,
+        rotary: tuple[Any, Any] | None = None,
     ) -> tuple[Any, Any]:
         """Attends.
 
         Args:
             inputs: `[batch, seq_length, width]`.
             attention_mask: `[batch, 1 or seq_length, key_length]`, 1 where the last axis may be
-                attended to.
+                attended to; or what `local_attention.window_mask` returned, for attention within a window.
             key_value: `[batch, key_length, its width]`, the sequence that is attended to; by default the inputs.
             training: whether dropout applies.
+            rotary: the angles of rotary positions, of `rotary_angles`, if queries and keys have them.
 
         Returns:
             The output, `[batch, seq_length, output_dim]`, and the attention probabilities before dropout,
-            `[batch, num_heads, seq_length, key_length]`.
+            `[batch, num_heads, seq_length, key_length]`, or within a window
+            `[batch, num_heads, blocks, block, keys]`.
         """
         key_value = inputs if key_value is None else key_value
         query = self._split_heads(self.query_dense(inputs))  # [B, N, S, D]
         key = self._split_heads(self.key_dense(key_value))
         value = self._split_heads(self.value_dense(key_value))
+        if rotary is not None:
+            query, key = rotate(query, rotary), rotate(key, rotary)
+        in_blocks = attention_mask is not None and len(attention_mask.shape) == 4
+        if in_blocks:
+            block, side = layout_of(attention_mask)
+            query = split_blocks(query, block)  # [B, N, blocks, block, D]
+            key, value = (with_neighbours(heads, block, side) for heads in (key, value))
         query = query * tf.cast(1.0 / math.sqrt(key.shape[-1]), query.dtype)
-        logits = tf.matmul(query, key, transpose_b=True)  # [B, N, S, K]
+        logits = tf.matmul(query, key, transpose_b=True)  # [B, N, S, K], or [B, N, blocks, block, keys]
+        # BERT's numbers are those of tensorflow/models, which takes the softmax in half precision.
+        if rotary is not None or in_blocks:
+            logits = tf.cast(logits, tf.float32)
         if attention_mask is not None:
-            low = _MASKED.get(self.compute_dtype, _MASKED_DEFAULT)
+            low = _MASKED.get(logits.dtype.name, _MASKED_DEFAULT)
             blocked = 1.0 - tf.cast(attention_mask[:, None], logits.dtype)
             logits += blocked * tf.cast(low, logits.dtype)
         probabilities = tf.nn.softmax(logits)
-        weights = self._dropout(probabilities, training=training)
-        context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])  # [B, S, N, D]
+        weights = tf.cast(self._dropout(probabilities, training=training), value.dtype)
+        context = tf.matmul(weights, value)
         shape = tf.shape(inputs)
+        if in_blocks:
+            context = join_blocks(context, shape[1])
+        context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, D]
         context = tf.reshape(context, [shape[0], shape[1], self.num_heads * value.shape[-1]])
         return self.attention_output_dense(context), probabilities
 
@@ -142,4 +169,5 @@ class SelfAttention(keras.layers.Layer):
             "key_dim": self.key_dim,
             "value_dim": self.value_dim,
             "output_dim": self.output_dim,
+            "output_initializer": keras.initializers.serialize(self.output_initializer),
         }

@@ -153,7 +153,15 @@ class Objective(abc.ABC):
 
 @dataclass(frozen=True)
 class ClassificationObjective(Objective):
-    """Classes of whole examples, predicted by a classification head; `labels` names the one feature that holds them."""
+    """Classes of whole examples, predicted by a classification head; `labels` names the one feature that holds them.
+
+    Args:
+        weights: the feature of packed batches that holds the labels' weights, 0 for padding. Labels and weights are
+            then `[batch, sequences]`, logits `[batch, sequences, num_classes]`. In other batches each example counts
+            once.
+    """
+
+    weights: str = ""
 
     def predictions(self, labels: Batch, outputs: Mapping[str, Any]) -> Predictions | None:
         import tensorflow as tf
@@ -161,12 +169,16 @@ class ClassificationObjective(Objective):
         (label,) = self.labels
         if label not in labels or self.name not in outputs:
             return None
+        if self.weights in labels:
+            return Predictions(labels[label], outputs[self.name], labels[self.weights])
         classes = tf.reshape(labels[label], [-1])
         return Predictions(classes, outputs[self.name], tf.ones_like(classes, tf.float32))
 
     def total_weight(self, batch: Batch) -> Any:
         import tensorflow as tf
 
+        if self.weights in batch:
+            return tf.reduce_sum(batch[self.weights])
         return tf.cast(tf.shape(batch["input_word_ids"])[0], tf.float32)
 
 

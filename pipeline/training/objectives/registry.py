@@ -20,6 +20,7 @@ NEXT_SENTENCE = ClassificationObjective(
     accuracy_name="next_sentence_accuracy",
     prefix="sentence",
     labels=("next_sentence_labels",),
+    weights="next_sentence_weights",
 )
 # In the order of tables. All but the first are trained where a model has a classification head of their name.
 OBJECTIVES: list[Objective] = [MASKED_LM, NEXT_SENTENCE]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
 from pipeline.training.configs import DECAYS, OptimizerConfig
 from pipeline.training.optimization.clock import Clock
+from pipeline.training.optimization.muon import Muon
 from pipeline.training.optimization.optimizers import LAMB, AdamW
-from pipeline.training.optimization.schedules import WarmupDecay
+from pipeline.training.optimization.schedules import WarmupDecay, WarmupStableDecay
+from pipeline.training.optimization.stable_adamw import StableAdamW
 
-_TYPES = {"adamw": AdamW, "lamb": LAMB}
+_TYPES = {"adamw": AdamW, "lamb": LAMB, "stable_adamw": StableAdamW, "muon": Muon}
 
 
 def _warmup_decay(config: OptimizerConfig, train_steps: int, clock: Clock) -> WarmupDecay:
@@ -26,9 +29,25 @@ def _warmup_decay(config: OptimizerConfig, train_steps: int, clock: Clock) -> Wa
     )
 
 
+def _warmup_stable_decay(config: OptimizerConfig, train_steps: int, clock: Clock) -> WarmupStableDecay:
+    return WarmupStableDecay(
+        config.learning_rate,
+        train_steps,
+        config.warmup_steps,
+        config.steps_of_decay(train_steps),
+        config.end_learning_rate,
+        "linear" if config.decay == "triangle" else config.decay_form,
+        config.warmup_start,
+    )
+
+
 # By `OptimizerConfig.decay`. A schedule is called with the optimiser's steps, and may read the clock as well.
 BuildSchedule = Callable[[OptimizerConfig, int, Clock], keras.optimizers.schedules.LearningRateSchedule]
-SCHEDULES: dict[str, BuildSchedule] = dict.fromkeys(DECAYS, _warmup_decay)
+SCHEDULES: dict[str, BuildSchedule] = {
+    **dict.fromkeys(DECAYS, _warmup_decay),
+    "wsd": _warmup_stable_decay,
+    "triangle": _warmup_stable_decay,
+}
 
 
 def build_optimizer(
@@ -42,6 +61,10 @@ def build_optimizer(
         variables: what will be trained.
         clock: how far the training has come, for schedules by tokens or by time; by default one that stays at zero.
     """
+    # Of one type alone.
+    further: dict[str, Any] = {}
+    if config.type == "muon":
+        further = {"momentum": config.muon_momentum, "exclude_from_muon": config.exclude_from_muon}
     optimizer = _TYPES[config.type](
         learning_rate=SCHEDULES[config.decay](config, train_steps, clock or Clock.create()),
         weight_decay_rate=config.weight_decay_rate,
@@ -51,6 +74,7 @@ def build_optimizer(
         exclude_from_weight_decay=config.exclude_from_weight_decay,
         global_clipnorm=config.gradient_clip_norm or None,
         name=config.type,  # Fixed: its variables go by it in checkpoints.
+        **further,
     )
     optimizer.build(list(variables))
     return optimizer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from pipeline.training.configs import RuntimeConfig
@@ -32,29 +34,32 @@ class LossScale:
         return float(self._value)
 
     @property
+    def tensor(self) -> Any:
+        """The same in a graph, a float32 scalar."""
+        return tf.convert_to_tensor(self._value)
+
+    @property
     def variables(self) -> dict[str, tf.Variable]:
         """What a checkpoint must hold, by name."""
         return {"loss_scale": self._value, "good_steps": self._good_steps}
 
-    def update(self, finite: bool) -> bool:
-        """Adapts the factor after a step.
+    def update(self, finite: Any, counts: Any = True) -> Any:
+        """Adapts the factor after a step; in a graph, too.
 
         Args:
-            finite: whether its gradients were.
+            finite: whether its gradients were, a boolean scalar.
+            counts: whether the step counts at all; else nothing changes.
 
         Returns:
-            Whether training can continue: not if they overflowed and a smaller factor would not help.
+            Whether training can continue, a boolean scalar: not if they overflowed and a smaller factor would not help.
         """
+        finite = tf.convert_to_tensor(finite)
         if not self.adapts:
             return finite
-        if not finite:
-            self._good_steps.assign(0)
-            can_shrink = self.value > 1.0
-            self._value.assign(max(self.value / 2, 1.0))
-            return can_shrink
-        self._good_steps.assign_add(1)
-        if int(self._good_steps) == _GROWTH_INTERVAL:
-            self._good_steps.assign(0)
-            if self.value < 2.0**126:  # The next but one is no float32.
-                self._value.assign(self.value * 2)
-        return True
+        value, good_steps = tf.identity(self._value), self._good_steps + 1
+        is_full = good_steps == _GROWTH_INTERVAL
+        grown = tf.where(is_full & (value < 2.0**126), value * 2, value)  # The next but one is no float32.
+        self._value.assign(tf.where(counts, tf.where(finite, grown, tf.maximum(value / 2, 1.0)), value))
+        kept = tf.where(finite & ~is_full, good_steps, 0)
+        self._good_steps.assign(tf.where(counts, kept, self._good_steps))
+        return finite | (value > 1.0)

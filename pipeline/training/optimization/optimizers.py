@@ -10,8 +10,48 @@ import keras
 import tensorflow as tf
 
 
-class _MomentOptimizer(keras.optimizers.Optimizer):
-    """What AdamW and LAMB share: two moments for each weight, and weights that are left out.
+class SelectiveDecay(keras.optimizers.Optimizer):
+    """What all optimisers here share: decoupled weight decay with weights that are left out, and dense gradients.
+
+    Attributes:
+        weight_decay_rate: the decay; a subclass sets it.
+        excluded_from_weight_decay: regular expressions; weights with a match in their path do not decay.
+    """
+
+    weight_decay_rate: float
+    excluded_from_weight_decay: list[str]
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Makes what the optimiser holds of `variables`."""
+        if self.built:
+            return
+        super().build(variables)
+        self._paths = [path_of(variable) for variable in variables]
+        self._decays = [self.decays(path) for path in self._paths]
+
+    def decays(self, path: str) -> bool:
+        """Whether the weight of a path decays."""
+        return not is_excluded(path, self.excluded_from_weight_decay)
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Updates weights; gradients in slices, as of lookups in embeddings, count as the sums that they stand for."""
+        # Made dense before Keras clips them: the norm of slices of one row is not the row's.
+        dense = [g if g is None else tf.convert_to_tensor(g) for g in grads]
+        super().apply(dense, trainable_variables)
+
+    def decay_weight(self, variable: Any, rate: Any) -> None:
+        """Lets a weight decay, `w -= rate * decay * w`, if it does."""
+        if self.weight_decay_rate and self._decays[self._get_variable_index(variable)]:
+            variable.assign_sub(variable * (rate * self.weight_decay_rate))
+
+    def powers(self, beta_1: float, beta_2: float, dtype: Any) -> tuple[Any, Any]:
+        """`beta_1 ** t` and `beta_2 ** t` at this step, the first being 1."""
+        step = tf.cast(self.iterations, dtype) + 1
+        return tf.constant(beta_1, dtype) ** step, tf.constant(beta_2, dtype) ** step
+
+
+class _MomentOptimizer(SelectiveDecay):
+    """What AdamW and LAMB share: two moments for each weight.
 
     Args:
         learning_rate: a number or a schedule.
@@ -50,25 +90,6 @@ class _MomentOptimizer(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
-        # By path: a name such as "gamma" or "bias" does not identify the layer.
-        # A `tf.Variable` has a name alone.
-        self._paths = [getattr(variable, "path", variable.name) for variable in variables]
-        self._decays = [self.decays(path) for path in self._paths]
-
-    def decays(self, path: str) -> bool:
-        """Whether the weight of a path decays."""
-        return not is_excluded(path, self.excluded_from_weight_decay)
-
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Updates weights; gradients in slices, as of lookups in embeddings, count as the sums that they stand for."""
-        # Made dense before Keras clips them: the norm of slices of one row is not the row's.
-        dense = [g if g is None else tf.convert_to_tensor(g) for g in grads]
-        super().apply(dense, trainable_variables)
-
-    def _corrections(self, dtype: Any) -> tuple[Any, Any]:
-        """`beta_1 ** t` and `beta_2 ** t` at this step, the first being 1."""
-        step = tf.cast(self.iterations, dtype) + 1
-        return tf.constant(self.beta_1, dtype) ** step, tf.constant(self.beta_2, dtype) ** step
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -95,20 +116,16 @@ class AdamW(_MomentOptimizer):
         """Updates one weight."""
         index = self._get_variable_index(variable)
         rate = tf.cast(learning_rate, variable.dtype)
-        if self.weight_decay_rate and self._decays[index]:
-            variable.assign_sub(variable * (rate * self.weight_decay_rate))
-        beta_1_power, beta_2_power = self._corrections(variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].handle,
-            v=self._velocities[index].handle,
-            beta1_power=beta_1_power,
-            beta2_power=beta_2_power,
-            lr=rate,
-            beta1=tf.constant(self.beta_1, variable.dtype),
-            beta2=tf.constant(self.beta_2, variable.dtype),
-            epsilon=tf.constant(self.epsilon, variable.dtype),
-            grad=tf.cast(gradient, variable.dtype),
+        self.decay_weight(variable, rate)
+        apply_adam(
+            variable,
+            self._momentums[index],
+            self._velocities[index],
+            gradient,
+            rate,
+            betas=(self.beta_1, self.beta_2),
+            powers=self.powers(self.beta_1, self.beta_2, variable.dtype),
+            epsilon=self.epsilon,
         )
 
 
@@ -204,7 +221,7 @@ class LAMB(_MomentOptimizer):
         """Updates one weight."""
         index = self._get_variable_index(variable)
         rate, gradient = tf.cast(learning_rate, variable.dtype), tf.cast(gradient, variable.dtype)
-        beta_1_power, beta_2_power = self._corrections(variable.dtype)
+        beta_1_power, beta_2_power = self.powers(self.beta_1, self.beta_2, variable.dtype)
         momentum, velocity = self._momentums[index], self._velocities[index]
         first = momentum.value * self.beta_1 + gradient * (1 - self.beta_1)
         second = velocity.value * self.beta_2 + tf.square(gradient) * (1 - self.beta_2)
@@ -221,6 +238,49 @@ class LAMB(_MomentOptimizer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "exclude_from_layer_adaptation": self.excluded_from_layer_adaptation}
+
+
+def apply_adam(
+    variable: Any,
+    momentum: Any,
+    velocity: Any,
+    gradient: Any,
+    rate: Any,
+    *,
+    betas: tuple[float, float],
+    powers: tuple[Any, Any],
+    epsilon: Any,
+) -> None:
+    """Adam's update of a weight and its moments, by TensorFlow's kernel: one pass over them.
+
+    Args:
+        variable: the weight.
+        momentum: its first moment.
+        velocity: its second moment.
+        gradient: its gradient, dense.
+        rate: the learning rate, of the weight's dtype.
+        betas: decays of the moments.
+        powers: these to the power of the step, the first being 1.
+        epsilon: added to the root of the second moment before its bias is corrected ("epsilon hat" in Adam's paper).
+    """
+    dtype = variable.dtype
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=momentum.handle,
+        v=velocity.handle,
+        beta1_power=powers[0],
+        beta2_power=powers[1],
+        lr=rate,
+        beta1=tf.constant(betas[0], dtype),
+        beta2=tf.constant(betas[1], dtype),
+        epsilon=tf.cast(epsilon, dtype),
+        grad=tf.cast(gradient, dtype),
+    )
+
+
+def path_of(variable: Any) -> str:
+    """What tells a weight from others: a name such as "gamma" or "bias" does not identify the layer."""
+    return str(getattr(variable, "path", variable.name))  # A `tf.Variable` has a name alone.
 
 
 def is_excluded(path: str, patterns: Sequence[str]) -> bool:

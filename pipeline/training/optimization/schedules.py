@@ -82,3 +82,78 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
             "decay": self.decay,
             "power": self.power,
         }
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class WarmupStableDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up to the peak, the peak, and a decay over the last steps.
+
+    With `t` the share of the decay that is past, in [0, 1], the learning rate of the decay is
+
+    - "1-sqrt": `end + (peak - end) * (1 - sqrt(t))` (Haegele et al., 2024, https://arxiv.org/abs/2405.18392)
+    - "linear": `end + (peak - end) * (1 - t)`
+
+    The warm-up rises from `warmup_start * peak` at step 0 to the peak at step `warmup_steps`. From 0, it begins with
+    the rate of step 1, as that of `WarmupDecay`. A decay that begins with the end of the warm-up makes a triangle.
+
+    Args:
+        learning_rate: the peak.
+        train_steps: step at which the decay ends.
+        warmup_steps: steps of warm-up.
+        decay_steps: steps of the decay.
+        end_learning_rate: where the decay ends.
+        form: its form.
+        warmup_start: where the warm-up starts, as a share of the peak.
+
+    Raises:
+        ConfigError: for a form that is not among these, or if warm-up and decay overlap.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        train_steps: int,
+        warmup_steps: int,
+        decay_steps: int,
+        end_learning_rate: float = 0.0,
+        form: str = "1-sqrt",
+        warmup_start: float = 0.0,
+    ) -> None:
+        if form not in ("1-sqrt", "linear"):
+            raise ConfigError("form must be 1-sqrt or linear", received=repr(form))
+        if warmup_steps + decay_steps > train_steps:
+            raise ConfigError(
+                f"warmup_steps and decay_steps must be {train_steps:,} together at most, the train_steps",
+                received=f"{warmup_steps:,} and {decay_steps:,}",
+            )
+        self.learning_rate = learning_rate
+        self.train_steps = train_steps
+        self.warmup_steps = warmup_steps
+        self.decay_steps = decay_steps
+        self.end_learning_rate = end_learning_rate
+        self.form = form
+        self.warmup_start = warmup_start
+
+    def __call__(self, step: Any) -> Any:
+        step = tf.cast(step, tf.float32)
+        # A difference of whole numbers: exact, whatever the steps before.
+        into = tf.clip_by_value(step - float(self.train_steps - self.decay_steps), 0.0, float(self.decay_steps))
+        past = into / max(self.decay_steps, 1)
+        left = 1.0 - (tf.sqrt(past) if self.form == "1-sqrt" else past)
+        rate = (self.learning_rate - self.end_learning_rate) * left + self.end_learning_rate
+        if not self.warmup_steps:
+            return rate
+        risen = tf.maximum(step, 0.0 if self.warmup_start else 1.0) / self.warmup_steps
+        warmed = self.learning_rate * (self.warmup_start + (1.0 - self.warmup_start) * risen)
+        return tf.where(step < self.warmup_steps, warmed, rate)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "train_steps": self.train_steps,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
+            "end_learning_rate": self.end_learning_rate,
+            "form": self.form,
+            "warmup_start": self.warmup_start,
+        }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from pipeline.beam.corpus.foreign import describe_records
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.manifest import read_manifest
+from pipeline.reader import Corpus
 from pipeline.records.spec import RecordSpec, encode_tfrecords
 from pipeline.training.configs import DataConfig
 from pipeline.training.data.loader import build_dataset
@@ -30,9 +34,7 @@ def write(path: Path, examples: int, spec: RecordSpec = SPEC, **values: Any) -> 
     rng = np.random.default_rng(examples)
     columns = {
         feature.name: np.zeros((examples, feature.length), int)
-        for feature in RecordSpec(
-            spec.max_seq_length, spec.max_predictions_per_seq, next_sentence=spec.next_sentence
-        ).features
+        for feature in dataclasses.replace(spec, feature_names="v2").features
     }
     columns["input_word_ids"][:] = rng.integers(5, 13, columns["input_word_ids"].shape)
     columns["input_mask"][:, :10] = 1
@@ -79,6 +81,27 @@ def test_lengths_become_bins(tmp_path: Path, vocab: str) -> None:
     assert manifest.options["bins"] == [12, 16]
 
 
+@pytest.mark.parametrize("next_sentence", [True, False])
+def test_packed_rows_are_recognised(tmp_path: Path, vocab: str, next_sentence: bool) -> None:
+    spec = RecordSpec(16, 3, next_sentence=next_sentence, max_sequences_per_row=4)
+    shorter = dataclasses.replace(spec, max_seq_length=12)
+    write(tmp_path / "a.tfrecord", 5, spec)
+    write(tmp_path / "b.tfrecord", 7, shorter)
+    manifest = describe(tmp_path, vocab, [str(tmp_path / "[ab].tfrecord")])
+    # Without labels, records have no trace of Q: as many sequences as there may be.
+    assert manifest.spec == (spec if next_sentence else dataclasses.replace(spec, max_sequences_per_row=5))
+    assert (manifest.options["packing"], manifest.options["bins"]) == ("best-fit", [12, 16])
+    assert manifest.options["max_sequences_per_row"] == manifest.spec.max_sequences_per_row
+    assert manifest == read_manifest(str(tmp_path / "out"))
+
+
+def test_packed_rows_and_others_do_not_go_together(tmp_path: Path, vocab: str) -> None:
+    write(tmp_path / "a.tfrecord", 5, dataclasses.replace(SPEC, max_sequences_per_row=4))
+    write(tmp_path / "b.tfrecord", 7)
+    with pytest.raises(CorpusError, match="All records must hold the same features"):
+        describe(tmp_path, vocab, [str(tmp_path / "[ab].tfrecord")])
+
+
 def test_records_on_an_object_store_are_read(tmp_path: Path, vocab: str, object_store: dict[str, bytes]) -> None:
     for name, examples in (("a", 5), ("b", 7)):
         object_store[f"teststore://bucket/{name}.tfrecord"] = Path(
@@ -106,3 +129,24 @@ def test_bad_records_are_named(tmp_path: Path, vocab: str) -> None:
     with pytest.raises(InputError, match="must not be empty"):
         describe(tmp_path, vocab, [str(tmp_path / "empty.tfrecord")])
     assert not (tmp_path / "out").exists()
+
+
+def test_gzip_files_are_copied_in_chunks(tmp_path: Path, vocab: str) -> None:
+    """So that reading can begin anywhere; the copies hold the same records."""
+    plain = [write(tmp_path / f"{name}.tfrecord", examples) for name, examples in (("a", 150), ("b", 70))]
+    packed = []
+    for path in plain:
+        packed.append(path + ".gz")
+        Path(packed[-1]).write_bytes(gzip.compress(Path(path).read_bytes()))
+    manifest = describe_records(packed, packed[:0], vocab, str(tmp_path / "packed"), show_progress=False)
+    assert [shard.name for shard in manifest.shards] == ["train-00000.tfrecord.gz", "train-00001.tfrecord.gz"]
+    describe_records(plain, [], vocab, str(tmp_path / "plain"), show_progress=False)
+    ours, theirs = (Corpus(str(tmp_path / name)) for name in ("packed", "plain"))
+    assert len(ours) == len(theirs) == 220
+    for one, other in zip(ours.batches(32, seed=1), theirs.batches(32, seed=1), strict=True):
+        for name, column in one.items():
+            np.testing.assert_array_equal(column, other[name])
+    for path, shard in zip(packed, manifest.shards, strict=True):
+        copy = (tmp_path / "packed" / shard.name).read_bytes()
+        assert gzip.decompress(copy) == gzip.decompress(Path(path).read_bytes())
+        assert (len(copy), hashlib.sha256(copy).hexdigest()) == (shard.bytes, shard.sha256)

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from oracles.tokenizer_files import make_tokenizer_file
+from tokenizers import Tokenizer
 
 from pipeline.beam.corpus import make as corpus_module
 from pipeline.beam.corpus.config import CorpusConfig
@@ -23,6 +25,7 @@ from pipeline.beam.corpus.make import make_corpus
 from pipeline.beam.vocab.config import VocabConfig
 from pipeline.beam.vocab.make import make_vocabulary
 from pipeline.errors import CorpusError, InputError, OutputError
+from pipeline.inspection.validation.validate import validate_corpus
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.text.reading.plan import InputFile, plan_blocks
 from pipeline.tokenizers import WordPieceTokenizer, load_tokenizer
@@ -33,6 +36,7 @@ Clean = tuple[Path, Manifest]
 Contents = Callable[[str | Path], dict[str, str]]
 S, P = 48, 8
 ROOT = Path(__file__).parents[3]
+NOT_SHARDS = ("manifest.json", "vocab.txt", "chunks.bin")
 
 
 def shards_only(files: dict[str, str]) -> dict[str, str]:
@@ -56,7 +60,7 @@ def test_the_manifest_is_right(clean: Clean, contents: Contents) -> None:
     folder, manifest = clean
     assert read_manifest(str(folder)) == manifest
     found = contents(folder)
-    assert set(found) == {"manifest.json", "vocab.txt", *(shard.name for shard in manifest.shards)}
+    assert set(found) == {*NOT_SHARDS, *(shard.name for shard in manifest.shards)}
     blocks = len(manifest.split("train"))
     assert blocks > 3
     assert [shard.name for shard in manifest.shards] == [
@@ -357,7 +361,7 @@ def test_a_shard_that_got_lost_is_made_again(
     else:
         os.truncate(path, 100)
     assert make().shards == manifest.shards
-    assert "has lost shards" in capsys.readouterr().err
+    assert "has lost files" in capsys.readouterr().err
     assert contents(options().output) == before
 
 
@@ -443,7 +447,12 @@ def test_an_unfinished_corpus_of_other_options_is_started_over(
     capsys.readouterr()
     manifest = make()
     assert "holds a corpus made with other options or inputs: starting over" in capsys.readouterr().err
-    assert set(contents(options().output)) == {"manifest.json", "vocab.txt", *(shard.name for shard in manifest.shards)}
+    assert set(contents(options().output)) == {
+        "manifest.json",
+        "vocab.txt",
+        "chunks.bin",
+        *(shard.name for shard in manifest.shards),
+    }
 
 
 # === Overwriting ===
@@ -475,7 +484,12 @@ def test_overwriting_that_was_stopped_leaves_nothing_either(
             make(overwrite=True)
     assert not (Path(options().output) / "manifest.json").exists()
     manifest = make()
-    assert set(contents(options().output)) == {"manifest.json", "vocab.txt", *(shard.name for shard in manifest.shards)}
+    assert set(contents(options().output)) == {
+        "manifest.json",
+        "vocab.txt",
+        "chunks.bin",
+        *(shard.name for shard in manifest.shards),
+    }
 
 
 # === Failures ===
@@ -617,6 +631,8 @@ def test_the_key_covers_what_decides_the_bytes(
         "dupe_factor": 3,
         "validation_fraction": 0.1,
         "bins": (24, S),
+        "packing": "best-fit",
+        "max_sequences_per_row": 3,
         "feature_names": "v1",
         "compression": "gzip",
         "block_bytes": 5000,
@@ -645,3 +661,38 @@ def test_the_vocabulary_beside_the_corpus_is_the_one_that_made_it(
     assert made_again.describe() == WordPieceTokenizer(vocabulary).describe()
     data = json.loads((Path(options().output) / "manifest.json").read_text())
     assert data["tokenizer"]["special_ids"] == {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+
+
+@pytest.mark.parametrize("kind", ["roberta", "modernbert"])
+def test_a_tokenizer_file_makes_a_corpus(make: Make, documents: list[list[str]], tmp_path: Path, kind: str) -> None:
+    sentences = [sentence for document in documents for sentence in document]
+    data = make_tokenizer_file(kind, sentences, 400)
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(data)
+    out = tmp_path / "corpus"
+    manifest = make(vocab=str(path), lower_case=None, masking_unit="word")
+    assert (out / "tokenizer.json").read_bytes() == data
+    assert (manifest.tokenizer.kind, manifest.tokenizer.vocab_file) == ("huggingface", "tokenizer.json")
+    assert "tokenizers" in manifest.versions
+    assert validate_corpus(str(out)).problems == []
+    # Segments are made of the library's own ids of whole sentences, and masked word by word.
+    library = Tokenizer.from_str(data.decode())
+    library.no_truncation()
+    library.no_padding()
+    ids = {tuple(library.encode(sentence, add_special_tokens=False).ids) for sentence in sentences}
+    tokenizer = load_tokenizer(manifest.tokenizer, str(out))
+    whole = 0
+    for shard in manifest.shards:
+        for example in parse(f"{out}/{shard.name}"):
+            number = int(example["masked_lm_weights"].sum())
+            positions = example["masked_lm_positions"][:number]
+            found = example["input_word_ids"].copy()
+            found[positions] = example["masked_lm_ids"][:number]
+            ends = np.flatnonzero(found == tokenizer.special_ids["sep"])
+            whole += any(tuple(part) in ids for part in (found[1 : ends[0]], found[ends[0] + 1 : ends[1]]))
+            begins = tokenizer.word_boundaries.find(found)
+            word_of = np.cumsum(begins)
+            masked = np.isin(np.arange(len(found)), positions)
+            for word in set(word_of[positions].tolist()):
+                assert masked[word_of == word].all()
+    assert whole > 5

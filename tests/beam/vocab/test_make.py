@@ -9,7 +9,7 @@ from pipeline.beam.vocab.config import VocabConfig
 from pipeline.beam.vocab.make import make_vocabulary
 from pipeline.errors import ConfigError, InputError
 from pipeline.text.split import is_set_apart
-from pipeline.tokenizers import make_tokenizer
+from pipeline.tokenizers import make_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.normalizer import BertNormalizer
 
 TEXT = "\n\n".join(
@@ -20,9 +20,10 @@ TEXT = "\n\n".join(
 def make(path: Path, **options: Any) -> tuple[list[str], dict[str, Any], str]:
     """A vocabulary: its tokens, what the .json beside it says, and what is printed."""
     output = path / "vocab"
+    size = 300 if options.get("kind") == "bytebpe" else 100  # The bytes alone are 256 entries.
     workers = options.pop("workers", 1)
     printed = make_vocabulary(
-        VocabConfig(**{"input": (str(path / "*.text"),), "output": str(output), "vocab_size": 100} | options),
+        VocabConfig(**{"input": (str(path / "*.text"),), "output": str(output), "vocab_size": size} | options),
         workers=workers,
         show_progress=False,
     )
@@ -67,7 +68,7 @@ def test_what_cannot_be_spelled_is_listed(text: Path) -> None:
     assert "'ψ' 1" in printed
 
 
-@pytest.mark.parametrize(("kind", "fraction"), [("wordpiece", 0.5), ("unigram", 0.5), ("bpe", 0.0)])
+@pytest.mark.parametrize(("kind", "fraction"), [("wordpiece", 0.5), ("unigram", 0.5), ("bpe", 0.0), ("bytebpe", 0.3)])
 def test_is_the_same_for_any_cut_order_and_number_of_workers(text: Path, kind: str, fraction: float) -> None:
     one = make(text, kind=kind, held_out_fraction=fraction, format="lines")
     documents = TEXT.split("\n\n")
@@ -104,7 +105,7 @@ def test_rare_words_beyond_the_limit_are_dropped_and_counted(tmp_path: Path) -> 
     assert "200 rare ones dropped by --max-words" in printed
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "unigram", "bpe"])
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram", "bpe", "bytebpe"])
 def test_special_and_unused_tokens(text: Path, kind: str) -> None:
     tokens, description, _ = make(text, kind=kind, format="lines", special_tokens=("[URL]",), unused_tokens=2)
     assert tokens[:8] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[URL]", "[unused0]", "[unused1]"]
@@ -124,8 +125,9 @@ def test_bytes_leave_nothing_unknown(text: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "sentencepiece"}, "kind must be one of wordpiece, unigram, bpe"),
+        ({"kind": "sentencepiece"}, "kind must be one of wordpiece, unigram, bpe, bytebpe"),
         ({"byte_fallback": True}, "byte_fallback needs kind unigram or bpe"),
+        ({"kind": "bytebpe", "byte_fallback": True}, "byte_fallback needs kind unigram or bpe"),
         ({"kind": "bpe", "min_count": 3}, "min_count needs kind wordpiece"),
         ({"special_tokens": ("URL",)}, r"must look like \[URL\]"),
         ({"special_tokens": ("[SEP]",)}, r"\[SEP\] twice"),
@@ -149,3 +151,19 @@ def test_marks_of_scripts_without_case_that_are_lost_are_mentioned(tmp_path: Pat
     assert "strips the marks of scripts without case, too: है। becomes ह।" in printed
     assert "--no-lower-case keeps them" in description["worth_a_look"][-1]
     assert "strips the marks" not in make(tmp_path, held_out_fraction=0.2, lower_case=False)[2]
+
+
+def test_a_byte_level_bpe_is_a_tokenizer_file(text: Path) -> None:
+    (text / "b.text").write_text("\n\n".join(f"Çà et là, {i} ψ 中文" for i in range(40)))
+    options: dict[str, Any] = {"kind": "bytebpe", "held_out_fraction": 0.3, "format": "lines"}
+    tokens, description, printed = make(text, **options)
+    tokenizer = make_tokenizer((text / "vocab").read_bytes())
+    assert tokenizer.describe().kind == "huggingface"
+    assert len(tokens) == description["entries"] == 300
+    assert "300 entries (bytebpe)" in printed
+    assert description["held_out"]["unknown_share"] == 0
+    assert tokenizer.decode(tokenizer.encode(["Çà The"]).ids) == "çà the"
+    make(text, lower_case=False, **options)
+    cased, casing = tokenizer_of_file(str(text / "vocab"), (text / "vocab").read_bytes())
+    assert cased.decode(cased.encode(["Çà The"]).ids) == "Çà The"
+    assert "normalises it by its own rules" in str(casing)  # Whatever the .json beside it says of learning.

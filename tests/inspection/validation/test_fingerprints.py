@@ -22,6 +22,8 @@ def make_examples(ids: np.ndarray, predicted: np.ndarray | None = None) -> Examp
         ordinary=ids >= FIRST,
         predicted=predicted,
         type_ids=np.zeros_like(ids),
+        begins=np.broadcast_to(np.arange(ids.shape[1]) == 0, ids.shape),
+        packed=False,
         labels=None,
     )
 

@@ -30,7 +30,9 @@ def tally(stored: list[list[int]]) -> Tally:
         ordinary=~np.isin(ids, [PAD, CLS, SEP]),
         predicted=ids == 9,
         type_ids=np.zeros_like(ids),
-        labels=np.array([1, 0]),
+        begins=np.arange(6) == np.zeros((2, 1)),
+        packed=False,
+        labels=np.array([[1], [0]]),
     )
     made = Tally(max_seq_length=8)
     made.count(examples, FACTS, masked=True)

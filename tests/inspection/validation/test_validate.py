@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError, CorpusError
 from pipeline.inspection.validation import reading
 from pipeline.inspection.validation.problems import CHECKS, Problem
 from pipeline.inspection.validation.validate import validate_corpus
+from pipeline.manifest import write_index
 
 PAD, UNK, CLS, SEP, MASK, UNUSED = range(6)
 Make = Callable[..., Path]
@@ -31,7 +32,22 @@ KINDS: dict[str, dict[str, Any]] = {
     "dynamic": {"masking": "dynamic"},
     "dynamic packed": {"masking": "dynamic", "pairing": "full-sentences", "bins": (32, 64)},
     "all training": {"validation_fraction": 0.0, "dupe_factor": 1},
+    "rows of pairs": {"packing": "best-fit", "max_seq_length": 128, "max_predictions_per_seq": 20},
+    "rows of order": {
+        "packing": "best-fit",
+        "pairing": "sentence-order",
+        "masking_unit": "ngram",
+        "bins": (32, 128),
+        "max_seq_length": 128,
+        "feature_names": "v1",
+        "compression": "gzip",
+    },
+    "rows across documents": {"packing": "best-fit", "pairing": "full-sentences", "masking_unit": "word"},
+    "rows of sentences": {"packing": "best-fit", "pairing": "single-sentences", "masking_unit": "span"},
+    "dynamic rows": {"packing": "best-fit", "pairing": "doc-sentences", "masking": "dynamic"},
+    "dynamic rows of pairs": {"packing": "best-fit", "masking": "dynamic", "max_sequences_per_row": 3},
 }
+LABELLED = ("pairs", "order", "dynamic", "all training", "rows of pairs", "rows of order", "dynamic rows of pairs")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,8 +57,8 @@ def test_what_the_job_makes_is_right(make: Make, kind: str) -> None:
     assert result.examples > 300
     static = KINDS[kind].get("masking") != "dynamic"
     assert ("masks" in result.skipped, "rates" in result.skipped) == (not static, not static)
-    assert ("pairs" in result.skipped) == (kind in ("packed", "documents", "sentences", "dynamic packed"))
-    assert ("split" in result.skipped) == (kind in ("sentences", "all training"))
+    assert ("pairs" in result.skipped) == (kind not in LABELLED)
+    assert ("split" in result.skipped) == (kind in ("sentences", "rows of sentences", "all training"))
 
 
 def problems(bench: Any, check: str, **options: Any) -> list[Problem]:
@@ -78,6 +94,44 @@ def test_a_shard_cut_short(workbench: Bench) -> None:
     found = {problem.check: problem.message for problem in validate_corpus(str(bench.directory)).problems}
     assert "bytes, but has" in found["files"]
     assert "cut short" in found["framing"]
+
+
+def test_an_index_that_is_not_there_or_of_another_length(workbench: Bench) -> None:
+    bench = workbench()
+    path = bench.directory / "chunks.bin"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    assert f"must have {len(whole):,} bytes, but has {len(whole) - 8:,}" in str(problems(bench, "index")[0])
+    path.unlink()
+    assert [str(problem) for problem in problems(bench, "index")] == ["chunks.bin: it is missing"]
+
+
+def test_an_index_that_differs(workbench: Bench) -> None:
+    bench = workbench()
+    path = bench.directory / "chunks.bin"
+    entries = np.frombuffer(path.read_bytes(), "<u4").reshape(-1, 2).copy()
+    entries[1, 1] ^= 1
+    path.write_bytes(entries.tobytes())
+    assert "its SHA-256 must be" in str(problems(bench, "index")[0])
+    # The manifest is as wrong as the index: the shard tells.
+    bench.rewrite(index=write_index([entries.tobytes()], str(bench.directory)))
+    (found,) = problems(bench, "index")
+    assert (found.shard, found.records, found.count) == (bench.shard(), (64,), 1)
+    assert "checksum of its chunk must be the index's" in found.message
+    entries[1] = entries[1, 0] + 4, entries[1, 1] ^ 1
+    bench.rewrite(index=write_index([entries.tobytes()], str(bench.directory)))
+    (found,) = problems(bench, "index")
+    assert found.message.startswith("its chunks must have")
+    assert found.shard == bench.shard()
+
+
+def test_a_corpus_of_an_earlier_version_has_no_index(workbench: Bench) -> None:
+    bench = workbench()
+    bench.rewrite(index=None)
+    (bench.directory / "chunks.bin").unlink()
+    result = validate_corpus(str(bench.directory))
+    assert result.problems == []
+    assert "earlier version" in result.skipped["index"]
 
 
 def test_a_missing_shard(workbench: Bench) -> None:
@@ -214,6 +268,7 @@ def replace_record(bench: Any, name: str, number: int, change: Callable[[Any], N
     fresh = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     shards = (dataclasses.replace(s, **fresh) if s.name == name else s for s in bench.manifest.shards)
     bench.rewrite(shards=tuple(shards))
+    bench.index()
 
 
 def test_an_example_of_another_length(workbench: Bench) -> None:
@@ -375,6 +430,201 @@ def test_a_wrong_example_without_pairs(workbench: Bench, change: Callable[[Colum
     bench.change(name, at_five)
     found = [p for p in validate_corpus(str(bench.directory)).problems if p.message == message]
     assert [(p.check, p.shard, p.records, p.count) for p in found] == [("structure", name, (5,), 1)]
+
+
+# === Packed rows ===
+
+
+def packed_row(columns: Columns) -> tuple[int, int, int]:
+    """The first row of two or more sequences, and where its second one begins and ends."""
+    sequence_ids = columns["input_sequence_ids"]
+    row = int(np.flatnonzero(sequence_ids.max(axis=1) > 1)[0])
+    second = np.flatnonzero(sequence_ids[row] == 2)
+    return row, int(second[0]), int(second[-1]) + 1
+
+
+def unpredicted(columns: Columns, row: int, begin: int, end: int) -> int:
+    """An inner place of a sequence whose neighbours are ordinary, too, and at which nothing is predicted."""
+    taken = set(columns["masked_lm_positions"][row].tolist()) if "masked_lm_positions" in columns else set()
+    ids = columns["input_word_ids"][row]
+    places = range(begin + 2, end - 2)
+    return next(p for p in places if p not in taken and not {*ids[p - 1 : p + 2].tolist()} & {SEP, MASK})
+
+
+def sequence_cell(name: str, column: int, value: float) -> Callable[[Columns], None]:
+    def change(columns: Columns) -> None:
+        columns[name][packed_row(columns)[0], column] = value
+
+    return change
+
+
+def at_second(name: str, offset: int, value: int) -> Callable[[Columns], None]:
+    """Changes a value of the second sequence; a negative offset counts from its end."""
+
+    def change(columns: Columns) -> None:
+        row, begin, end = packed_row(columns)
+        columns[name][row, (begin if offset >= 0 else end) + offset] = value
+
+    return change
+
+
+def word_at(place: Callable[[int, int], int]) -> Callable[[Columns], None]:
+    """A token of the second sequence, given by its begin and end, becomes a word."""
+
+    def change(columns: Columns) -> None:
+        row, begin, end = packed_row(columns)
+        columns["input_word_ids"][row, place(begin, end)] = 60
+
+    return change
+
+
+def special_inside(token: int) -> Callable[[Columns], None]:
+    """A word of the second sequence becomes a special token."""
+
+    def change(columns: Columns) -> None:
+        row, begin, end = packed_row(columns)
+        columns["input_word_ids"][row, unpredicted(columns, row, begin, end)] = token
+
+    return change
+
+
+def join_sequences(columns: Columns) -> None:
+    """The second sequence is said to be of the first."""
+    row, begin, _ = packed_row(columns)
+    sequence_ids = columns["input_sequence_ids"][row]
+    sequence_ids[begin:] -= sequence_ids[begin:] > 0
+
+
+def skip_a_number(columns: Columns) -> None:
+    row, begin, _ = packed_row(columns)
+    sequence_ids = columns["input_sequence_ids"][row]
+    sequence_ids[begin:] += sequence_ids[begin:] > 0
+
+
+def swap_numbers(columns: Columns) -> None:
+    row, begin, end = packed_row(columns)
+    sequence_ids = columns["input_sequence_ids"][row]
+    sequence_ids[:begin], sequence_ids[begin:end] = 2, 1
+
+
+def a_sequence_at_padding(columns: Columns) -> None:
+    """The first place of padding of a row with padding is said to belong to its last sequence."""
+    padded = columns["input_sequence_ids"][:, -1] == 0
+    row = int(np.flatnonzero(padded)[0])
+    numbers = columns["input_sequence_ids"][row]
+    numbers[int((numbers > 0).sum())] = numbers.max()
+
+
+def predict_second_begin(columns: Columns) -> None:
+    """[CLS] of the second sequence becomes a prediction instead of the prediction before it or behind it."""
+    row, begin, _ = packed_row(columns)
+    positions, ids = columns["masked_lm_positions"][row], columns["masked_lm_ids"][row]
+    real = int(columns["masked_lm_weights"][row].sum())
+    index = min(int(np.searchsorted(positions[:real], begin)), real - 1)
+    columns["input_word_ids"][row, positions[index]] = ids[index]
+    positions[index], ids[index] = begin, CLS
+    columns["input_word_ids"][row, begin] = MASK
+
+
+FAULTS_OF_ROWS = [
+    ("rows of pairs", at_second("input_sequence_ids", 2, 0), "input_sequence_ids must be 0 at padding, and nowhere"),
+    ("dynamic rows", a_sequence_at_padding, "input_sequence_ids must be 0 at padding, and nowhere else"),
+    ("rows of pairs", join_sequences, "[CLS] must be first, and nowhere else"),
+    ("dynamic rows", join_sequences, "there must be one [SEP]"),
+    ("rows of pairs", skip_a_number, "input_sequence_ids must be 1, 2, ... in their order"),
+    ("dynamic rows", swap_numbers, "input_sequence_ids must be 1, 2, ... in their order"),
+    ("rows of pairs", at_second("input_sequence_ids", 0, 1), "[CLS] must be first, and nowhere else"),
+    ("rows of pairs", at_second("input_word_ids", 0, 60), "[CLS] must be first, and nowhere else"),
+    ("dynamic rows", at_second("input_word_ids", -1, 60), "[SEP] must be last"),
+    ("rows of pairs", special_inside(CLS), "[CLS] must be first, and nowhere else"),
+    ("rows of pairs", special_inside(SEP), "there must be two [SEP]"),
+    ("dynamic rows", special_inside(SEP), "there must be one [SEP]"),
+    ("dynamic rows", at_second("input_word_ids", 1, SEP), "a segment must hold a token"),
+    ("rows of pairs", special_inside(PAD), "[PAD] must follow the last token, and be nowhere else"),
+    ("rows of pairs", at_second("input_type_ids", 0, 1), "input_type_ids must be 1 after the first [SEP]"),
+    ("dynamic rows", at_second("input_type_ids", 1, 1), "input_type_ids must be 0"),
+    ("rows of pairs", at_second("input_mask", 2, 0), "input_mask must be ones, then zeros"),
+    ("dynamic rows", at_second("word_starts", 0, 1), "word_starts must be 0 at special tokens and padding"),
+    ("rows of pairs", sequence_cell("next_sentence_positions", 1, 3), "next_sentence_positions must be where the"),
+    ("rows of pairs", sequence_cell("next_sentence_positions", -1, 3), "next_sentence_positions must be where the"),
+    ("rows of pairs", sequence_cell("next_sentence_weights", 1, 0.0), "next_sentence_weights must be 1.0 for each"),
+    ("rows of pairs", sequence_cell("next_sentence_weights", -1, 1.0), "next_sentence_weights must be 1.0 for each"),
+    ("rows of pairs", sequence_cell("next_sentence_labels", -1, 1), "next_sentence_labels must be 0 behind the last"),
+    ("rows of pairs", sequence_cell("next_sentence_labels", 1, 2), "next_sentence_labels must be in [0, 2)"),
+    ("rows of pairs", sequence_cell("next_sentence_weights", 0, 0.5), "next_sentence_weights must be 0.0 or 1.0"),
+    ("rows of pairs", sequence_cell("next_sentence_positions", 1, 128), "next_sentence_positions must be in [0, 128)"),
+    ("rows of pairs", at_second("input_sequence_ids", 0, 9), "input_sequence_ids must be in [0, 9)"),
+    ("rows of pairs", predict_second_begin, "a special token must not be predicted"),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "message"), FAULTS_OF_ROWS)
+def test_a_wrong_row(workbench: Bench, kind: str, change: Callable[[Columns], None], message: str) -> None:
+    bench = workbench(**KINDS[kind])
+    name = bench.shard()
+    before = {feature: values.copy() for feature, values in bench.read(name).items()}
+    bench.change(name, change)
+    after = bench.read(name)
+    changed = [np.flatnonzero((before[feature] != after[feature]).any(axis=1)) for feature in before]
+    (row,) = np.unique(np.concatenate(changed)).tolist()
+    found = [p for p in validate_corpus(str(bench.directory)).problems if p.message.startswith(message)]
+    check = (
+        "format" if " in [0, " in message or "or 1.0" in message else "masks" if "predicted" in message else "structure"
+    )
+    assert [(p.check, p.shard, p.records, p.count) for p in found] == [(check, name, (row,), 1)]
+
+
+def test_a_sequence_in_a_row_of_a_longer_bin(workbench: Bench) -> None:
+    bench = workbench(**KINDS["rows of order"] | {"masking": "dynamic", "compression": "none"})
+    name = next(shard.name for shard in bench.manifest.split("train") if "len128" in shard.name)
+
+    def cut_down(columns: Columns) -> None:
+        """A row of one sequence of 24 tokens."""
+        short = [CLS, *[60] * 20, SEP, 60, SEP]
+        for values in columns.values():
+            values[5] = 0
+        columns["input_word_ids"][5, : len(short)] = short
+        columns["input_type_ids"][5, 22:24] = 1
+        columns["input_sequence_ids"][5, : len(short)] = 1
+        columns["word_starts"][5] = columns["input_word_ids"][5] == 60
+        columns["next_sentence_weights"][5, 0] = 1
+
+    bench.change(name, cut_down)
+    found = [(p.message, p.records) for p in validate_corpus(str(bench.directory)).problems if p.check == "structure"]
+    assert found == [("an example of up to 32 tokens belongs to a shorter bin", (5,))]
+
+
+def test_sequences_twice_in_rows_that_differ(workbench: Bench) -> None:
+    """The same two sequences with the same masks, in the other order."""
+    bench = workbench(**KINDS["rows of pairs"])
+    name = bench.shard()
+
+    def repeat_turned(columns: Columns) -> None:
+        sequence_ids = columns["input_sequence_ids"]
+        row = int(np.flatnonzero(sequence_ids.max(axis=1) == 2)[0])
+        of_first, both = int((sequence_ids[row] == 1).sum()), int((sequence_ids[row] > 0).sum())
+        place = np.concatenate([np.arange(of_first, both), np.arange(of_first), np.arange(both, 128)])
+        for feature in ("input_word_ids", "input_mask", "input_type_ids", "input_sequence_ids"):
+            columns[feature][5] = columns[feature][row, place]
+        columns["input_sequence_ids"][5, :both] = 3 - columns["input_sequence_ids"][5, :both]
+        moved = np.argsort(place)[columns["masked_lm_positions"][row]]
+        order = np.argsort(np.where(columns["masked_lm_weights"][row] > 0, moved, 128), kind="stable")
+        columns["masked_lm_weights"][5] = columns["masked_lm_weights"][row]
+        columns["masked_lm_positions"][5] = moved[order] * (columns["masked_lm_weights"][5] > 0)
+        columns["masked_lm_ids"][5] = columns["masked_lm_ids"][row, order]
+        for feature in ("next_sentence_labels", "next_sentence_weights", "next_sentence_positions"):
+            columns[feature][5] = columns[feature][row]
+        columns["next_sentence_labels"][5, :2] = columns["next_sentence_labels"][row, 1::-1]
+        columns["next_sentence_positions"][5, 1] = both - of_first
+        assert row not in (0, 5)
+
+    bench.change(name, repeat_turned)
+    result = validate_corpus(str(bench.directory))
+    # The row that was lost is missing in the totals.
+    assert {problem.check for problem in result.problems} == {"duplicates", "totals"}
+    copies = [problem for problem in result.problems if problem.message.endswith("with the same mask")]
+    assert len(copies) == 2
+    assert {problem.shard for problem in copies} == {name}
 
 
 def test_fewer_predictions_than_whole_words_allow(workbench: Bench) -> None:

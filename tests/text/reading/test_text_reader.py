@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.text.reading import text_reader
+from pipeline.text.reading import text_reader, text_stream
 from pipeline.text.reading.document import TextCounts
 from pipeline.text.reading.formats import TEXT_FORMATS
 from pipeline.text.reading.plan import InputFile, Segment, plan_blocks
@@ -172,6 +172,16 @@ def test_blocks_hold_the_same_documents_with_any_separator(
         blocks, counts = read(path, text_format, block_bytes, separator=separator)
         assert flat(blocks) == flat(whole)
         assert not counts
+
+
+@given(TEXTS, st.integers(1, 9), st.sampled_from(["", "---", r"\n", r"\n\n\n", "漢字"]))
+def test_it_does_not_matter_how_much_is_decoded_at_a_time(path: Path, text: str, size: int, separator: str) -> None:
+    path.write_bytes(text.encode())
+    for text_format in TEXT_FORMATS:
+        whole = read(path, text_format, separator=separator)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(text_stream, "_PIECE_BYTES", size)
+            assert read(path, text_format, separator=separator) == whole
 
 
 # === A file in blocks ===

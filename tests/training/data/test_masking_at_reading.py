@@ -118,7 +118,7 @@ def test_the_share_of_predictions_changes_in_the_course_of_training(unmasked: An
 
 def test_rates_by_hand() -> None:
     def at(step: int, **options: Any) -> float:
-        return float(masking_rate(DataConfig(**options), 0.15)(tf.constant(step, tf.int64)))
+        return float(masking_rate(DataConfig(**options), 0.15)(step))
 
     assert at(7) == 0.15
     assert at(7, masked_lm_prob=0.3) == 0.3
@@ -137,3 +137,14 @@ def test_contradictions_are_refused(unmasked: Any, tiny_corpus: Any, tmp_path: P
     with pytest.raises(CorpusError, match="Name the corpus's directory"):
         read(unmasked, input_path=f"{unmasked.directory}/*.tfrecord")
     assert read(unmasked, 1, max_predictions_per_seq=2)[0]["masked_lm_ids"].shape[1] == 2
+
+
+def test_replicas_that_are_left_without_examples(unmasked: Any) -> None:
+    """33 examples a bin, in batches of 32 for 16 replicas: of the last, one replica has one, and the others none."""
+    config = DataConfig(input_path=str(unmasked.directory), is_training=False, global_batch_size=32)
+    parts = []
+    for index in range(16):
+        batches = list(build_dataset(config, tf.distribute.InputContext(16, index, 16)).as_numpy_iterator())
+        parts.append([len(batch["masked_lm_ids"]) for batch in batches])
+    assert [sum(sizes) for sizes in zip(*parts, strict=True)] == [32, 1, 32, 1]
+    assert sorted(sizes[1] for sizes in parts) == [0] * 15 + [1]

@@ -14,7 +14,7 @@ from pipeline.training.evaluation.baseline import count_predictions, unigram_cro
 
 def read(corpus: Any, *, training: bool) -> Any:
     config = DataConfig(input_path=str(corpus.directory), is_training=training, global_batch_size=16)
-    return read_in_order(open_source(config), config)
+    return read_in_order([open_source(config)], config)
 
 
 def predictions(columns: dict[str, np.ndarray]) -> list[int]:

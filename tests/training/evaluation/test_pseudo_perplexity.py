@@ -32,7 +32,8 @@ def test_every_token_is_masked_in_turn(trained: Any) -> None:
 def test_copies_are_scored_in_parts_and_texts_until_it_is_enough() -> None:
     calls: list[tuple[int, int]] = []
 
-    def score(ids: np.ndarray, mask: np.ndarray, types: np.ndarray, places: np.ndarray, labels: np.ndarray) -> Any:
+    def score(batch: dict[str, np.ndarray], places: np.ndarray, labels: np.ndarray) -> Any:
+        ids, mask = batch["input_word_ids"], batch["input_mask"]
         calls.append(ids.shape)
         assert mask.all()
         np.testing.assert_array_equal(ids[tuple(places.T)], 4)

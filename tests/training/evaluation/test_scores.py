@@ -11,9 +11,8 @@ def test_scores_are_those_of_the_models_logits(trained: Any, batch: Any) -> None
     outputs = trained.model(batch, training=False)
     logits = np.asarray(outputs["mlm_logits"], np.float64)
     labels = np.random.default_rng(1).integers(50, size=(4, 5)).astype(np.int32)
-    inputs = [batch[name] for name in ("input_word_ids", "input_mask", "input_type_ids")]
     places = [(row, batch["masked_lm_positions"][row, column]) for row in range(4) for column in range(5)]
-    scores = build_scorer(trained.model)(*inputs, np.array(places, np.int32), labels.ravel())
+    scores = build_scorer(trained.model)(batch, np.array(places, np.int32), labels.ravel())
     right = np.take_along_axis(logits, labels[..., None], axis=2)
     expected = np.log(np.exp(logits).sum(-1)) - right[..., 0]
     np.testing.assert_allclose(scores.losses, expected.ravel(), atol=1e-4)
@@ -23,7 +22,6 @@ def test_scores_are_those_of_the_models_logits(trained: Any, batch: Any) -> None
 
 def test_without_a_next_sentence_head(make_trained: Any, batch: Any) -> None:
     score = build_scorer(make_trained(next_sentence=False).model)
-    inputs = [batch[name] for name in ("input_word_ids", "input_mask", "input_type_ids")]
-    scores = score(*inputs, np.array([[0, 3]], np.int32), np.array([7], np.int32))
+    scores = score(batch, np.array([[0, 3]], np.int32), np.array([7], np.int32))
     assert scores.heads == {}
     assert scores.losses.shape == (1,)

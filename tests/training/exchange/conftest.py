@@ -1,4 +1,4 @@
-"""Other projects' environments, to run their own code in."""
+"""Runs scripts in other projects' environments."""
 
 from __future__ import annotations
 
@@ -8,20 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="session")
-def peer_environment() -> Callable[[str], Path]:
-    """Makes another project's environment, if it is not there, by its target of the Makefile; gives its directory."""
-
-    def make(target: str) -> Path:
-        done = subprocess.run(["make", target], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return ROOT / "out" / target
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pipeline.training.encoders import EncoderConfig
 from pipeline.training.loop.training_state import TrainingState
 from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.objectives.registry import OBJECTIVES
+from pipeline.training.optimization.averaging import WeightAverage
 from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 
@@ -78,6 +79,28 @@ def test_every_weight_is_restored(saved: tuple[Any, dict[str, str]], what: str, 
     for weight, restored in zip(model.weights, other.weights, strict=True):
         np.testing.assert_array_equal(weight, restored, err_msg=weight.path)
     assert capsys.readouterr().out == f"starting from {paths[what]}: model\n"
+
+
+def test_of_a_run_that_keeps_averages_these_are_restored(
+    saved: tuple[Any, dict[str, str]], tmp_path: Path, capsys: Any
+) -> None:
+    model, _ = saved
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    average = WeightAverage(model.trainable_variables, 0.9)
+    for variable in average.variables.values():
+        variable.assign(variable + 1.0)
+    state = TrainingState(
+        str(tmp_path), model, optimizer, LossScale(RuntimeConfig()), OBJECTIVES, Clock.create(),
+        average=average, max_to_keep=1,
+    )  # fmt: skip
+    state.save()
+    task = make_task(str(tmp_path))
+    other = task.build_model()
+    task.initialize(other)
+    for weight, restored in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(weight + 1.0, restored, err_msg=weight.path)
+    assert capsys.readouterr().out == f"starting from {tmp_path}: averages\n"
 
 
 @pytest.mark.parametrize("what", ["items", *ENCODERS])

@@ -18,6 +18,8 @@ from pipeline.manifest import read_manifest
 from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
 from pipeline.training.configs import ExperimentConfig
+from pipeline.training.exchange.families.albert import Albert
+from pipeline.training.exchange.families.bert import Bert
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.exchange.hf_import import read_huggingface
 from pipeline.training.exchange.load import load_trained
@@ -51,6 +53,17 @@ def rewrite(folder: Path, rename: Any) -> None:
     weights = {rename(name): value for name, value in read_safetensors(path).items()}
     weights.pop(None, None)
     write_safetensors(path, weights, {})
+
+
+def one_step() -> dict[str, Any]:
+    """Options of a run that makes a step of no length."""
+    return {
+        "task": {
+            "train_data": {"global_batch_size": 16, "shuffle_buffer_size": 32},
+            "validation_data": {"global_batch_size": 16},
+        },
+        "trainer": {"train_steps": 1, "optimizer": {"learning_rate": 0.0, "warmup_steps": 0}, "example": "w01 [MASK]"},
+    }
 
 
 def test_options_leave_the_model_to_the_source(exported: Path, trained: Any) -> None:
@@ -122,7 +135,7 @@ def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
 
     rewrite(copy, old)
     source = read_source(str(copy))
-    expected = read_weights(trained.model)
+    expected = read_weights(Bert(), trained.model)
     assert set(source.weights) == set(expected)
     for name, value in expected.items():
         np.testing.assert_array_equal(source.weights[name], value)
@@ -133,7 +146,7 @@ def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
     said = start_from(model, source)
     assert "random at first: cls.predictions.bias, cls.predictions.transform.LayerNorm.bias" in said
-    weights = read_weights(model)
+    weights = read_weights(Bert(), model)
     name = "bert.encoder.layer.1.output.dense.weight"
     np.testing.assert_array_equal(weights[name], expected[name])
 
@@ -141,7 +154,7 @@ def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
 def test_an_albert_starts_from_an_albert(make_trained: Any, batch: Any) -> None:
     """The embeddings' projection, which BERT has not, is taken along."""
     first = make_trained(type="albert", embedding_size=8)
-    source = SourceModel(path="x", config=first.config, read_weights=lambda: read_weights(first.model))
+    source = SourceModel("x", first.config, lambda: read_weights(Albert(), first.model))
     second = make_trained(type="albert", embedding_size=8, initializer_range=0.5).model
     start_from(second, source)
     expected, found = (model(batch, training=False) for model in (first.model, second))
@@ -178,6 +191,39 @@ def test_weights_in_several_files(copy: Path) -> None:
     assert set(read_source(str(copy)).weights) == set(names)
 
 
+def test_a_vocabulary_with_other_ids_is_refused(copy: Path) -> None:
+    """XLM-RoBERTa's SentencePiece model counts from another number than the model."""
+    (copy / "sentencepiece.bpe.model").write_bytes(b"model")
+    assert read_source(str(copy)).vocabulary is not None
+    (copy / "vocab.txt").unlink()
+    assert read_source(str(copy)).vocabulary is not None
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"must hold tokenizer.json.* AutoTokenizer.from_pretrained\(folder\)"):
+        read_source(str(copy))
+
+
+@pytest.mark.slow
+def test_a_run_is_written_as_what_it_started_from(
+    make_trained: Any, tiny_corpus: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RoBERTa, although the encoder's type is bert; also by a run that starts from the run."""
+    roberta = {"hidden_activation": "gelu_exact", "mlm_activation": "gelu_exact", "next_sentence": False}
+    trained, first = make_trained(**roberta), str(tmp_path / "roberta")
+    export_huggingface(trained, first, architecture="roberta")
+    for name, start in (("one", first), ("two", str(tmp_path / "one"))):
+        config = tmp_path / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(one_step()))
+        command = ["pretrain", "--corpus", str(tiny_corpus.directory), "--config", str(config), "--no-progress"]
+        assert main([*command, "--init-from", start, "--run", str(tmp_path / name)]) == 0
+        assert "export --format huggingface will refuse" not in capsys.readouterr().out
+    assert main(["export", "--run", str(tmp_path / "two"), "--output", str(tmp_path / "out")]) == 0
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "roberta" / name).read_bytes()
+    again = ["export", "--run", str(tmp_path / "two"), "--output", str(tmp_path / "bert"), "--architecture", "bert"]
+    assert main(again) == 0
+    assert json.loads((tmp_path / "bert/config.json").read_text())["architectures"] == ["BertForMaskedLM"]
+
+
 def test_pickles_and_nothing_are_refused(copy: Path, tmp_path: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"must hold model.safetensors. Received: pytorch_model.bin. A pickle"):
@@ -196,13 +242,7 @@ def test_pre_training_goes_on_from_an_export(
     exported: Path, trained: Any, tiny_corpus: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A step of no length leaves the model as it started."""
-    options = {
-        "task": {
-            "train_data": {"global_batch_size": 16, "shuffle_buffer_size": 32},
-            "validation_data": {"global_batch_size": 16},
-        },
-        "trainer": {"train_steps": 1, "optimizer": {"learning_rate": 0.0, "warmup_steps": 0}, "example": "w01 [MASK]"},
-    }
+    options = one_step()
     config, run = tmp_path / "config.yaml", str(tmp_path / "run")
     config.write_text(yaml.safe_dump(options))
     command = ["pretrain", "--corpus", str(tiny_corpus.directory), "--config", str(config), "--no-progress"]
@@ -212,9 +252,9 @@ def test_pre_training_goes_on_from_an_export(
     assert main(command) == 0
     assert f"starting from {exported}" in capsys.readouterr().out
     source = read_source(run)
-    assert source.config == trained.config
+    assert source.config == trained.config.with_head()
     assert source.vocabulary == trained.vocabulary
-    for name, value in read_weights(trained.model).items():
+    for name, value in read_weights(Bert(), trained.model).items():
         np.testing.assert_array_equal(source.weights[name], value)
 
 

@@ -42,10 +42,10 @@ def make_batches(sizes: list[int], *, sentences: bool = True) -> list[dict[str, 
 
 
 def evaluate(batches: list[dict[str, Any]]) -> dict[str, float]:
-    means, histograms = build_evaluator(Lookup(), None, batches, mask_id=4)()
+    evaluation = build_evaluator(Lookup(), None, batches, mask_id=4)()
     weights = [float(batch["masked_lm_weights"].numpy().sum()) for batch in batches]
-    assert sum(counts.sum() for counts in histograms.values()) == sum(weights)
-    return means
+    assert sum(counts.sum() for counts in evaluation.histograms.values()) == sum(weights)
+    return evaluation.means
 
 
 def test_results_do_not_depend_on_batches() -> None:

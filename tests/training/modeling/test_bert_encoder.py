@@ -37,13 +37,15 @@ def randomize(model: keras.Model) -> None:
         weight.assign(rng.normal(0.0, 0.5, weight.shape).astype(np.float32))
 
 
-def reference(encoder: BertEncoder, inputs: dict[str, np.ndarray], norm_first: bool) -> np.ndarray:
+def reference(
+    encoder: BertEncoder, inputs: dict[str, np.ndarray], norm_first: bool, epsilon: float = 1e-12
+) -> np.ndarray:
     """The paper's formulas in numpy, float64, one example and one head at a time."""
     weights = {w.path.partition("/")[2]: np.asarray(w.value, np.float64) for w in encoder.weights}
 
     def norm(x: np.ndarray, name: str) -> np.ndarray:
         centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
         return scaled * weights[f"{name}/gamma"] + weights[f"{name}/beta"]
 
     def dense(x: np.ndarray, name: str) -> np.ndarray:
@@ -85,13 +87,13 @@ def reference(encoder: BertEncoder, inputs: dict[str, np.ndarray], norm_first: b
     return np.stack(outputs)
 
 
-@pytest.mark.parametrize("norm_first", [False, True])
-def test_outputs_follow_the_formulas(norm_first: bool) -> None:
-    encoder = BertEncoder(**SMALL, norm_first=norm_first, dict_outputs=True)
+@pytest.mark.parametrize(("norm_first", "epsilon"), [(False, 1e-12), (True, 1e-12), (False, 0.1)])
+def test_outputs_follow_the_formulas(norm_first: bool, epsilon: float) -> None:
+    encoder = BertEncoder(**SMALL, norm_first=norm_first, layer_norm_epsilon=epsilon, dict_outputs=True)
     randomize(encoder)
     inputs = make_inputs()
     outputs = encoder(inputs)
-    expected = reference(encoder, inputs, norm_first)
+    expected = reference(encoder, inputs, norm_first, epsilon)
     np.testing.assert_allclose(outputs["sequence_output"], expected, rtol=1e-4, atol=1e-4)
     kernel, bias = (np.asarray(w.value, np.float64) for w in encoder.pooler_layer.weights)
     pooled = np.tanh(expected[:, 0] @ kernel + bias)

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.training.bert import PretrainerConfig, build_pretrainer
+from pipeline.training.encoders import EncoderConfig
 from pipeline.training.modeling.bert_encoder import BertEncoder
 from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 from pipeline.training.modeling.classification_head import ClassificationHead
@@ -157,3 +159,18 @@ def test_heads_of_one_name_are_refused() -> None:
     heads = [ClassificationHead(0, 2, name="topic") for _ in range(2)]
     with pytest.raises(ValueError, match="different names"):
         BertPretrainerV2(encoder, classification_heads=heads)
+
+
+def test_the_heads_norm_has_the_encoders_epsilon(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 13, "hidden_size": 8, "num_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    model = build_pretrainer(PretrainerConfig(encoder=EncoderConfig(**sizes, layer_norm_epsilon=0.25)))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for pretrainer in (model, again):
+        vectors = np.random.default_rng(1).normal(size=(4, 8)).astype(np.float32)
+        hidden = np.asarray(pretrainer.masked_lm.dense(vectors))
+        centred = hidden - hidden.mean(-1, keepdims=True)
+        normed = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 0.25)
+        expected = normed @ np.asarray(pretrainer.encoder_network.get_embedding_table()).T
+        np.testing.assert_allclose(pretrainer.masked_lm.score(vectors), expected, rtol=1e-4, atol=1e-6)
+    assert again.get_config() == model.get_config()

@@ -105,3 +105,24 @@ def test_inner_dropout_drops_between_the_dense_layers() -> None:
     same = block(QUERY, training=False)
     assert not np.allclose(block(QUERY, training=True), same)
     np.testing.assert_array_equal(block.output_dense.bias, np.ones(12))
+
+
+def test_gated_layers_follow_the_formula() -> None:
+    """Half of what the first layer gives, activated, times the other half: SwiGLU, with pre-norm and RMS norms."""
+    block = TransformerEncoderBlock(
+        2, 6, "silu", norm_first=True, norm="rms_norm", norm_epsilon=0.1, gated=True, use_bias=False,
+        dense_bias=False, attention_norm=False,
+    )  # fmt: skip
+    x = np.random.default_rng(0).normal(size=(2, 3, 8)).astype(np.float32)
+    block.build(x.shape)
+    assert block.attention_layer_norm is None
+    assert {weight.path.rpartition("/")[2] for weight in block.weights} == {"kernel", "scale"}
+    attended = x + np.asarray(block.self_attention(x)[0])
+    normed = attended / np.sqrt((attended**2).mean(-1, keepdims=True) + 0.1)
+    first, gate = np.split(normed @ np.asarray(block.intermediate_dense.kernel), 2, axis=-1)
+    expected = attended + (first / (1 + np.exp(-first)) * gate) @ np.asarray(block.output_dense.kernel)
+    np.testing.assert_allclose(block(x), expected, atol=1e-5)
+    config = block.get_config()
+    assert TransformerEncoderBlock.from_config(config).get_config() == config
+    with pytest.raises(ValueError, match=r"`attention_norm=False` needs `norm_first`"):
+        TransformerEncoderBlock(2, 6, "silu", attention_norm=False)

@@ -5,8 +5,10 @@ import numpy as np
 
 from pipeline.training.configs import OptimizerConfig
 from pipeline.training.optimization.build import build_optimizer
+from pipeline.training.optimization.muon import Muon
 from pipeline.training.optimization.optimizers import LAMB, AdamW
 from pipeline.training.optimization.schedules import WarmupDecay
+from pipeline.training.optimization.stable_adamw import StableAdamW
 
 
 def make_layer() -> keras.layers.Layer:
@@ -63,7 +65,7 @@ def test_bias_and_layer_norm_do_not_decay() -> None:
 
 def test_types_and_schedule() -> None:
     block = make_layer()
-    for kind, expected in (("adamw", AdamW), ("lamb", LAMB)):
+    for kind, expected in (("adamw", AdamW), ("lamb", LAMB), ("stable_adamw", StableAdamW), ("muon", Muon)):
         config = OptimizerConfig(type=kind, learning_rate=0.1, warmup_steps=0, decay="polynomial", decay_power=2.0)
         optimizer = build_optimizer(config, 10, block.trainable_variables)
         assert type(optimizer) is expected

@@ -1,0 +1,5 @@
+"""Reads corpora in one global order, with numpy alone; see `Corpus`."""
+
+from pipeline.reader.corpus import Corpus
+
+__all__ = ["Corpus"]
