@@ -46,7 +46,14 @@ def corpus_notes(
 
 
 def vocabulary_notes(
-    *, asked: int, entries: int, kind: str, min_count: int, unknown_share: float, strips_marks: str
+    *,
+    asked: int,
+    entries: int,
+    kind: str,
+    min_count: int,
+    unknown_share: float,
+    strips_marks: str,
+    adds: tuple[int, int] | None = None,
 ) -> tuple[str, ...]:
     """Returns the notes on a learned vocabulary.
 
@@ -57,8 +64,14 @@ def vocabulary_notes(
         min_count: minimum number of occurrences of a WordPiece piece, or of a pair of tokens of a byte-level BPE.
         unknown_share: the share of [UNK] among the tokens of held-out text.
         strips_marks: a word of scripts without case that lower-casing changes; "" if it changes almost none.
+        adds: of a vocabulary that was extended, how many entries were to be added, and how many were.
     """
     notes = []
+    if adds is not None and adds[1] < adds[0]:
+        notes.append(
+            f"{adds[1]:,} entries were added, not {adds[0]:,}: no more words or pieces that occur {min_count} times"
+            " (--min-count) save a token. More text has more."
+        )
     if entries < asked:
         fewest = f" that occur {min_count} times (--min-count)" * (kind in ("wordpiece", "bytebpe"))
         notes.append(

@@ -25,9 +25,21 @@ class VocabConfig(TextConfig):
     vocab_size: int = option(
         30522, "entries of the vocabulary, special tokens included", minimum=100, maximum=1 << 20, source=_BERT
     )
-    lower_case: bool = option(
-        True,
-        "wordpiece: lower-case and strip accents; unigram, bpe: fold case (nmt_nfkc_cf); bytebpe: lower-case",
+    extend: str = option(
+        "",
+        "WordPiece vocabulary to extend instead of learning one: its entries keep their ids, new ones take the places"
+        " of its [unused0], [unused1] ... and then follow behind",
+    )
+    add: int = option(
+        2000,
+        "with extend: entries to add, those words and pieces that save most tokens of the text",
+        minimum=1,
+        maximum=1 << 20,
+    )
+    lower_case: bool | None = option(
+        None,
+        "wordpiece: lower-case and strip accents; unigram, bpe: fold case (nmt_nfkc_cf); bytebpe: lower-case; by"
+        " default yes, or as the vocabulary that extend names",
         source=_BERT,
     )
     special_tokens: tuple[str, ...] = option(
@@ -84,6 +96,7 @@ class VocabConfig(TextConfig):
         self.check_text()
         if not self.output:
             raise ConfigError("output is needed", do="Set --output, or output in the config file")
+        self._check_extension()
         if self.kind in ("wordpiece", "bytebpe") and self.byte_fallback:
             raise ConfigError("byte_fallback needs kind unigram or bpe", received=f"kind {self.kind}")
         if self.kind not in ("wordpiece", "bytebpe") and self.min_count != VocabConfig.min_count:
@@ -96,3 +109,22 @@ class VocabConfig(TextConfig):
         twice = [t for t, n in Counter((*SPECIAL_TOKENS, *self.special_tokens)).items() if n > 1]
         if twice:
             raise ConfigError("Every special token must occur only once", received=f"{twice[0]} twice")
+
+    def _check_extension(self) -> None:
+        if not self.extend:
+            if self.add != VocabConfig.add:
+                raise ConfigError(
+                    "add needs a vocabulary to extend",
+                    do="Name it with --extend, or set --vocab-size to learn a new one",
+                )
+            return
+        if files.same(self.extend, self.output):
+            raise ConfigError(
+                "output must be another file than the vocabulary to extend: a model that was trained with it needs it",
+                received=self.output,
+            )
+        for name in ("kind", "vocab_size", "special_tokens", "unused_tokens", "byte_fallback"):
+            if getattr(self, name) != getattr(VocabConfig, name):
+                raise ConfigError(
+                    f"{name} does not go with extend", received=getattr(self, name), do="The old vocabulary says it"
+                )

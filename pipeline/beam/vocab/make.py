@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from pipeline import files
 from pipeline.beam.running.runner import check_paths
 from pipeline.beam.running.work import WorkFolder
 from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.extend import Extended, describe_added, describe_extension, extend_vocabulary, read_base
+from pipeline.beam.vocab.summary import TextCounts, measures, readable
 from pipeline.beam.vocab.word_counts import WordCounts
 from pipeline.config.tree import to_dict
-from pipeline.errors import InputError
+from pipeline.errors import InputError, VocabularyError
 from pipeline.locks import locked
 from pipeline.text.inputs import InputPlan, plan_inputs
-from pipeline.tokenizers import make_tokenizer
-from pipeline.tokenizers.learning.coverage import CoverageReport, coverage
+from pipeline.tokenizers import Tokenizer, make_tokenizer
+from pipeline.tokenizers.learning.coverage import coverage
 from pipeline.tokenizers.learning.learn import learn_vocabulary
 from pipeline.tokenizers.normalizer import strip_accents
 from pipeline.tokenizers.vocabulary import SPECIAL_TOKENS
@@ -27,31 +28,6 @@ from pipeline.version import __version__
 from pipeline.worth_a_look import render, vocabulary_notes
 
 _MANY = 0.05  # Share of words.
-_SHOWN_CHARACTERS = 20  # Maximum number of characters listed that a vocabulary cannot spell.
-
-
-@dataclass(frozen=True)
-class TextCounts:
-    """Counts of a text.
-
-    Attributes:
-        documents: number of documents.
-        words: number of words.
-        word_counts: how often each word occurs; without the rarest, if there are more than `max_words`.
-    """
-
-    documents: int
-    words: int
-    word_counts: Mapping[str, int]
-
-    def describe(self) -> dict[str, int]:
-        """Returns the counts for the vocabulary's .json."""
-        return {
-            "documents": self.documents,
-            "words": self.words,
-            "distinct_words": len(self.word_counts),
-            "words_dropped_by_max_words": self.words - sum(self.word_counts.values()),
-        }
 
 
 def make_vocabulary(
@@ -79,13 +55,24 @@ def make_vocabulary(
     """
     check_paths(beam_args, (*config.input, config.output))
     files.check_output_file(config.output, files.is_as_described, overwrite=overwrite, beside=[f"{config.output}.json"])
+    old = read_base(config) if config.extend else None
+    # Decided before words are counted: they are counted as they will be cut.
+    lower_case = old.lower_case if old is not None else config.lower_case is not False
+    config = dataclasses.replace(config, lower_case=lower_case)
     plan = plan_inputs(config)
     folder, _, name = config.output.rpartition("/")
     with locked(files.join(folder or ".", f".{name}.lock"), owner=f"the vocabulary {config.output}"):
-        return _make(config, plan, beam_args, workers, show_progress)
+        return _make(config, old, plan, beam_args, workers, show_progress)
 
 
-def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool) -> str:
+def _make(
+    config: VocabConfig,
+    old: Tokenizer | None,
+    plan: InputPlan,
+    beam_args: Sequence[str],
+    workers: int,
+    show_progress: bool,
+) -> str:
     print(plan, file=sys.stderr, flush=True)
     learned, held_out, counted = _count_words(config, plan, beam_args, workers, show_progress)
     if not learned.words:
@@ -95,44 +82,63 @@ def _make(config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], worker
             received=f"none in {learned.documents:,} documents, with {held_out.documents:,} documents held out",
             do="Check the input, its --format and --held-out-fraction",
         )
-    data = learn_vocabulary(
-        learned.word_counts,
-        kind=config.kind,
-        vocab_size=config.vocab_size,
-        lower_case=config.lower_case,
-        special_tokens=(*SPECIAL_TOKENS, *config.special_tokens),
-        unused_tokens=config.unused_tokens,
-        character_coverage=config.character_coverage,
-        byte_fallback=config.byte_fallback,
-        min_count=config.min_count,
-    )
+    extended: Extended | None = None
+    if old is not None:
+        try:
+            extended = extend_vocabulary(config, old, learned.word_counts)
+        except VocabularyError:
+            counted.clear()
+            raise
+        data = extended.data
+    else:
+        data = learn_vocabulary(
+            learned.word_counts,
+            kind=config.kind,
+            vocab_size=config.vocab_size,
+            lower_case=bool(config.lower_case),
+            special_tokens=(*SPECIAL_TOKENS, *config.special_tokens),
+            unused_tokens=config.unused_tokens,
+            character_coverage=config.character_coverage,
+            byte_fallback=config.byte_fallback,
+            min_count=config.min_count,
+        )
     # A SentencePiece model folds case itself, and a tokenizer.json has a normaliser.
-    lower_case = config.lower_case and config.kind == "wordpiece"
+    lower_case = bool(config.lower_case) and config.kind == "wordpiece"
     tokenizer = make_tokenizer(data, name=config.output, lower_case=None if config.kind == "bytebpe" else lower_case)
     report = coverage(tokenizer, held_out.word_counts) if held_out.words else None
+    before = coverage(old, held_out.word_counts) if old is not None and held_out.words else None
     notes = vocabulary_notes(
-        asked=config.vocab_size,
+        asked=config.vocab_size if old is None else old.vocab_size,
         entries=tokenizer.vocab_size,
         kind=config.kind,
         min_count=config.min_count,
         unknown_share=report.unknown_share if report else 0.0,
         strips_marks=_words_stripped(held_out.word_counts) if lower_case else "",
+        adds=(config.add, len(extended.tokens)) if extended else None,
     )
+    left_out = {"input", "output", *(("vocab_size",) if config.extend else ("extend", "add"))}
     description = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "entries": tokenizer.vocab_size,
-        "options": {name: value for name, value in to_dict(config).items() if name not in ("input", "output")},
+        "options": {name: value for name, value in to_dict(config).items() if name not in left_out},
+        **({"extends": describe_extension(config, old, extended)} if old is not None and extended else {}),
         "inputs": plan.describe(),
         "learned_from": learned.describe(),
-        "held_out": held_out.describe() | (_measures(report) if report else {}),
+        "held_out": held_out.describe()
+        | (measures(report) if report else {})
+        | ({"before": measures(before)} if before else {}),
         "version": __version__,
         "worth_a_look": notes,
     }
     files.write_atomically(config.output, data)
     files.write_atomically(f"{config.output}.json", files.json_bytes(description))
     counted.clear()
-    summary = f"{config.output}: {tokenizer.vocab_size:,} entries ({config.kind}), learned from {_summary(learned)}"
-    return "\n".join(filter(None, [summary, _readable(held_out, report), render(notes)]))
+    source = f"learned from {learned.summary()}"
+    if old is not None and extended is not None:
+        summary = f"{config.output}: {describe_added(config, old, extended)}, {source}"
+    else:
+        summary = f"{config.output}: {tokenizer.vocab_size:,} entries ({config.kind}), {source}"
+    return "\n".join(filter(None, [summary, readable(held_out, report, before), render(notes)]))
 
 
 def _words_stripped(word_counts: Mapping[str, int]) -> str:
@@ -171,38 +177,3 @@ def _count_words(
         for held_out, word_counts in enumerate(job.most_frequent_words())
     )
     return learned, held_out, job.counted
-
-
-def _measures(report: CoverageReport) -> dict[str, Any]:
-    """Returns a report for the vocabulary's .json."""
-    return {
-        "tokens_per_word": round(report.tokens_per_word, 4),
-        "unknown_share": round(report.unknown_share, 8),
-        "lost_characters_share": round(report.lost_share, 8),
-        "lost_characters": dict(list(report.unknown_characters.items())[:_SHOWN_CHARACTERS]),
-    }
-
-
-def _summary(text: TextCounts) -> str:
-    dropped = text.describe()["words_dropped_by_max_words"]
-    return (
-        f"{text.words:,} words ({len(text.word_counts):,} distinct"
-        f"{f'; {dropped:,} rare ones dropped by --max-words' * bool(dropped)}) of {text.documents:,} documents"
-    )
-
-
-def _readable(held_out: TextCounts, report: CoverageReport | None) -> str:
-    """Formats the coverage of held-out text for printing."""
-    if report is None:
-        return "No text was held out to evaluate it on; --held-out-fraction sets how much is."
-    lost = "  ".join(
-        f"{char!r} {count:,}" for char, count in list(report.unknown_characters.items())[:_SHOWN_CHARACTERS]
-    )
-    return "\n".join(
-        [
-            f"On held-out text, {_summary(held_out)}:",
-            f"  tokens per word  {report.tokens_per_word:.4f}",
-            f"  [UNK] tokens     {report.unknown_share:.4%}",
-            f"  characters lost  {report.lost_share:.4%}{': ' * bool(lost)}{lost}",
-        ]
-    )

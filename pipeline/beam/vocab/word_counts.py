@@ -89,7 +89,7 @@ class WordCounts:
 
     def count_block(self, index: int) -> dict[str, Any]:
         """Counts the words of a block, and writes a table of where each part begins, then the counts by part."""
-        split_words = word_splitter(self.config.kind, lower_case=self.config.lower_case)
+        split_words = word_splitter(self.config.kind, lower_case=self.config.lower_case is not False)
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         documents = [0, 0]
         for segment in self.plan.block(index).segments:

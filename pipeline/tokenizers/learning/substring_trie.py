@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,15 @@ class SubstringTrie(NamedTuple):
         parents = self.parent[level]
         first, last = parents[0], parents[-1] + 1  # Nodes are ordered by their parents.
         totals[first:last] += np.bincount(parents - first, weights=weights)
+
+    def text(self, node: int, alphabet: Sequence[str]) -> str:
+        """Returns the piece of a node: "##" and its characters if it is inside a word."""
+        codes = []
+        while node >= 0:
+            codes.append(self.character[node])
+            first, node = node, self.parent[node]
+        starts_word = first < len(alphabet)
+        return ("" if starts_word else "##") + "".join(alphabet[code] for code in reversed(codes))
 
 
 def build_trie(words: Words, *, alphabet_size: int, min_count: float, max_length: int) -> SubstringTrie:

@@ -149,7 +149,7 @@ def _learn_pieces(words: Words, alphabet: Sequence[str], wanted: int, min_count:
         kept = _keep_most_frequent(trie, totals, wanted, least)
         starts, counts = _piece_starts(trie, kept > 0, words)
     most_frequent = _order(trie, kept)[: np.count_nonzero(kept)]
-    return [_text(trie, node, alphabet) for node in most_frequent.tolist()]
+    return [trie.text(node, alphabet) for node in most_frequent.tolist()]
 
 
 def _order(trie: SubstringTrie, kept: np.ndarray) -> np.ndarray:
@@ -212,12 +212,3 @@ def _piece_starts(trie: SubstringTrie, is_piece: np.ndarray, words: Words) -> tu
         unfinished = starts < ends
         starts, ends, counts = starts[unfinished], ends[unfinished], counts[unfinished]
     return np.concatenate([start for start, _ in found]), np.concatenate([count for _, count in found])
-
-
-def _text(trie: SubstringTrie, node: int, alphabet: Sequence[str]) -> str:
-    codes = []
-    while node >= 0:
-        codes.append(trie.character[node])
-        first, node = node, trie.parent[node]
-    starts_word = first < len(alphabet)
-    return ("" if starts_word else "##") + "".join(alphabet[code] for code in reversed(codes))
