@@ -21,6 +21,7 @@ from pipeline.training.corpora import Corpora, open_corpora
 from pipeline.training.decaying import check_decay
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.start import check_start, read_source, start_from
+from pipeline.training.exchange.vocabulary_rows import VocabularyRows
 from pipeline.training.memory import Fit, available_memory, evaluation_batch, fit
 from pipeline.training.plan import format_plan
 from pipeline.training.report import format_results
@@ -80,10 +81,11 @@ def pretrain(
         config = as_decided(config, folder.held_config(), given) if begun else config
     open_config = config
     source: SourceModel | None = None
+    rows: VocabularyRows | None = None
     # With a checkpoint, a run no longer needs what it started from: that may have moved.
     if config.task.init_checkpoint and not folder.has_checkpoint():
         source = read_source(config.task.init_checkpoint)
-        check_start(config.task.model, manifest.tokenizer, source, corpora.directory)
+        rows = check_start(config.task.model, manifest.tokenizer, source, corpora.directory)
     from pipeline.training.distribution import build_strategy, is_chief
 
     strategy = build_strategy(config.runtime)
@@ -136,7 +138,7 @@ def pretrain(
                 tokenizer,
                 folder,
                 strategy,
-                source,
+                functools.partial(_start, source=source, rows=rows),
                 fitted,
                 held_out,
                 baseline,
@@ -248,7 +250,7 @@ def _run(
     tokenizer: Tokenizer,
     folder: RunFolder,
     strategy: Any,
-    source: SourceModel | None,
+    initialize: Callable[[Any], None],
     fitted: Fit,
     held_out: Mapping[str, DataConfig],
     baseline: float | None,
@@ -298,7 +300,7 @@ def _run(
         names=corpora.names,
         validation=held_out,
         mask_id=tokenizer.special_ids["mask"],
-        initialize=functools.partial(_start, source=source),
+        initialize=initialize,
         before_first_step=prepare,
         fill_example=fill_example,
         show_progress=show_progress,
@@ -350,10 +352,10 @@ def _validation(config: ExperimentConfig, corpora: Corpora, fitted: Fit, replica
     return corpora.validation(held_out)
 
 
-def _start(model: Any, *, source: SourceModel | None) -> None:
+def _start(model: Any, *, source: SourceModel | None, rows: VocabularyRows | None) -> None:
     """Sets the weights that a run starts with, where they are not random."""
     if source is not None:
-        logger.info(start_from(model, source))
+        logger.info(start_from(model, source, rows))
         source.forget()
 
 

@@ -22,8 +22,8 @@ from pipeline.training.data.limits import RecordLimits
 from pipeline.training.data.loader import build_dataset, readable
 from pipeline.training.evaluation.pseudo_perplexity import PseudoLikelihood, score_sequences
 from pipeline.training.evaluation.scores import build_scorer
-from pipeline.training.exchange.start import check_vocabulary
 from pipeline.training.exchange.trained_model import TrainedModel
+from pipeline.training.exchange.vocabularies import check_vocabulary
 from pipeline.training.objectives.base import Objective
 from pipeline.training.objectives.masked_lm import KINDS
 from pipeline.training.objectives.registry import MASKED_LM, OBJECTIVES

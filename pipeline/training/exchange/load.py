@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from pipeline import files
 from pipeline.errors import InputError
-from pipeline.tokenizers import make_tokenizer, special_beside
 from pipeline.training.bert import build_pretrainer
 from pipeline.training.exchange.start import read_source, start_from
 from pipeline.training.exchange.trained_model import TrainedModel, load_run
+from pipeline.training.exchange.vocabularies import read_tokenizer
+from pipeline.training.exchange.vocabulary_rows import VocabularyRows
 from pipeline.training.run_folder import ORIGIN
 
 
@@ -23,23 +26,17 @@ def load_trained(path: str) -> TrainedModel:
     if files.exists(files.join(path, ORIGIN)):
         return load_run(path)
     source = read_source(path)
-    if source.vocabulary is None:
+    tokenizer = read_tokenizer(source)
+    if tokenizer is None or source.vocabulary is None:
         raise InputError(f"Beside the model of {path} must lie its vocab.txt", do="Copy it there")
-    model = build_pretrainer(source.config)
+    # A table may be padded behind the vocabulary.
+    rows = VocabularyRows(source.config.encoder.vocab_size or tokenizer.vocab_size, tokenizer.vocab_size)
+    encoder = dataclasses.replace(source.config.encoder, vocab_size=tokenizer.vocab_size)
+    config = dataclasses.replace(source.config, encoder=encoder)
+    model = build_pretrainer(config)
     names = [slot.name for slot in source.family.slots(model)]
     lacking = [name for name in names if name.startswith(source.family.mlm_head) and name not in source.weights]
     if lacking:
         raise InputError(f"{path} must hold a masked-LM head", received=f"no {', '.join(lacking)}")
-    start_from(model, source)
-    tokenizer = make_tokenizer(
-        source.vocabulary,
-        name=f"the vocabulary of {path}",
-        lower_case=source.lower_case,
-        special=special_beside(files.join(path, "tokenizer.json")),
-    )
-    if tokenizer.vocab_size != source.config.encoder.vocab_size:
-        raise InputError(
-            f"The vocabulary of {path} must have the model's {source.config.encoder.vocab_size:,} entries",
-            received=f"{tokenizer.vocab_size:,}",
-        )
-    return TrainedModel(model, source.config, tokenizer, source.vocabulary, architecture=source.architecture)
+    start_from(model, source, rows)
+    return TrainedModel(model, config, tokenizer, source.vocabulary, architecture=source.architecture)

@@ -8,11 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from pipeline import files
 from pipeline.config.tree import to_dict
-from pipeline.errors import ConfigError, CorpusError, InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.manifest import TokenizerDescription
-from pipeline.tokenizers import Tokenizer, load_tokenizer, make_tokenizer, special_beside
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.exchange.families.registry import family_of_encoder
@@ -20,12 +21,13 @@ from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
 from pipeline.training.exchange.trained_model import describe_run, load_run
+from pipeline.training.exchange.vocabularies import check_size, compare_vocabulary, read_tokenizer
+from pipeline.training.exchange.vocabulary_rows import VocabularyRows
 from pipeline.training.exchange.weights import SHAPE_ADVICE, assign_weights, read_weights, use_trained_pooler
 from pipeline.training.run_folder import ORIGIN, RunFolder
 
 logger = logging.getLogger(__name__)
 
-_OTHER_VOCABULARY = "Make the corpus with the vocabulary of the model"
 # Options in which a model may differ from what it starts from.
 _FREE: dict[str, Any] = {
     "vocab_size": None,  # The corpus's, and checked with it.
@@ -97,12 +99,19 @@ def fill_in_model(values: Mapping[str, Any], path: str, run_dir: str | None = No
     stated = model.get("encoder") or {}
     if isinstance(source.encoder, EncoderConfig):
         stated = EncoderConfig.canonical_values(stated, whole=False)  # type: ignore[attr-defined]
+    if begun is None:
+        # The corpus's: its vocabulary may extend the model's, whose table may be padded.
+        derived["encoder"]["vocab_size"] = None
     model["encoder"] = {**derived["encoder"], **stated}
     return {**values, "task": {**task, "model": {**derived, **model}, "init_checkpoint": path}}
 
 
-def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, source: SourceModel, vocab_dir: str) -> None:
+def check_start(
+    config: PretrainerConfig, tokenizer: TokenizerDescription, source: SourceModel, vocab_dir: str
+) -> VocabularyRows | None:
     """Makes sure that a model and a corpus fit what training starts from, and that its weights can be read.
+
+    The corpus's vocabulary may extend that of the model; see `pipeline.tokenizers.growth`.
 
     Args:
         config: the model's configuration.
@@ -110,18 +119,21 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
         source: what training starts from.
         vocab_dir: where the corpus's vocabulary lies.
 
+    Returns:
+        What becomes of the rows of the model's vocabulary, for `start_from`; None if the model has no vocabulary to
+        compare with.
+
     Raises:
         CorpusError: if the vocabulary is another one.
         ConfigError: if the model is.
         InputError: if the weights cannot be read, or are NaN or infinite.
     """
-    _check_size(tokenizer, source.config.encoder.vocab_size, source.path)
-    if source.vocabulary is not None:
-        name = f"the vocabulary of {source.path}"
-        special = special_beside(files.join(source.path, "tokenizer.json"))
-        theirs = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case, special=special)
-        check_vocabulary(tokenizer, vocab_dir, theirs, owner=source.path)
+    rows: VocabularyRows | None = None
+    theirs = read_tokenizer(source)
+    if theirs is not None:
+        rows = compare_vocabulary(tokenizer, vocab_dir, theirs, source)
     else:
+        check_size(tokenizer, source.config.encoder.vocab_size, source.path)
         logger.warning(
             f"note: {source.path} holds no vocabulary that can be read: only its size was compared with the corpus's"
         )
@@ -140,10 +152,16 @@ def check_start(config: PretrainerConfig, tokenizer: TokenizerDescription, sourc
             do="Leave these out of the configuration: they are then taken from there",
         )
     _ = source.model or source.weights  # Read here, before anything is written.
+    return rows
 
 
-def start_from(model: Any, source: SourceModel) -> str:
+def start_from(model: Any, source: SourceModel, rows: VocabularyRows | None = None) -> str:
     """Sets a model's weights to those of `source`.
+
+    Args:
+        model: a `BertPretrainerV2`.
+        source: what it starts from.
+        rows: what becomes of the rows of its vocabulary; by default, nothing: the model has the same.
 
     Returns:
         What was done, in words: where the weights are from, which stay random, and which are of no use.
@@ -151,20 +169,28 @@ def start_from(model: Any, source: SourceModel) -> str:
     Raises:
         InputError: if they do not fit, or the encoder's are not all there.
     """
+    rows = rows if rows is not None and rows.changes else None
     if source.model is not None:
-        return _start_from_run(model, source.model, source.path)
-    family = source.family
-    assigned = assign_weights(family, model, source.weights, source=source.path)
+        return _start_from_run(model, source.model, source.path, rows)
+    family, weights = source.family, source.weights
+    if rows is not None:
+        of_vocabulary = {name: rows.of(weights[name]) for name in family.vocabulary_rows if name in weights}
+        weights = {**weights, **of_vocabulary}
+    assigned = assign_weights(family, model, weights, source=source.path)
     lacking = [name for name in assigned.missing if family.is_encoders(name)]
     if lacking:
         raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
-    return _describe(source.path, assigned.missing, assigned.unused)
+    return _describe(source.path, assigned.missing, assigned.unused, rows)
 
 
-def _start_from_run(model: Any, trained: Any, path: str) -> str:
+def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | None) -> str:
     """Copies the weights of a model of ours by their paths, whatever its encoder is."""
     use_trained_pooler(trained)
-    held, wanted = ({weight.path: weight for weight in each.weights} for each in (trained, model))
+    held: dict[str, Any] = {weight.path: weight for weight in trained.weights}
+    wanted = {weight.path: weight for weight in model.weights}
+    if rows is not None:
+        for weight in (trained.masked_lm.embedding_table, trained.masked_lm.bias):
+            held[weight.path] = rows.of(np.asarray(weight))
     shared = sorted(wanted.keys() & held.keys())
     for name in shared:
         if wanted[name].shape != held[name].shape:
@@ -175,11 +201,13 @@ def _start_from_run(model: Any, trained: Any, path: str) -> str:
             )
     for name in shared:
         wanted[name].assign(held[name])
-    return _describe(path, sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys()))
+    return _describe(path, sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys()), rows)
 
 
-def _describe(path: str, missing: Sequence[str], unused: Sequence[str]) -> str:
+def _describe(path: str, missing: Sequence[str], unused: Sequence[str], rows: VocabularyRows | None) -> str:
     words = [f"starting from {path}"]
+    if rows is not None:
+        words.append(rows.describe())
     if missing:
         words.append(f"random at first: {', '.join(missing)}")
     if unused:
@@ -194,44 +222,3 @@ def _comparable(config: PretrainerConfig) -> PretrainerConfig:
     if isinstance(encoder, EncoderConfig):
         same["embedding_size"] = encoder.embedding_size or encoder.hidden_size
     return dataclasses.replace(config.with_head(), encoder=dataclasses.replace(encoder, **same))
-
-
-def check_vocabulary(description: TokenizerDescription, vocab_dir: str, tokenizer: Tokenizer, *, owner: str) -> None:
-    """Makes sure that a corpus was made with a model's vocabulary.
-
-    Args:
-        description: the corpus's tokenizer.
-        vocab_dir: where the corpus's vocabulary lies.
-        tokenizer: the model's.
-        owner: what to call the model in messages.
-
-    Raises:
-        CorpusError: naming a difference.
-    """
-    _check_size(description, tokenizer.vocab_size, owner)
-    held = load_tokenizer(description, vocab_dir)
-    pairs = enumerate(zip(held.tokens, tokenizer.tokens, strict=True))
-    differing = [index for index, (ours, theirs) in pairs if ours != theirs]
-    if differing:
-        ours, theirs = held.tokens[differing[0]], tokenizer.tokens[differing[0]]
-        raise CorpusError(
-            f"The corpus's vocabulary must be that of {owner}",
-            received=f"{len(differing):,} other entries, such as {ours!r} instead of {theirs!r}",
-            do=_OTHER_VOCABULARY,
-        )
-    comparable = description.kind == tokenizer.describe().kind  # A tokenizer.json normalises text by itself.
-    if comparable and tokenizer.casing.certain and held.lower_case != tokenizer.lower_case:
-        raise CorpusError(
-            f"The corpus's text must be lower-cased as for {owner}",
-            received=f"lower_case {held.lower_case} instead of {tokenizer.lower_case}",
-            do=_OTHER_VOCABULARY,
-        )
-
-
-def _check_size(description: TokenizerDescription, vocab_size: int | None, owner: str) -> None:
-    if description.vocab_size != vocab_size:
-        raise CorpusError(
-            f"The corpus's vocabulary must have the {vocab_size:,} entries of {owner}",
-            received=f"{description.vocab_size:,}",
-            do=_OTHER_VOCABULARY,
-        )

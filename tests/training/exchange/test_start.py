@@ -25,7 +25,8 @@ from pipeline.training.exchange.hf_import import read_huggingface
 from pipeline.training.exchange.load import load_trained
 from pipeline.training.exchange.safetensors_file import read_safetensors, write_safetensors
 from pipeline.training.exchange.source_model import SourceModel
-from pipeline.training.exchange.start import check_start, check_vocabulary, fill_in_model, read_source, start_from
+from pipeline.training.exchange.start import check_start, fill_in_model, read_source, start_from
+from pipeline.training.exchange.vocabularies import check_vocabulary
 from pipeline.training.exchange.weights import read_weights
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 
@@ -72,7 +73,8 @@ def test_options_leave_the_model_to_the_source(exported: Path, trained: Any) -> 
         "task": {"model": {"encoder": {"dropout_rate": 0.3}}, "scale_loss": True},
     }
     config = from_dict(ExperimentConfig, fill_in_model(values, str(exported)))
-    assert config.task.model.encoder == dataclasses.replace(trained.config.encoder, dropout_rate=0.3)
+    expected = dataclasses.replace(trained.config.encoder, dropout_rate=0.3, vocab_size=None)  # The corpus says it.
+    assert config.task.model.encoder == expected
     assert config.task.model.cls_heads == trained.config.cls_heads
     assert config.task.scale_loss
     assert config.task.init_checkpoint == str(exported)

@@ -14,54 +14,11 @@ from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_check
 from pipeline.training.masked_lm import MaskedLMConfig, MaskedLMTask
 
 
-def google_variables(model: Any) -> dict[str, np.ndarray]:
-    """A model's weights under the names of google-research/bert's modeling.py and run_pretraining.py."""
-    encoder, head, mlm = model.encoder_network, model.classification_heads[0], model.masked_lm
-    variables = {
-        "bert/embeddings/word_embeddings": encoder.word_embeddings.embeddings,
-        "bert/embeddings/position_embeddings": encoder.position_embedding.embeddings,
-        "bert/embeddings/token_type_embeddings": encoder.type_embeddings.embeddings,
-        "cls/predictions/output_bias": mlm.bias,
-        "cls/seq_relationship/output_weights": tf.transpose(head.out_proj.kernel),
-        "cls/seq_relationship/output_bias": head.out_proj.bias,
-    }
-    norms = {
-        "bert/embeddings/LayerNorm": encoder.embeddings_layer_norm,
-        "cls/predictions/transform/LayerNorm": mlm.layer_norm,
-    }
-    dense = {"bert/pooler/dense": head.dense, "cls/predictions/transform/dense": mlm.dense}
-    for index, block in enumerate(encoder.transformer_layers):
-        layer, attention = f"bert/encoder/layer_{index}", block.self_attention
-        dense |= {f"{layer}/attention/self/{x}": getattr(attention, f"{x}_dense") for x in ("query", "key", "value")}
-        dense[f"{layer}/attention/output/dense"] = attention.attention_output_dense
-        dense[f"{layer}/intermediate/dense"] = block.intermediate_dense
-        dense[f"{layer}/output/dense"] = block.output_dense
-        norms[f"{layer}/attention/output/LayerNorm"] = block.attention_layer_norm
-        norms[f"{layer}/output/LayerNorm"] = block.output_layer_norm
-    variables |= {f"{name}/kernel": layer.kernel for name, layer in dense.items()}
-    variables |= {f"{name}/bias": layer.bias for name, layer in dense.items()}
-    variables |= {f"{name}/gamma": layer.gamma for name, layer in norms.items()}
-    variables |= {f"{name}/beta": layer.beta for name, layer in norms.items()}
-    return {name: np.asarray(variable) for name, variable in variables.items()}
-
-
-def write_google_checkpoint(prefix: str, variables: dict[str, np.ndarray]) -> None:
-    """As run_pretraining.py's Estimator does, the optimiser's moments beside the weights."""
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        for name, value in variables.items():
-            tf.compat.v1.get_variable(name, initializer=value)
-            tf.compat.v1.get_variable(f"{name}/adam_m", initializer=np.full_like(value, 9.0))
-            tf.compat.v1.get_variable(f"{name}/adam_v", initializer=np.full_like(value, 9.0))
-        tf.compat.v1.get_variable("global_step", initializer=np.int64(7))
-        session.run(tf.compat.v1.global_variables_initializer())
-        tf.compat.v1.train.Saver().save(session, prefix)
-
-
 @pytest.fixture(scope="module")
-def google(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def google(trained: Any, tmp_path_factory: pytest.TempPathFactory, write_google_checkpoint: Any) -> Path:
     """An archive as google-research/bert's, unpacked."""
     folder = tmp_path_factory.mktemp("uncased_L-2_H-16_A-2")
-    write_google_checkpoint(str(folder / "bert_model.ckpt"), google_variables(trained.model))
+    write_google_checkpoint(str(folder / "bert_model.ckpt"), trained.model)
     config = {
         "attention_probs_dropout_prob": 0.1,
         "hidden_act": "gelu",
@@ -113,7 +70,7 @@ def test_without_its_configuration_it_is_refused(google: Path, tmp_path: Path) -
         _ = read_checkpoint(str(tmp_path / "bert_model.ckpt")).weights
 
 
-def test_another_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_another_checkpoint_is_refused(tmp_path: Path, write_google_checkpoint: Any) -> None:
     by_names, by_objects = str(tmp_path / "names"), str(tmp_path / "objects")
     write_google_checkpoint(by_names, {"generator/dense/kernel": np.ones((2, 2), np.float32)})
     tf.train.Checkpoint(x=tf.Variable(1.0, name="x")).write(by_objects)

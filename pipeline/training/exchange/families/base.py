@@ -112,6 +112,11 @@ class Family(abc.ABC):
             `seq_relationship_logits`, float64 `[batch, 2]`.
         """
 
+    @property
+    def vocabulary_rows(self) -> tuple[str, ...]:
+        """The weights with a row for each entry of the vocabulary: the embedding table and the output's bias."""
+        return tuple(self.copies.values())
+
     def pooler_slots(self, model: BertPretrainerV2) -> Iterator[Slot]:
         """The weights of the encoder's own pooler, for fine-tuning."""
         if self.pooler is not None and model.encoder_network.pooler_layer is not None:

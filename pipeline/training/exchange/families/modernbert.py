@@ -54,6 +54,10 @@ class ModernBert(Family):
     copies: ClassVar[Mapping[str, str]] = {"decoder.weight": "model.embeddings.tok_embeddings.weight"}
     fixed: ClassVar[Mapping[str, Any]] = {"decoder_bias": True, "tie_word_embeddings": True}
 
+    @property
+    def vocabulary_rows(self) -> tuple[str, ...]:
+        return (*self.copies.values(), "decoder.bias")
+
     def to_config(self, config: PretrainerConfig, special_ids: Mapping[str, int]) -> dict[str, Any]:
         encoder = config.encoder
         if not isinstance(encoder, ModernBertEncoderConfig):
