@@ -42,6 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import json
 
     start_tensorflow()
+    from pipeline.training.configs import parse_checkpoint
     from pipeline.training.evaluation.evaluate import evaluate_corpora, evaluate_corpus, evaluate_text
     from pipeline.training.evaluation.tables import format_evaluation
     from pipeline.training.exchange.load import load_trained
@@ -49,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     corpora = arguments.corpus
     if corpora is None and arguments.text_file is None:
-        corpora = RunFolder(arguments.run_dir).corpora()
+        named = parse_checkpoint(arguments.run_dir.rstrip("/"))
+        corpora = RunFolder(named[0] if named else arguments.run_dir).corpora()
     trained = load_trained(arguments.run_dir)
     results: dict[str, Any] = {}
     if corpora is not None:

@@ -122,6 +122,14 @@ def add(commands: Commands) -> None:
         " the data and the configuration of RUN, which may still go on. --corpus can be left out",
     )
     parser.add_argument(
+        "--more-steps",
+        type=int,
+        metavar="N",
+        help="gives the finished run in --run N more steps: weights, the optimiser and the place in the data go on, and"
+        " the learning rate has its schedule once more over them, warm-up and decay. --corpus can be left out, and"
+        " trainer.optimizer.* changes the schedule",
+    )
+    parser.add_argument(
         "--budget",
         metavar="TIME",
         help="wall time of the whole command, such as 90s, 30m, 2h or 1h30m: the pace is measured, the number of steps"
@@ -145,6 +153,7 @@ def _run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     from pipeline.beam.corpus.foreign import describe_records
     from pipeline.training.decaying import corpora_to_decay_on
+    from pipeline.training.lengthening import corpora_to_go_on_with
     from pipeline.training.run import pretrain
     from pipeline.training.run_folder import RECORDS
 
@@ -153,6 +162,8 @@ def _run(arguments: argparse.Namespace) -> int:
     with printed_messages():
         if arguments.decay_from and not arguments.corpus:
             arguments.corpus = corpora_to_decay_on(arguments.decay_from, arguments.run_dir)
+        if arguments.more_steps is not None and not arguments.corpus:
+            arguments.corpus = corpora_to_go_on_with(arguments.run_dir)
         if arguments.input:
             arguments.corpus = [files.join(arguments.run_dir, RECORDS)]
             describe_records(
@@ -181,7 +192,9 @@ def _check(arguments: argparse.Namespace) -> None:
     Raises:
         ConfigError: naming those that do not.
     """
-    if arguments.decay_from:
+    if arguments.more_steps is not None and arguments.decay_from:
+        raise ConfigError("--decay-from does not go with --more-steps", do="It starts a run of its own: leave one out")
+    if arguments.decay_from or arguments.more_steps is not None:
         named = {
             "--budget": "budget",
             "--input": "input",
@@ -189,10 +202,11 @@ def _check(arguments: argparse.Namespace) -> None:
             "--init-from": "init_from",
             "--until": "stages",
         }
+        other = "--decay-from" if arguments.decay_from else "--more-steps"
         for flag, name in named.items():
             if getattr(arguments, name):
                 raise ConfigError(
-                    f"{flag} does not go with --decay-from", do="Leave it out: the run that is named there says it"
+                    f"{flag} does not go with {other}", do="Leave it out: the run that is named there says it"
                 )
     elif arguments.stages and not arguments.corpus:
         raise ConfigError(
@@ -237,6 +251,10 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
         from pipeline.training.decaying import decay_config
 
         return decay_config(arguments.decay_from, arguments.run_dir, values, arguments.params_override)
+    if arguments.more_steps is not None:
+        from pipeline.training.lengthening import longer_config
+
+        return longer_config(arguments.run_dir, arguments.more_steps, values, arguments.params_override)
     if arguments.init_from:
         from pipeline.training.exchange.start import fill_in_model
 

@@ -22,6 +22,21 @@ _FREE = (
     "trainer.steps_per_loop",
 )
 _STEPS = "trainer.train_steps"
+_OPTIMIZER = "trainer.optimizer."
+# What a finished run may have otherwise from `restart_step` on: its schedule, and what changes no number.
+LENGTHENED = (
+    _STEPS,
+    "trainer.restart_step",
+    "trainer.budget",
+    "trainer.warmup_share",
+    "trainer.early_stopping",
+    *(_OPTIMIZER + name for name in ("learning_rate", "end_learning_rate", "warmup_steps", "warmup_start")),
+    *(_OPTIMIZER + name for name in ("decay", "decay_power", "decay_steps", "decay_form")),
+    *(f"trainer.{name}_interval" for name in ("summary", "validation", "checkpoint")),
+    "trainer.max_to_keep",
+    "trainer.steps_per_loop",
+    "trainer.example",
+)
 # Options that `resolve` takes from others if they are left open: a change is reported once.
 _DERIVED = {
     f"task.{data}.{name}": source

@@ -325,6 +325,14 @@ class TrainerConfig(Config):
     seed: int = option(0, "seed of weights, dropout and the data's order", minimum=0, maximum=_LARGEST_SEED)
     summary_interval: int = option(100, "steps between summaries and lines of the log", minimum=1, maximum=_MOST_STEPS)
     validation_interval: int = option(1000, "steps between evaluations", minimum=1, maximum=_MOST_STEPS)
+    early_stopping: int | None = option(
+        None,
+        "end the run after so many evaluations without a lower masked-LM loss; the best weights are then those of the"
+        " lowest masked-LM loss; null makes all steps, and the best are those of the lowest loss as a whole",
+        minimum=1,
+        maximum=1_000_000,
+        source="Prechelt, 1998, Early stopping - but when?",
+    )
     checkpoint_interval: int = option(1000, "steps between checkpoints", minimum=1, maximum=_MOST_STEPS)
     steps_per_loop: int | None = option(
         None,
@@ -336,6 +344,13 @@ class TrainerConfig(Config):
         source="tensorflow/models",
     )
     max_to_keep: int = option(3, "checkpoints to keep, beside the best", minimum=1, maximum=1_000_000)
+    restart_step: int | None = option(
+        None,
+        "step from which the learning rate has its schedule once more, warm-up and decay, over the rest of train_steps;"
+        " pretrain --more-steps sets it",
+        minimum=1,
+        maximum=_MOST_STEPS,
+    )
     example: str = option("Paris is the [MASK] of France.", "sentence whose masks the trained model fills at the end")
 
     def __post_init__(self) -> None:
@@ -348,19 +363,42 @@ class TrainerConfig(Config):
                 received=self.warmup_share,
                 do="Set optimizer.warmup_steps, or a budget",
             )
-        if self.optimizer.warmup_steps >= self.train_steps:
+        if self.restart_step is not None and self.restart_step >= self.train_steps:
             raise ConfigError(
-                "warmup_steps must be less than train_steps",
-                received=f"{self.optimizer.warmup_steps} and {self.train_steps}",
+                "restart_step must be less than train_steps", received=f"{self.restart_step} and {self.train_steps}"
+            )
+        scheduled = self.scheduled_steps
+        of_which = "train_steps" if self.restart_step is None else "train_steps after restart_step"
+        if self.optimizer.warmup_steps >= scheduled:
+            raise ConfigError(
+                f"warmup_steps must be less than {of_which}",
+                received=f"{self.optimizer.warmup_steps} and {scheduled}",
             )
         if self.decay_from:
             self._check_decay(*self.decay_start)
-        steps = self.optimizer.steps_of_decay(self.train_steps)
-        if self.optimizer.decay == "wsd" and self.optimizer.warmup_steps + steps > self.train_steps:
+        steps = self.optimizer.steps_of_decay(scheduled)
+        if self.optimizer.decay == "wsd" and self.optimizer.warmup_steps + steps > scheduled:
             raise ConfigError(
-                f"warmup_steps and decay_steps must be {self.train_steps:,} together at most, the train_steps",
+                f"warmup_steps and decay_steps must be {scheduled:,} together at most, the {of_which}",
                 received=f"{self.optimizer.warmup_steps:,} and {steps:,}",
             )
+
+    @property
+    def scheduled_steps(self) -> int:
+        """The steps that the learning rate's schedule has: all, or those after `restart_step`."""
+        return self.train_steps - (self.restart_step or 0)
+
+    def has_stopped_early(self, step: int, best_step: int) -> bool:
+        """Whether `early_stopping` ends the run at a step.
+
+        Args:
+            step: the steps made.
+            best_step: the step of the best evaluation; 0 before there is one.
+        """
+        if self.early_stopping is None or not best_step:
+            return False
+        since = max(best_step, self.restart_step or 0)
+        return step // self.validation_interval - since // self.validation_interval >= self.early_stopping
 
     @property
     def decay_start(self) -> tuple[str, int]:

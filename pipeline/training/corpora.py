@@ -123,6 +123,14 @@ def open_corpora(named: str | Sequence[str], stages: Sequence[StageConfig] = ())
     return dataclasses.replace(first, later=_later(first, stages)) if stages else first
 
 
+def named_as(input_path: str | Sequence[str], weights: Sequence[float]) -> list[str]:
+    """Corpora as `open_corpora` takes them, of what a run's configuration holds."""
+    if isinstance(input_path, str):
+        return [input_path]
+    of_each: Sequence[float | None] = weights or [None] * len(input_path)
+    return [name if weight is None else f"{name}:{weight!r}" for name, weight in zip(input_path, of_each, strict=True)]
+
+
 def _later(first: Corpora, stages: Sequence[StageConfig]) -> tuple[Corpora, ...]:
     """The corpora of all stages but the first; each directory is called as where it was named first."""
     known = list(first.directories)

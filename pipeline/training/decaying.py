@@ -13,7 +13,7 @@ from pipeline.config.tree import apply_overrides, replace_values
 from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.training.config_differences import differing_options
 from pipeline.training.configs import ExperimentConfig, parse_checkpoint
-from pipeline.training.corpora import Corpora
+from pipeline.training.corpora import Corpora, named_as
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import first_steps
 
@@ -123,12 +123,7 @@ def corpora_to_decay_on(path: str, run_dir: str) -> list[str]:
         InputError: if there is no run or no checkpoint.
     """
     data = (_begun(path, run_dir) or _find(path)).config.task.train_data
-    if isinstance(data.input_path, str):
-        return [data.input_path]
-    weights = data.weights or [None] * len(data.input_path)
-    return [
-        name if weight is None else f"{name}:{weight!r}" for name, weight in zip(data.input_path, weights, strict=True)
-    ]
+    return named_as(data.input_path, data.weights)
 
 
 def check_decay(config: ExperimentConfig, corpora: Corpora) -> None:
@@ -206,9 +201,8 @@ def _find(path: str) -> _Start:
 
 def _rate(config: ExperimentConfig, step: int) -> float:
     """The learning rate of a run at a step; the number of its configuration where it is that one."""
-    from pipeline.training.optimization.build import SCHEDULES
-    from pipeline.training.optimization.clock import Clock
+    from pipeline.training.optimization.build import build_schedule
 
     optimizer = config.trainer.optimizer
-    rate = float(SCHEDULES[optimizer.decay](optimizer, config.trainer.train_steps, Clock.create())(step))
+    rate = float(build_schedule(config.trainer)(step))
     return optimizer.learning_rate if np.float32(optimizer.learning_rate) == np.float32(rate) else rate

@@ -41,6 +41,11 @@ def format_results(results: Mapping[str, Any]) -> str:
         f" {results['tokens_per_second']:,.0f} tokens/s, {results['parameters']:,} parameters"
     )
     lines += [f"{name}: {of['examples']:,} examples, {of['epochs']:.2f} epochs" for name, of in given.items()]
+    if early := results.get("stopped_early"):
+        lines.append(
+            f"stopped early, after {early['evaluations']:,} evaluations without a lower masked-LM loss; "
+            f"{early['planned_steps']:,} steps were planned"
+        )
     if "stages" in results:
         lines += ["", format_stages(results["stages"]), ""]
     if validation:

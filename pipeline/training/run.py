@@ -22,6 +22,7 @@ from pipeline.training.decaying import check_decay
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.start import check_start, read_source, start_from
 from pipeline.training.exchange.vocabulary_rows import VocabularyRows
+from pipeline.training.lengthening import check_lengthening, describe_lengthening
 from pipeline.training.memory import Fit, available_memory, evaluation_batch, fit
 from pipeline.training.plan import format_plan
 from pipeline.training.report import format_results
@@ -99,9 +100,17 @@ def pretrain(
     config = resolve(config, corpora, parts=fitted.parts)
     if config.trainer.decay_from and not folder.has_checkpoint():
         check_decay(config, corpora)
+    if config.trainer.early_stopping is not None and not corpora.has_validation():
+        raise ConfigError(
+            "trainer.early_stopping needs validation examples to evaluate on",
+            received="a corpus without any",
+            do="Make the corpus with --validation-fraction, or leave trainer.early_stopping out",
+        )
     tokenizer = load_tokenizer(manifest.tokenizer, corpora.directory)
     results = folder.results(config.trainer.train_steps)
     if results is None:
+        if config.trainer.restart_step is not None:
+            check_lengthening(folder)
         check_inputs(config, corpora, replicas)
         if not begun:  # It cannot be put right in a run that has begun.
             check_example(config, tokenizer)
@@ -128,10 +137,14 @@ def pretrain(
         if writes:
             folder.open(config, corpora, source.architecture if source is not None else None)
         if results is not None:
-            logger.info(f"{run_dir}: finished already; another directory starts another run")
+            logger.info(
+                f"{run_dir}: finished already; --more-steps N gives it more, and another directory starts another run"
+            )
         else:
             if plan and writes:
                 logger.info(format_stages(plan))
+            if config.trainer.restart_step is not None and writes:
+                logger.info(f"{run_dir}: {describe_lengthening(config.trainer)}")
             results = _run(
                 config,
                 corpora,
@@ -327,11 +340,19 @@ def _run(
     log = folder.read_log()
     training = [row for row in log if row["split"] == "train"]
     validation = [row for row in log if row["split"] == "validation" and row["step"] == int(state.best_step)]
+    planned, early = config.trainer.train_steps, {}
+    if int(state.step) < planned:
+        early = {"stopped_early": {"planned_steps": planned, "evaluations": config.trainer.early_stopping}}
+        logger.info(
+            f"{folder.path}: stopped early at step {int(state.step):,}: {config.trainer.early_stopping} evaluations"
+            f" without a lower masked-LM loss than that of step {int(state.best_step):,}"
+        )
     return {
         "train": training[-1] if training else None,
         "validation": validation[-1] if validation else None,
         "unigram_cross_entropy": baseline,
         "steps": int(state.step),
+        **early,
         "model_step": int(state.best_step) if validation else int(state.step),
         "tokens": int(state.tokens),
         "tokens_per_second": state.tokens_per_second(),

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, InputError, OutputError
 from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, TokenizerDescription
 from pipeline.training.bert import PretrainerConfig
-from pipeline.training.config_differences import differing_options, flatten
+from pipeline.training.config_differences import LENGTHENED, differing_options, flatten
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.corpora import Corpora
 from pipeline.training.report import format_results
@@ -158,7 +158,7 @@ class RunFolder:
 
     def _check_same(self, config: ExperimentConfig, manifest_sha256: str) -> None:
         held = self.held_config()
-        differing = differing_options(held, config)
+        differing = differing_options(held, config, but=LENGTHENED if self._is_lengthened(held, config) else ())
         if self._read_origin()["manifest_sha256"] != manifest_sha256:
             differing.insert(0, "the corpus is another one")
         if not differing:
@@ -168,15 +168,23 @@ class RunFolder:
                 f"{self.path} is a run of {held.trainer.train_steps:,} steps, and what it has learned so far depends on"
                 " their number",
                 received=differing[0],
-                do=f"To train its model further, finish it and start another run with --init-from {self.path}. Only a"
-                " run with trainer.optimizer.decay=constant, and without a masking schedule over all its steps, can be"
-                " given more steps",
+                do=f"To train its model further, finish it, and then pretrain --more-steps N --run {self.path}: the"
+                " learning rate has its schedule once more. Only a run with trainer.optimizer.decay=constant, and"
+                " without a masking schedule over all its steps, takes a larger number before",
             )
         raise OutputError(
             f"{self.path} holds a run of another configuration",
             received="; ".join(differing),
             do="Choose another directory for the new run, or go back to the old configuration",
         )
+
+    def _is_lengthened(self, held: ExperimentConfig, config: ExperimentConfig) -> bool:
+        """Whether a configuration gives the run in the folder, which is finished, more steps."""
+        start = config.trainer.restart_step
+        if start is None or start == held.trainer.restart_step:
+            return False
+        results = self.results(held.trainer.train_steps)
+        return results is not None and results["steps"] == start
 
     def held_config(self) -> ExperimentConfig:
         """The configuration of the run in the folder; options that came after it have their defaults.
@@ -202,7 +210,12 @@ class RunFolder:
 
     def has_checkpoint(self) -> bool:
         """Whether the run in the folder has come to a checkpoint."""
-        return any(name.endswith(".index") for name in files.list_names(self.checkpoints))
+        return bool(self.checkpoint_names())
+
+    def checkpoint_names(self) -> list[str]:
+        """The names of the checkpoints in the folder, "step-N", by their steps."""
+        found = [name.removesuffix(".index") for name in files.list_names(self.checkpoints) if name.endswith(".index")]
+        return sorted(found, key=lambda name: (len(name), name))
 
     def begun_from(self, path: str) -> PretrainerConfig | None:
         """The model of the run in the folder, if it started from `path`; None if not, or if there is no run yet.
@@ -269,13 +282,17 @@ class RunFolder:
         return [path] if isinstance(path, str) else list(path)
 
     def results(self, steps: int) -> dict[str, Any] | None:
-        """The final results of a run of so many steps; None while it is not finished, or if they are damaged."""
+        """The final results of a run of so many steps; None while it is not finished, or if they are damaged.
+
+        One that `trainer.early_stopping` ended before is finished as well.
+        """
         if not files.exists(self._results) or not files.exists(self.model):
             return None
         try:
             results = json.loads(files.read(self._results))
             format_results(results)
-            return dict(results) if results["steps"] == steps else None
+            planned = results.get("stopped_early", {}).get("planned_steps", results["steps"])
+            return dict(results) if planned == steps else None
         except (ValueError, KeyError, TypeError, AttributeError):
             logger.warning(f"note: {self._results} is damaged; it is made again")
             return None

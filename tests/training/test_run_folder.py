@@ -282,7 +282,7 @@ def test_more_steps_that_would_change_those_before_are_refused(run: Path, overri
         folder._check_same(longer, json.loads((run / "run.json").read_text())["manifest_sha256"])
     assert "is a run of 6 steps" in str(raised.value)
     assert "Received: trainer.train_steps is 6 there and 8 now. To train its model further" in str(raised.value)
-    assert f"--init-from {run}" in str(raised.value)
+    assert f"--more-steps N --run {run}" in str(raised.value)
 
 
 def test_another_seed_is_named_once(start: Any, config: Any, run: Path) -> None:

@@ -8,7 +8,7 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.training.bert import build_pretrainer
 from pipeline.training.exchange.start import read_source, start_from
-from pipeline.training.exchange.trained_model import TrainedModel, load_run
+from pipeline.training.exchange.trained_model import TrainedModel, describe_checkpoint, load_checkpoint, load_run
 from pipeline.training.exchange.vocabularies import read_tokenizer
 from pipeline.training.exchange.vocabulary_rows import VocabularyRows
 from pipeline.training.run_folder import ORIGIN
@@ -18,13 +18,16 @@ def load_trained(path: str) -> TrainedModel:
     """Loads a model with its tokenizer.
 
     Args:
-        path: the directory of a finished run, or anything else that `read_source` reads and that has a vocabulary.
+        path: the directory of a finished run, a checkpoint of any run, RUN/checkpoints/step-N, or anything else that
+            `read_source` reads and that has a vocabulary.
 
     Raises:
         InputError: if there is no model, or it lacks a vocabulary or a masked-LM head.
     """
     if files.exists(files.join(path, ORIGIN)):
         return load_run(path)
+    if (checkpoint := describe_checkpoint(path)) is not None:
+        return load_checkpoint(path, checkpoint)
     source = read_source(path)
     tokenizer = read_tokenizer(source)
     if tokenizer is None or source.vocabulary is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,13 @@ from pipeline.training.exchange.families.registry import family_of_encoder
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
-from pipeline.training.exchange.trained_model import describe_run, load_run
+from pipeline.training.exchange.trained_model import (
+    FinishedRun,
+    describe_checkpoint,
+    describe_run,
+    load_checkpoint,
+    load_run,
+)
 from pipeline.training.exchange.vocabularies import check_size, compare_vocabulary, read_tokenizer
 from pipeline.training.exchange.vocabulary_rows import VocabularyRows
 from pipeline.training.exchange.weights import SHAPE_ADVICE, assign_weights, read_weights, use_trained_pooler
@@ -42,25 +48,16 @@ def read_source(path: str) -> SourceModel:
     """Reads what the model at a path is, whatever its format; its weights are read when they are asked for.
 
     Args:
-        path: a run's directory, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or
-            tensorflow/models (its prefix or its directory).
+        path: a run's directory, or a checkpoint of one, RUN/checkpoints/step-N; a Hugging Face folder; or a TensorFlow
+            checkpoint of google-research/bert or tensorflow/models (its prefix or its directory).
 
     Raises:
         InputError: if there is none of these, or it cannot be read.
     """
     if files.exists(files.join(path, ORIGIN)):
-        run = describe_run(path)
-        return SourceModel(
-            path=path,
-            config=run.config.model,
-            read_weights=lambda: read_weights(
-                family_of_encoder(run.config.model.encoder, run.architecture), load_run(path).model
-            ),
-            architecture=run.architecture,
-            vocabulary=run.vocabulary,
-            lower_case=run.tokenizer.lower_case,
-            load_model=lambda: load_run(path).model,
-        )
+        return _source_of(path, describe_run(path), lambda: load_run(path).model)
+    if (checkpoint := describe_checkpoint(path)) is not None:
+        return _source_of(path, checkpoint, lambda: load_checkpoint(path, checkpoint).model)
     if files.exists(files.join(path, CONFIG)):
         return read_huggingface(path)
     prefix = find_checkpoint(path)
@@ -76,6 +73,19 @@ def read_source(path: str) -> SourceModel:
         do=""
         if os.path.exists(path)
         else "A model of a hub is downloaded first, as with hf download NAME --local-dir FOLDER",
+    )
+
+
+def _source_of(path: str, run: FinishedRun, load: Callable[[], Any]) -> SourceModel:
+    config = run.config.model
+    return SourceModel(
+        path=path,
+        config=config,
+        read_weights=lambda: read_weights(family_of_encoder(config.encoder, run.architecture), load()),
+        architecture=run.architecture,
+        vocabulary=run.vocabulary,
+        lower_case=run.tokenizer.lower_case,
+        load_model=load,
     )
 
 

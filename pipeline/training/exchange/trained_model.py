@@ -11,9 +11,9 @@ from pipeline import files
 from pipeline.errors import InputError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.bert import PretrainerConfig, build_pretrainer
-from pipeline.training.configs import DataConfig, MaskedLMConfig
+from pipeline.training.configs import DataConfig, MaskedLMConfig, parse_checkpoint
 from pipeline.training.finite import check_model
-from pipeline.training.run_folder import RunFolder
+from pipeline.training.run_folder import ORIGIN, RunFolder
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def describe_run(run_dir: str) -> FinishedRun:
     if not files.exists(folder.model):
         raise InputError(
             f"{run_dir} must hold a trained model, {folder.model}",
-            do="Run the pretrain command again: it continues where it stopped",
+            received="a run that is not finished" if (saved := folder.checkpoint_names()) else None,
+            do="Run the pretrain command again: it continues where it stopped"
+            + (f". Or name its last checkpoint instead: {files.join(folder.checkpoints, saved[-1])}" if saved else ""),
         )
     vocabulary = files.read(files.join(run_dir, description.vocab_file))
     return FinishedRun(folder.held_config().task, tokenizer, vocabulary, folder.architecture())
@@ -82,6 +84,59 @@ def load_run(run_dir: str) -> TrainedModel:
     model = build_pretrainer(run.config.model)
     _load_weights(model, path)
     check_model(model, path)
+    return _trained(model, run)
+
+
+def describe_checkpoint(path: str) -> FinishedRun | None:
+    """What the run of a checkpoint trains, finished or not, without loading the model.
+
+    Args:
+        path: RUN/checkpoints/step-N.
+
+    Returns:
+        The run; None if the path names no checkpoint of a run.
+
+    Raises:
+        InputError: if there is no such run or checkpoint, or it is damaged.
+    """
+    named = parse_checkpoint(path.rstrip("/"))
+    if named is None or not files.exists(files.join(named[0], ORIGIN)):
+        return None
+    run_dir, step = named
+    folder = RunFolder(run_dir)
+    if not files.exists(f"{path.rstrip('/')}.index"):
+        raise InputError(
+            f"{run_dir} must hold the checkpoint of step {step:,}",
+            received=", ".join(folder.checkpoint_names()) or "none",
+            do="Choose one that is there: a run keeps its last trainer.max_to_keep",
+        )
+    description = folder.tokenizer()
+    tokenizer = load_tokenizer(description, run_dir)
+    vocabulary = files.read(files.join(run_dir, description.vocab_file))
+    return FinishedRun(folder.held_config().task, tokenizer, vocabulary, folder.architecture())
+
+
+def load_checkpoint(path: str, run: FinishedRun) -> TrainedModel:
+    """The model of a checkpoint of a run; of a run that keeps averages of its weights, with these.
+
+    Args:
+        path: RUN/checkpoints/step-N.
+        run: what `describe_checkpoint` returned for it.
+
+    Raises:
+        InputError: if it is damaged, or its weights are NaN or infinite.
+    """
+    from pipeline.training.exchange.own_checkpoint import start_from_own
+
+    model = build_pretrainer(run.config.model)
+    if start_from_own(model, path.rstrip("/")) is None:
+        raise InputError(
+            f"{path} must be a whole checkpoint of a run", do="Choose another one, or copy its files again"
+        )
+    return _trained(model, run)
+
+
+def _trained(model: Any, run: FinishedRun) -> TrainedModel:
     return TrainedModel(
         model=model,
         config=run.config.model,

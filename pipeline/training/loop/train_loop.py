@@ -20,6 +20,7 @@ from pipeline.training.loop.stopping import StopRequest
 from pipeline.training.loop.train_step import StepResult, TrainStep
 from pipeline.training.loop.training_state import TrainingState
 from pipeline.training.loop.validation import Evaluation
+from pipeline.training.objectives.registry import MASKED_LM
 
 _GROWN = 1e4  # Those of a model that learns stay below 100.
 
@@ -59,7 +60,7 @@ def train(
     describe_sources: Callable[[int], Mapping[str, Mapping[str, float]]] = lambda step: {},
     describe_stage: Callable[[int], Mapping[str, float]] = lambda step: {},
 ) -> bool:
-    """Trains from the state's step to `config.train_steps`.
+    """Trains from the state's step to `config.train_steps`, or to where `config.early_stopping` ends it.
 
     On the way it notes the means over every `summary_interval` steps, evaluates the weights or their averages, keeps
     the best, and writes checkpoints.
@@ -78,7 +79,7 @@ def train(
         describe_stage: returns the number of the stage of a step (counted from 0), and its batch size, for the log.
 
     Returns:
-        Whether the end was reached; else the state is saved.
+        Whether the run has ended; else it was asked to stop, and the state is saved.
 
     Raises:
         CorpusError: if a record cannot be read.
@@ -88,7 +89,10 @@ def train(
     step = int(state.step)
     loop, length = StepLoop(train_step, state, batches), LoopLength(config, alone=alone)
     compiled = False
-    while step < config.train_steps:
+    # Early stopping goes by what the model is for; the loss as a whole may fall by the next sentences alone.
+    counts = "loss" if config.early_stopping is None else MASKED_LM.loss_name
+    ends = config.has_stopped_early(step, int(state.best_step))  # It was killed behind its last checkpoint.
+    while step < config.train_steps and not ends:
         count = length.after(step)
         started = time.perf_counter()
         steps = loop(count, stop=bool(stop))
@@ -123,13 +127,14 @@ def train(
         if validate is not None and (step % config.validation_interval == 0 or last):
             with state.averaged():
                 evaluation = validate()
-                state.note_validation(evaluation.means["loss"])
+                state.note_validation(evaluation.means[counts])
             progress.note_validation(step, evaluation)
+            ends = config.has_stopped_early(step, int(state.best_step))
         # Several processes stop together, when all have learned of it.
         stops = result.stop or (alone and bool(stop))
-        if step % config.checkpoint_interval == 0 or last or stops:
+        if step % config.checkpoint_interval == 0 or last or ends or stops:
             state.save()
-        if stops and not last:
+        if stops and not (last or ends):
             return False
     return True
 

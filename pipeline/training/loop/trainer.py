@@ -29,7 +29,7 @@ from pipeline.training.loop.training_state import TrainingState
 from pipeline.training.loop.validation import Evaluation, build_evaluator
 from pipeline.training.objectives.registry import MASKED_LM
 from pipeline.training.optimization.averaging import WeightAverage
-from pipeline.training.optimization.build import build_optimizer
+from pipeline.training.optimization.build import build_optimizer, build_schedule
 from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 from pipeline.training.run_folder import RunFolder
@@ -102,7 +102,13 @@ def train_experiment(
         model = task.build_model()
         # The step clips by itself: by the norm over all devices.
         optimizer_config = dataclasses.replace(trainer.optimizer, gradient_clip_norm=0.0)
-        optimizer = build_optimizer(optimizer_config, trainer.train_steps, model.trainable_variables, clock)
+        optimizer = build_optimizer(
+            optimizer_config,
+            trainer.train_steps,
+            model.trainable_variables,
+            clock,
+            schedule=build_schedule(trainer, clock),
+        )
         decay = trainer.optimizer.ema_decay
         average = None if decay is None else WeightAverage(model.trainable_variables, decay)
     state = TrainingState(

@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 
-from pipeline.training.configs import DECAYS, OptimizerConfig
+from pipeline.training.configs import DECAYS, OptimizerConfig, TrainerConfig
 from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.muon import Muon
 from pipeline.training.optimization.optimizers import LAMB, AdamW
-from pipeline.training.optimization.schedules import WarmupDecay, WarmupStableDecay
+from pipeline.training.optimization.schedules import Restarted, WarmupDecay, WarmupStableDecay
 from pipeline.training.optimization.stable_adamw import StableAdamW
 
 _TYPES = {"adamw": AdamW, "lamb": LAMB, "stable_adamw": StableAdamW, "muon": Muon}
@@ -50,8 +50,26 @@ SCHEDULES: dict[str, BuildSchedule] = {
 }
 
 
+def build_schedule(
+    trainer: TrainerConfig, clock: Clock | None = None
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the learning rate of a run over its steps.
+
+    Args:
+        trainer: its steps and its optimiser.
+        clock: as for `build_optimizer`.
+    """
+    optimizer = trainer.optimizer
+    schedule = SCHEDULES[optimizer.decay](optimizer, trainer.scheduled_steps, clock or Clock.create())
+    return schedule if trainer.restart_step is None else Restarted(schedule, trainer.restart_step)
+
+
 def build_optimizer(
-    config: OptimizerConfig, train_steps: int, variables: Sequence[keras.Variable], clock: Clock | None = None
+    config: OptimizerConfig,
+    train_steps: int,
+    variables: Sequence[keras.Variable],
+    clock: Clock | None = None,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
 ) -> keras.optimizers.Optimizer:
     """Builds the optimiser with its slots for `variables`.
 
@@ -60,13 +78,16 @@ def build_optimizer(
         train_steps: step at which the learning rate has come to its end.
         variables: what will be trained.
         clock: how far the training has come, for schedules by tokens or by time; by default one that stays at zero.
+        schedule: the learning rate; by default that of `config` over `train_steps`.
     """
+    if schedule is None:
+        schedule = SCHEDULES[config.decay](config, train_steps, clock or Clock.create())
     # Of one type alone.
     further: dict[str, Any] = {}
     if config.type == "muon":
         further = {"momentum": config.muon_momentum, "exclude_from_muon": config.exclude_from_muon}
     optimizer = _TYPES[config.type](
-        learning_rate=SCHEDULES[config.decay](config, train_steps, clock or Clock.create()),
+        learning_rate=schedule,
         weight_decay_rate=config.weight_decay_rate,
         beta_1=config.beta_1,
         beta_2=config.beta_2,

@@ -157,3 +157,27 @@ class WarmupStableDecay(keras.optimizers.schedules.LearningRateSchedule):
             "form": self.form,
             "warmup_start": self.warmup_start,
         }
+
+
+@keras.saving.register_keras_serializable(package="mlm_pipeline")
+class Restarted(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that begins at a later step: what it is at step `t` is what `schedule` is at `t - start`.
+
+    Args:
+        schedule: the schedule.
+        start: the step at which it begins; before, it is what it is there.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, start: int) -> None:
+        self.schedule = schedule
+        self.start = start
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(tf.maximum(tf.cast(step, tf.float32) - float(self.start), 0.0))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "start": self.start}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Restarted:
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["start"])
