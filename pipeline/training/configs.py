@@ -344,6 +344,13 @@ class TrainerConfig(Config):
         source="tensorflow/models",
     )
     max_to_keep: int = option(3, "checkpoints to keep, beside the best", minimum=1, maximum=1_000_000)
+    pseudo_tokens: int = option(
+        500,
+        "with --init-from: validation tokens whose pseudo-perplexity is measured before the first step and at the end,"
+        " each masked by itself; 0: none",
+        minimum=0,
+        maximum=MOST_EXAMPLES,
+    )
     restart_step: int | None = option(
         None,
         "step from which the learning rate has its schedule once more, warm-up and decay, over the rest of train_steps;"

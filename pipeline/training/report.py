@@ -8,6 +8,9 @@ from typing import Any
 from pipeline.training.objectives.registry import OBJECTIVES
 from pipeline.training.stages import format_stages
 
+# By corpus: masked-LM `loss`, `accuracy`, `pseudo_perplexity`.
+Measures = dict[str, dict[str, float | None]]
+
 
 def format_results(results: Mapping[str, Any]) -> str:
     """A run's results as a table in plain text.
@@ -46,6 +49,8 @@ def format_results(results: Mapping[str, Any]) -> str:
             f"stopped early, after {early['evaluations']:,} evaluations without a lower masked-LM loss; "
             f"{early['planned_steps']:,} steps were planned"
         )
+    if "before" in results and "after" in results:
+        lines += ["", format_before_after(results["before"], results["after"]), ""]
     if "stages" in results:
         lines += ["", format_stages(results["stages"]), ""]
     if validation:
@@ -55,3 +60,26 @@ def format_results(results: Mapping[str, Any]) -> str:
     for guesses in results["example"]["guesses"]:
         lines.append("  [MASK] = " + ", ".join(f"{token} {share:.1%}" for token, share in guesses))
     return "\n".join(lines)
+
+
+def format_before_after(before: Measures, after: Measures) -> str:
+    """A table of both, a group of rows for each corpus."""
+    rows = [("", "before", "after")]
+    for name in after:
+        held = measured_cells(before.get(name, {}))
+        rows.append((name, "", ""))
+        for (title, was), (_, value) in zip(held, measured_cells(after[name]), strict=True):
+            if (was, value) != ("-", "-"):
+                rows.append((f"  {title}", was, value))
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{title:<{width}}  {was:>10}  {value:>10}".rstrip() for title, was, value in rows)
+
+
+def measured_cells(of: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """What `pretrain` tells of one corpus before and after: titles and formatted numbers, "-" where there is none."""
+    forms = [
+        ("masked-LM loss", "loss", ".4f"),
+        ("accuracy", "accuracy", ".1%"),
+        ("pseudo-perplexity", "pseudo_perplexity", ".2f"),
+    ]
+    return [(title, "-" if (value := of.get(name)) is None else format(value, form)) for title, name, form in forms]

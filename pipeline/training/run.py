@@ -25,7 +25,7 @@ from pipeline.training.exchange.vocabulary_rows import VocabularyRows
 from pipeline.training.lengthening import check_lengthening, describe_lengthening
 from pipeline.training.memory import Fit, available_memory, evaluation_batch, fit
 from pipeline.training.plan import format_plan
-from pipeline.training.report import format_results
+from pipeline.training.report import Measures, format_results
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import PlannedStage, describe_plan, format_stages, plan_stages
 from pipeline.training.start_checks import check_example, check_inputs, check_space, export_notes
@@ -33,6 +33,7 @@ from pipeline.training.start_checks import check_example, check_inputs, check_sp
 logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
+BEFORE = "before"  # The split of the log's row of what was measured before the first step.
 _BASELINE_BATCH = 1024  # Examples parsed at a time to count what is predicted.
 
 
@@ -274,10 +275,18 @@ def _run(
     """Trains and evaluates; returns the results, or nothing if it was stopped, or if another process has them."""
     import pipeline.training.masked_lm  # noqa: F401 It registers its task.
     from pipeline.training import task_factory
+    from pipeline.training.evaluation.before_after import describe_measures, measure_model
     from pipeline.training.evaluation.predict import Guess, fill_masks, format_guesses
     from pipeline.training.loop.trainer import train_experiment
 
     has_validation = corpora.has_validation()
+    # On a TPU, a model computes only in steps; and a budget has no time for it.
+    compares = bool(config.task.init_checkpoint) and has_validation and not config.trainer.budget
+    compares &= config.runtime.distribution_strategy != "tpu"
+    held_out_batch = min((data.global_batch_size for data in held_out.values()), default=1)
+
+    def measure_now(model: Any) -> Measures:
+        return measure_model(model, config, tokenizer, corpora.stages[-1].directories, batch_size=held_out_batch)
 
     def prepare(model: Any, step: int) -> float | None:
         nonlocal baseline
@@ -294,6 +303,10 @@ def _run(
             logger.info(format_plan(config, model, fitted, step=step, names=corpora.names))
             if too_small := fitted.note():
                 logger.warning(f"note: {too_small}")
+            if compares and not step:
+                before = measure_now(model)
+                folder.log({"step": 0, "split": BEFORE, "measures": before})
+                logger.info(f"before the first step: {describe_measures(before)}")
         return baseline
 
     def fill_example(model: Any) -> str:
@@ -338,6 +351,10 @@ def _run(
     unfilled: list[list[Guess]] = []
     guesses = _or_note(lambda: fill_masks(model, tokenizer, [example])[0], unfilled)
     log = folder.read_log()
+    compared: dict[str, Any] = {}
+    measured = [row["measures"] for row in log if row["split"] == BEFORE]
+    if compares and measured and (after := _or_note(lambda: measure_now(model), None)) is not None:
+        compared = {"before": measured[-1], "after": after}
     training = [row for row in log if row["split"] == "train"]
     validation = [row for row in log if row["split"] == "validation" and row["step"] == int(state.best_step)]
     planned, early = config.trainer.train_steps, {}
@@ -353,6 +370,7 @@ def _run(
         "unigram_cross_entropy": baseline,
         "steps": int(state.step),
         **early,
+        **compared,
         "model_step": int(state.best_step) if validation else int(state.step),
         "tokens": int(state.tokens),
         "tokens_per_second": state.tokens_per_second(),
