@@ -18,6 +18,7 @@ from pipeline.training.bert import PretrainerConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.exchange.families.registry import family_of_encoder
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
+from pipeline.training.exchange.positions import describe_positions, extends_positions, longer_table
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
 from pipeline.training.exchange.trained_model import (
@@ -148,6 +149,8 @@ def check_start(
             f"note: {source.path} holds no vocabulary that can be read: only its size was compared with the corpus's"
         )
     stated, wanted = to_dict(_comparable(config)), to_dict(_comparable(source.config))
+    if extends_positions(config, source.config):
+        wanted["encoder"].pop("max_position_embeddings")
     differing = [
         f"{name} {stated['encoder'].get(name)!r} instead of {value!r}"
         for name, value in wanted["encoder"].items()
@@ -186,11 +189,16 @@ def start_from(model: Any, source: SourceModel, rows: VocabularyRows | None = No
     if rows is not None:
         of_vocabulary = {name: rows.of(weights[name]) for name in family.vocabulary_rows if name in weights}
         weights = {**weights, **of_vocabulary}
+    longer = ""
+    name = f"{family.prefix}embeddings.position_embeddings.weight"
+    if name in weights and (wanted := _positions(model)) is not None and wanted.shape[0] > len(weights[name]):
+        longer = describe_positions(len(weights[name]), wanted.shape[0])
+        weights = {**weights, name: longer_table(weights[name], wanted.shape[0])}
     assigned = assign_weights(family, model, weights, source=source.path)
     lacking = [name for name in assigned.missing if family.is_encoders(name)]
     if lacking:
         raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
-    return _describe(source.path, assigned.missing, assigned.unused, rows)
+    return _describe(source.path, assigned.missing, assigned.unused, rows, longer)
 
 
 def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | None) -> str:
@@ -201,6 +209,11 @@ def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | 
     if rows is not None:
         for weight in (trained.masked_lm.embedding_table, trained.masked_lm.bias):
             held[weight.path] = rows.of(np.asarray(weight))
+    longer = ""
+    table, places = _positions(trained), _positions(model)
+    if table is not None and places is not None and places.shape[0] > table.shape[0]:
+        longer = describe_positions(table.shape[0], places.shape[0])
+        held[table.path] = longer_table(np.asarray(table), places.shape[0])
     shared = sorted(wanted.keys() & held.keys())
     for name in shared:
         if wanted[name].shape != held[name].shape:
@@ -211,13 +224,23 @@ def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | 
             )
     for name in shared:
         wanted[name].assign(held[name])
-    return _describe(path, sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys()), rows)
+    return _describe(path, sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys()), rows, longer)
 
 
-def _describe(path: str, missing: Sequence[str], unused: Sequence[str], rows: VocabularyRows | None) -> str:
+def _positions(model: Any) -> Any:
+    """The table of a model's learned positions; None if it has none."""
+    layer = getattr(model.encoder_network, "position_embedding", None)
+    return getattr(layer, "embeddings", None)
+
+
+def _describe(
+    path: str, missing: Sequence[str], unused: Sequence[str], rows: VocabularyRows | None, longer: str
+) -> str:
     words = [f"starting from {path}"]
     if rows is not None:
         words.append(rows.describe())
+    if longer:
+        words.append(longer)
     if missing:
         words.append(f"random at first: {', '.join(missing)}")
     if unused:
