@@ -48,7 +48,7 @@ RANKS = [
         training.masked_lm
         training
         training.evaluation training.experiments
-        training.start_checks training.decaying training.budgeted training.lengthening
+        training.start_checks training.decaying training.budgeted training.lengthening training.continuing
         training.run
         commands
         cli

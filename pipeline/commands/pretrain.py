@@ -112,7 +112,8 @@ def add(commands: Commands) -> None:
         "--init-from",
         metavar="PATH",
         help="model to start from: a run, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or"
-        " tensorflow/models; it determines the shape of the model",
+        " tensorflow/models; it determines the shape of the model. Rate, warm-up, steps and batch are chosen for it,"
+        " where they are left open",
     )
     parser.add_argument(
         "--decay-from",
@@ -259,6 +260,8 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
         from pipeline.training.exchange.start import fill_in_model
 
         values = fill_in_model(values, arguments.init_from, arguments.run_dir)
+        if not (arguments.experiment or arguments.stages):
+            values = _fill_in_recipe(values, arguments)
     budget = str(_given(arguments).get("trainer.budget") or "")
     chosen = budget and not (arguments.experiment or arguments.config or arguments.init_from)
     if not (arguments.experiment or chosen):
@@ -280,6 +283,23 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
     config = build(manifest)
     corpora = open_corpora(arguments.corpus, config.task.train_data.stages)
     return build(*(stage.manifest for stage in corpora.stages)) if corpora.later else config
+
+
+def _fill_in_recipe(values: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fills in how to continue a model where the user leaves it open, and says so."""
+    from pipeline.training.continuing import fill_in_recipe
+    from pipeline.training.corpora import open_corpora
+    from pipeline.training.run_folder import RunFolder
+
+    given = _given(arguments)
+    if any(path.startswith("task.train_data.stages") for path in given):
+        return values
+    folder = RunFolder(arguments.run_dir)
+    held = folder.held_config() if files.exists(folder.config) else None
+    values, chosen = fill_in_recipe(values, given, open_corpora(arguments.corpus), held)
+    if chosen:
+        print(chosen)
+    return values
 
 
 def _take_short_flags(arguments: argparse.Namespace) -> None:

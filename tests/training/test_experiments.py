@@ -102,6 +102,7 @@ def test_a_file_stands_before_the_experiment(tmp_path: Path, tiny_corpus: Any) -
         corpus=str(tiny_corpus.directory),
         stages=None,
         decay_from=None,
+        more_steps=None,
         experiment="bert-base",
         config=[str(path)],
         init_from=None,
