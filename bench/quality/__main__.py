@@ -68,8 +68,8 @@ def main() -> None:
                 for seed in range(options.seeds):
                     run(name, minutes, rate, seed)
     print("\n".join(f"{name}: {recipe.note}" for name, recipe in recipes.items()))
-    print(table(read(results), evaluations[-1], recipes))
-    print(factors(read(results), evaluations[-1], recipes, tuned))
+    print(table(read(results), evaluations[-1], RECIPES))
+    print(factors(read(results), evaluations[-1], RECIPES, tuned))
     (options.folder / "quality.svg").write_text(picture(read(results), evaluations[-1], tuned))
 
 
