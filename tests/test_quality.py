@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
-RECIPES = ["tensorflow/models", "run_mlm", "modern"]
+RECIPES = ["tensorflow/models", "run_mlm", "ours"]
 OPTIONS = ["--size", "smallest", "--budgets", "0.75", "--rates", "3e-3", "--seeds", "1", "--recipes", *RECIPES]
 
 
@@ -31,7 +31,7 @@ def test_recipes_are_compared_once(peer_environment: Callable[[str], Path], tmp_
         assert 3.0 < found["loss"] < 6.5, "below ln(1000), and better than guessing"
         assert found["predictions"] > 20_000
         assert line["steps"] > 20
-    assert "| modern | 0.003 |" in done.stdout
+    assert "| ours | 0.003 |" in done.stdout
     assert "tensorflow/models at 0.003, 0.75 minutes" in done.stdout
     ElementTree.fromstring((folder / "quality.svg").read_text())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -211,3 +212,12 @@ RECIPES: dict[str, Recipe] = {
         note="packed, with ModernBERT's blocks, Muon, and batches of 16",
     ),
 }
+RECIPES["ours"] = dataclasses.replace(
+    RECIPES["modern"],
+    options={
+        **RECIPES["modern"].options,
+        "task.train_data.masked_lm_prob": 0.3,
+        "task.train_data.final_masked_lm_prob": 0.15,
+    },
+    note="modern, with 30 % of the tokens masked at the beginning and 15 % at the end: configs/pretrain-small.yaml",
+)

@@ -40,7 +40,11 @@ def _modern(least: float, *, layers: int, hidden: int, heads: int, rate: float) 
         {
             "task": {
                 "model": {"encoder": encoder, "cls_heads": [head]},
-                "train_data": {"global_batch_size": _BATCH},
+                "train_data": {
+                    "global_batch_size": _BATCH,
+                    "masked_lm_prob": 0.3,
+                    "final_masked_lm_prob": 0.15,
+                },
                 "validation_data": {"global_batch_size": 64},
             },
             "trainer": {
