@@ -14,10 +14,9 @@ OUT ?= out/corpus
 VOCAB ?= vocab/sample-uncased-8k.txt
 VOCAB_SIZE ?= 8192
 KIND ?= wordpiece
-# In the few minutes that the sample is trained for, a model learns more from many short examples than from few long
-# ones: neighbours stand out sooner.
-SEQ_LENGTH ?= $(if $(filter $(SAMPLE),$(INPUT)),32,128)
+SEQ_LENGTH ?= 128
 PREDICTIONS ?=
+CORPUS_CONFIG ?= configs/corpus-packed.yaml
 CONFIG ?= configs/pretrain-small.yaml
 RUN ?= out/run
 RUNNER ?=
@@ -42,6 +41,7 @@ help: ## list targets and variables
 	@echo "  KIND            of that: wordpiece, unigram, bpe or bytebpe     [$(KIND)]"
 	@echo "  SEQ_LENGTH      tokens of an example                            [$(SEQ_LENGTH)]"
 	@echo "  PREDICTIONS     room for masked tokens; empty: 15 % of the length [$(PREDICTIONS)]"
+	@echo "  CORPUS_CONFIG   options of the corpus; empty: BERT's pairs       [$(CORPUS_CONFIG)]"
 	@echo "  CONFIG          training config                                 [$(CONFIG)]"
 	@echo "  RUN             directory of the training run                   [$(RUN)]"
 	@echo "  RUNNER          Beam runner; empty: processes on this machine   [$(RUNNER)]"
@@ -68,7 +68,7 @@ vocab: input ## learn the vocabulary VOCAB from INPUT
 
 corpus: input ## make the corpus OUT of TFRecords from INPUT
 	set -f; $(MLM) corpus --input $(INPUT) --format $(FORMAT) --output $(OUT) --vocab $(VOCAB) --max-seq-length $(SEQ_LENGTH) \
-	  $(if $(PREDICTIONS),--max-predictions-per-seq $(PREDICTIONS)) $(COMMON)
+	  $(if $(PREDICTIONS),--max-predictions-per-seq $(PREDICTIONS)) $(if $(CORPUS_CONFIG),--config $(CORPUS_CONFIG)) $(COMMON)
 
 pretrain: corpus ## pre-train a model on the corpus, into RUN
 	$(MLM) pretrain --config $(CONFIG) --corpus $(OUT) --run $(RUN)

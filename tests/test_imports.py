@@ -29,7 +29,7 @@ RANKS = [
         beam.corpus beam.vocab
         inspection
         inspection.validation
-        training.dataset_errors training.finite training.objectives training.stages
+        training.dataset_errors training.durations training.finite training.objectives training.stages
         training.report
         training.modeling
         training.encoder_base

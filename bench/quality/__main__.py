@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from bench.quality.measure import measure
+from bench.quality.measure import measure, steps_of_budget
 from bench.quality.prepare import prepare
 from bench.quality.recipes import RECIPES, SIZES, Data
 from bench.quality.report import best_rates, factors, picture, read, table
@@ -31,11 +31,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", choices=SIZES, default="mini", help="of the models (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=Path("out/quality"))
+    parser.add_argument("--paces", action="store_true", help="measure the paces alone, which wants a quiet machine")
     options = parser.parse_args()
     recipes = {name: RECIPES[name] for name in options.recipes}
     data = Data(options.folder, **SIZES[options.size])
     prepare(options.text, options.test, recipes.values(), data)
     evaluations = [name for name in ("tune", "test") if (options.folder / f"evaluation-{name}").exists()]
+    if options.paces:
+        for name, recipe in recipes.items():
+            for minutes in options.budgets:
+                print(
+                    f"{steps_of_budget(recipe, data, minutes):6,} steps in {minutes:g} CPU minutes: {name}", flush=True
+                )
+        return
     results = options.folder / "results.jsonl"
     tune_at = options.tune_at or options.budgets[min(1, len(options.budgets) - 1)]
 
@@ -60,8 +68,8 @@ def main() -> None:
                 for seed in range(options.seeds):
                     run(name, minutes, rate, seed)
     print("\n".join(f"{name}: {recipe.note}" for name, recipe in recipes.items()))
-    print(table(read(results), evaluations[-1], recipes))
-    print(factors(read(results), evaluations[-1], recipes, tuned))
+    print(table(read(results), evaluations[-1], RECIPES))
+    print(factors(read(results), evaluations[-1], RECIPES, tuned))
     (options.folder / "quality.svg").write_text(picture(read(results), evaluations[-1], tuned))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from bench.quality.measure import measure
+from bench.quality.measure import measure, steps_of_budget
 from bench.quality.prepare import prepare
 from bench.quality.recipes import RECIPES, SIZES, Data, Recipe
 from bench.quality.report import loss_of, read
@@ -34,12 +34,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", choices=SIZES, default="tiny", help="of the models (default: %(default)s)")
     parser.add_argument("--folder", type=Path, default=Path("out/quality"))
+    parser.add_argument("--paces", action="store_true", help="measure the paces alone, which wants a quiet machine")
     options = parser.parse_args()
     data = Data(options.folder, **SIZES[options.size])
     results = options.folder / "ablations.jsonl"
     variants = {change: vary(RECIPES[options.base], change) for change in ["", *options.change]}
     prepare(options.text, None, variants.values(), data)
-    for seed in range(options.seeds):
+    for change, recipe in variants.items() if options.paces else ():
+        print(f"{steps_of_budget(recipe, data, options.minutes):6,} steps  {change or options.base}", flush=True)
+    for seed in range(0 if options.paces else options.seeds):
         for change, recipe in variants.items():
             key = {"base": options.base, "change": change, "size": options.size, "minutes": options.minutes}
             key["seed"] = seed

@@ -15,11 +15,22 @@ from typing import Any
 from bench.quality.recipes import Data, Job, Recipe
 from bench.turns import ROOT
 
+# Options that change what is learned, but not how long a step takes.
+_SAME_PACE = tuple(
+    f"trainer.optimizer.{name}="
+    for name in (
+        *("learning_rate", "end_learning_rate", "warmup_steps", "decay", "decay_form", "decay_steps"),
+        *("beta_1", "beta_2", "epsilon", "weight_decay_rate", "muon_momentum"),
+    )
+)
+
 
 def steps_of_budget(recipe: Recipe, data: Data, minutes: float) -> int:
     """How many steps a recipe makes in a budget; its pace is measured once and kept in the folder of the data.
 
-    A training of n steps costs a + b n CPU seconds: its start and compilation, which count, and its steps.
+    A training of n steps costs a + b n CPU seconds: its start and compilation, which count, and its steps. Measure on a
+    machine that does nothing else: others make the CPU slower. The trainings themselves may share it, since
+    their steps are then fixed.
 
     Args:
         recipe: what trains.
@@ -28,7 +39,8 @@ def steps_of_budget(recipe: Recipe, data: Data, minutes: float) -> int:
     """
     kept = data.folder / "paces.json"
     paces = json.loads(kept.read_text()) if kept.exists() else {}
-    key = " ".join(recipe.command(data, Job(2, 1.0, 0, Path())))
+    words = recipe.command(data, Job(2, 1.0, 0, Path()))
+    key = " ".join(word for word in words if not word.startswith(_SAME_PACE))
     if key not in paces:
         with tempfile.TemporaryDirectory() as folder:
             jobs = [Job(steps, recipe.rates[0], 0, Path(folder, str(steps))) for steps in data.probes]

@@ -51,7 +51,6 @@ def prepare(text: Path, test: Path | None, recipes: Iterable[Recipe], data: Data
             data.vocab,
             "--vocab-size",
             data.vocab_size,
-            "--no-progress",
         )
     for name in ("tune", "test"):
         if (folder / f"{name}.txt").exists():
@@ -86,13 +85,13 @@ def _write(documents: Iterable[str], path: Path) -> None:
 
 def _corpus(data: Data, text: Path, options: Sequence[str], output: Path) -> None:
     """Makes a corpus; a finished one with these options is left as it is."""
-    words = ["--input", text, "--format", "bert", "--vocab", data.vocab, "--max-seq-length", SEQ_LENGTH]
-    _mlm("corpus", *words, "--output", output, "--no-progress", *options)
+    length = () if "--max-seq-length" in options else ("--max-seq-length", SEQ_LENGTH)
+    _mlm("corpus", "--input", text, "--format", "bert", "--vocab", data.vocab, "--output", output, *length, *options)
 
 
 def _mlm(*words: object) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "pipeline", *map(str, words), "--no-progress"], cwd=ROOT, capture_output=True, text=True
     )
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])

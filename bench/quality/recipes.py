@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -117,8 +118,12 @@ class Recipe:
 
 
 def _ours(recipe: Recipe, data: Data, job: Job) -> list[str]:
+    shape = dict(data.shape)
+    if recipe.options.get("task.model.encoder.type") == "modernbert":
+        # Its blocks have three matrices where BERT's have two: as many parameters, with whole vectors of 8 numbers.
+        shape["intermediate_size"] = 8 * round(shape["intermediate_size"] / 12)
     options = {
-        **{f"task.model.encoder.{name}": value for name, value in data.shape.items()},
+        **{f"task.model.encoder.{name}": value for name, value in shape.items()},
         "task.model.encoder.max_position_embeddings": SEQ_LENGTH,
         "task.model.encoder.vocab_size": None,  # The corpus's.
         "task.train_data.global_batch_size": recipe.batch,
@@ -193,4 +198,26 @@ RECIPES: dict[str, Recipe] = {
         warmup=0.1,
         note="segments of one document in packed rows, masks drawn anew, no next-sentence head, no dropout",
     ),
+    "modern": Recipe(
+        "mlm-pipeline",
+        rates=(1e-2, 3e-3),
+        corpus=_PACKED,
+        options={
+            "task.model.cls_heads": [],
+            "task.model.encoder.type": "modernbert",
+            "trainer.optimizer.type": "muon",
+        },
+        batch=16,
+        warmup=0.1,
+        note="packed, with ModernBERT's blocks, Muon, and batches of 16",
+    ),
 }
+RECIPES["ours"] = dataclasses.replace(
+    RECIPES["modern"],
+    options={
+        **RECIPES["modern"].options,
+        "task.train_data.masked_lm_prob": 0.3,
+        "task.train_data.final_masked_lm_prob": 0.15,
+    },
+    note="modern, with 30 % of the tokens masked at the beginning and 15 % at the end: configs/pretrain-small.yaml",
+)

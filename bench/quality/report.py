@@ -84,10 +84,11 @@ def factors(lines: Sequence[Line], evaluation: str, recipes: Mapping[str, Recipe
         key: {minutes: statistics.mean(losses) for minutes, losses in curve.items()}
         for key, curve in curves(lines, evaluation).items()
     }
-    ours = {name: means[name, rates[name]] for name, recipe in recipes.items() if recipe.program == "mlm-pipeline"}
+    tuned = {name: means[name, rate] for name, rate in rates.items() if (name, rate) in means}
+    ours = {name: curve for name, curve in tuned.items() if recipes[name].program == "mlm-pipeline"}
     sentences = []
     for (name, rate), curve in means.items():
-        if name in ours or name not in recipes:
+        if recipes[name].program == "mlm-pipeline":
             continue
         budget = max(curve)
         for mine, points in ours.items():

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
+from pipeline.training.durations import format_duration
 
 FEWEST_STEPS = 20  # Below, no schedule makes sense, and the measured pace is a guess.
 LEAST_WARMUP = 0.1  # Share of the steps; an experiment's own is of far more of them.
@@ -38,18 +39,6 @@ def parse_budget(text: str) -> float:
             "budget must be a time above 0 with its unit", received=repr(text), do="Write it like 90s, 30m, 2h or 1h30m"
         )
     return seconds
-
-
-def format_seconds(seconds: float) -> str:
-    """Formats a time in two units at most, such as `1h 30m`, `2m 5s`, `12.3s` or `41ms`."""
-    if seconds < 1:
-        return f"{1000 * seconds:.3g}ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f}s".replace(".0s", "s")
-    if seconds < 3599.5:
-        return f"{round(seconds) // 60}m {round(seconds) % 60}s".replace(" 0s", "")
-    minutes = round(seconds / 60)
-    return f"{minutes // 60}h {minutes % 60}m".replace(" 0m", "")
 
 
 @dataclass(frozen=True)
@@ -139,9 +128,9 @@ def plan_steps(budget: float, used: float, pace: Pace, kept: Intervals = Interva
     if steps < FEWEST_STEPS:
         needed = (used + pace.start + pace.end + fixed + FEWEST_STEPS * of_step) / (1 - _RESERVE)
         raise ConfigError(
-            f"The budget must suffice for {FEWEST_STEPS} steps: about {format_seconds(math.ceil(needed))}",
-            received=f"{format_seconds(budget)}; starting and measuring took {format_seconds(used)}, compiling again"
-            f" and saving take {format_seconds(pace.start + pace.end)}, and a step takes {format_seconds(pace.step)}",
+            f"The budget must suffice for {FEWEST_STEPS} steps: about {format_duration(math.ceil(needed))}",
+            received=f"{format_duration(budget)}; starting and measuring took {format_duration(used)}, compiling again"
+            f" and saving take {format_duration(pace.start + pace.end)}, and a step takes {format_duration(pace.step)}",
             do="Raise the budget, or make the model or task.train_data.global_batch_size smaller",
         )
     checkpoint = kept.checkpoint or math.ceil(steps / (looks * parts))

@@ -11,11 +11,12 @@ from pipeline import files
 from pipeline.config.tree import merged, replace_values, to_dict
 from pipeline.errors import ConfigError
 from pipeline.manifest import Manifest
-from pipeline.training.budget import LEAST_WARMUP, Intervals, Pace, Plan, format_seconds, parse_budget, plan_steps
+from pipeline.training.budget import LEAST_WARMUP, Intervals, Pace, Plan, parse_budget, plan_steps
 from pipeline.training.budget_recipes import recipe_for
 from pipeline.training.config_differences import flatten
 from pipeline.training.configs import DataConfig, ExperimentConfig
 from pipeline.training.corpora import Corpora
+from pipeline.training.durations import format_duration
 from pipeline.training.experiments import fit_to_corpus
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.stages import PlannedStage, parse_until
@@ -198,12 +199,12 @@ def _describe(config: ExperimentConfig, plan: Plan, pace: Pace, used: float) -> 
     """What was decided, in two lines."""
     trainer, optimizer = config.trainer, config.trainer.optimizer
     ends = "" if optimizer.decay == "constant" else f", decayed to {optimizer.end_learning_rate:g} with the last one"
-    looks = f", an evaluation {format_seconds(pace.evaluation)}" if pace.evaluation else ""
+    looks = f", an evaluation {format_duration(pace.evaluation)}" if pace.evaluation else ""
     return (
         f"budget {trainer.budget}: {plan.train_steps:,} steps, the learning rate rising over {optimizer.warmup_steps:,}"
-        f"{ends}; the end in about {format_seconds(plan.seconds(pace))}\n"
-        f"measured: a step takes {format_seconds(pace.step)} (of {pace.steps}){looks}, a checkpoint"
-        f" {format_seconds(pace.checkpoint)}; {format_seconds(used)} are past; evaluations every"
+        f"{ends}; the end in about {format_duration(plan.seconds(pace))}\n"
+        f"measured: a step takes {format_duration(pace.step)} (of {pace.steps}){looks}, a checkpoint"
+        f" {format_duration(pace.checkpoint)}; {format_duration(used)} are past; evaluations every"
         f" {plan.validation_interval:,} steps, checkpoints every {plan.checkpoint_interval:,}"
     )
 

@@ -32,8 +32,8 @@ def build_experiment(name: str, manifest: Manifest, *later: Manifest) -> Experim
 def fit_to_corpus(values: Mapping[str, Any], manifest: Manifest, *later: Manifest) -> ExperimentConfig:
     """The configuration of these values, fitted to a corpus.
 
-    The next-sentence head is left out where the corpus has no such labels; positions reach at least as far as
-    the examples of all stages.
+    The next-sentence head is left out where the corpus has no such labels, the share of predictions where it holds its
+    masks already; positions reach at least as far as the examples of all stages.
 
     Args:
         values: as a YAML file has them.
@@ -54,7 +54,10 @@ def fit_to_corpus(values: Mapping[str, Any], manifest: Manifest, *later: Manifes
         encoder=encoder,
         cls_heads=model.cls_heads if manifest.spec.next_sentence else (),
     )
-    return dataclasses.replace(config, task=dataclasses.replace(config.task, model=model))
+    data = config.task.train_data
+    if any(read.spec.masked for read in (manifest, *later)):
+        data = dataclasses.replace(data, masked_lm_prob=None, final_masked_lm_prob=None)
+    return dataclasses.replace(config, task=dataclasses.replace(config.task, model=model, train_data=data))
 
 
 def differing_corpus_options(name: str, manifest: Manifest) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.training.budget import FEWEST_STEPS, Intervals, Pace, Plan, format_seconds, parse_budget, plan_steps
+from pipeline.training.budget import FEWEST_STEPS, Intervals, Pace, Plan, parse_budget, plan_steps
 
 USABLE = 0.98  # Of the budget.
 
@@ -26,23 +26,6 @@ def test_times(text: str, seconds: float) -> None:
 def test_no_times(text: str) -> None:
     with pytest.raises(ConfigError, match=r"a time above 0 with its unit.*Write it like 90s, 30m, 2h or 1h30m"):
         parse_budget(text)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0412, "41.2ms"),
-        (3.04, "3s"),
-        (3.16, "3.2s"),
-        (59.96, "1m"),
-        (125.2, "2m 5s"),
-        (3599.9, "1h"),
-        (5400, "1h 30m"),
-        (86400, "24h"),
-    ],
-)
-def test_formatted_times(seconds: float, text: str) -> None:
-    assert format_seconds(seconds) == text
 
 
 def test_a_plan_by_hand() -> None:

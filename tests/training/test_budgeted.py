@@ -176,7 +176,7 @@ def test_a_budget_alone_chooses_the_recipe(
     begun = decide(config, given, Pace(start=10, step=0.25), used=30)
     steps = begun.trainer.train_steps
     assert steps == int((0.98 * 300 - 30 - 10) / 0.25)
-    assert begun.trainer.optimizer.decay_steps == round(0.3 * steps)  # The recipe's share.
+    assert begun.trainer.optimizer.warmup_steps == round(0.1 * steps)  # The recipe's share.
     assert begun.trainer.summary_interval == 100  # Though it is the default.
     run.mkdir()
     (run / "config.yaml").write_text(dump_yaml(begun))

@@ -15,9 +15,10 @@ from pipeline.config.tree import load_yaml
 from pipeline.errors import ConfigError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.records.spec import RecordSpec
+from pipeline.training.budget_recipes import RECIPES
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.encoders import build_encoder
-from pipeline.training.experiments import build_experiment, differing_corpus_options
+from pipeline.training.experiments import build_experiment, differing_corpus_options, fit_to_corpus
 from pipeline.training.modeling.masked_lm import MaskedLM
 from pipeline.training.published import EXPERIMENTS
 
@@ -146,3 +147,14 @@ def test_help_and_docs_tell_them_all(capsys: pytest.CaptureFixture[str]) -> None
     for name in EXPERIMENTS:
         assert name in shown
         assert f"`{name}`" in page
+
+
+def test_a_share_of_predictions_is_for_corpora_that_hold_no_masks(manifest: Manifest) -> None:
+    values = RECIPES[0].values
+    unmasked = dataclasses.replace(manifest, spec=dataclasses.replace(manifest.spec, masked=False))
+    shares = [
+        (config.task.train_data.masked_lm_prob, config.task.train_data.final_masked_lm_prob)
+        for config in (fit_to_corpus(values, manifest), fit_to_corpus(values, unmasked))
+    ]
+    assert shares == [(None, None), (0.3, 0.15)]
+    assert fit_to_corpus(values, unmasked, manifest).task.train_data.masked_lm_prob is None

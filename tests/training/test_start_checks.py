@@ -145,15 +145,16 @@ def test_what_cannot_be_exported_is_said_before_the_training(
         export_huggingface(load_run(str(tmp_path / "run")), str(tmp_path / "exported"))
 
 
-def test_a_wider_encoder_alone_can_be_exported(tiny_corpus: Any) -> None:
+@pytest.mark.parametrize(("name", "heads"), [("pretrain-small", []), ("pretrain-small-bert", [256])])
+def test_a_wider_encoder_alone_can_be_exported(tiny_corpus: Any, name: str, heads: list[int]) -> None:
     """As the README shows it: the small configuration with another hidden size."""
-    small = load_yaml(ExperimentConfig, str(Path(__file__).parents[2] / "configs" / "pretrain-small.yaml"))
+    small = load_yaml(ExperimentConfig, str(Path(__file__).parents[2] / "configs" / f"{name}.yaml"))
     directory = str(tiny_corpus.directory)
     config = resolve(
         apply_overrides(small, ["task.model.encoder.hidden_size=256", "task.model.encoder.num_attention_heads=4"]),
         open_corpora(directory),
     )
-    assert [head.inner_dim for head in config.task.model.cls_heads] == [256]
+    assert [head.inner_dim for head in config.task.model.cls_heads] == heads
     vocabulary = (tiny_corpus.directory / "vocab.txt").read_bytes()
     assert export_notes(config.task.model, WordPieceTokenizer(vocabulary), vocabulary) == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import sys
 import textwrap
@@ -14,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pipeline import files
+from pipeline.training.durations import format_duration
 from pipeline.training.loop.plateau import Plateau
 from pipeline.training.loop.summaries import SummaryWriter, grouped
 from pipeline.training.loop.validation import Evaluation
@@ -158,17 +158,6 @@ class Progress:
             }
             self._folder.log({"step": step, "split": split, **row, **({"sources": sources} if sources else {})})
             self._writers[split].write({**grouped(scalars), **of_sources}, step)
-
-
-def format_duration(seconds: float) -> str:
-    """A duration in its two largest units, such as "1 h 20 min"."""
-    units = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-    for (name, size), (smaller, part) in itertools.pairwise(units):
-        count, rest = divmod(round(seconds / part), size // part)
-        if count:
-            name += "s" * (name == "day" and count > 1)
-            return f"{count:,} {name}" + (f" {rest} {smaller}" if rest and count < 100 else "")
-    return f"{round(seconds)} s"
 
 
 def _short(number: float) -> str:

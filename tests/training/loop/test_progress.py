@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from pipeline.training.loop import progress as progress_module
 from pipeline.training.loop.plateau import Plateau
-from pipeline.training.loop.progress import Progress, format_duration
+from pipeline.training.loop.progress import Progress
 from pipeline.training.loop.validation import Evaluation
 from pipeline.training.run_folder import RunFolder
 
@@ -138,21 +138,3 @@ def test_tags_of_tensorboard(tmp_path: Path) -> None:
     assert validation["right_token_probability/masked"][1] == "histograms"
     (row, _) = RunFolder(str(tmp_path / "run")).read_log()
     assert row.keys() >= {"step", "split", "tokens", "lm_example_loss", "learning_rate", "gradient_norm", "sources"}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (75, "1 min 15 s"),
-        (4800, "1 h 20 min"),
-        (7199, "2 h"),
-        (90_000, "1 day 1 h"),
-        (2.5 * 86_400, "2 days 12 h"),
-        (40_000_000, "462 days"),
-    ],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
