@@ -74,7 +74,7 @@ pretrain: corpus ## pre-train a model on the corpus, into RUN
 	$(MLM) pretrain --config $(CONFIG) --corpus $(OUT) --run $(RUN)
 
 # Each file's tests on one of up to four cores: a test with TensorFlow takes a gigabyte.
-PYTEST = $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=25
 
 test: $(STAMP) ## run the tests
 	$(PYTEST) -m 'not slow'

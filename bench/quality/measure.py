@@ -39,8 +39,9 @@ def steps_of_budget(recipe: Recipe, data: Data, minutes: float) -> int:
     """
     kept = data.folder / "paces.json"
     paces = json.loads(kept.read_text()) if kept.exists() else {}
-    words = recipe.command(data, Job(2, 1.0, 0, Path()))
+    words = recipe.command(data, Job(2, 1.0, 0, Path()))[1:]  # Wherever Python is.
     key = " ".join(word for word in words if not word.startswith(_SAME_PACE))
+    key = key.replace(str(data.folder), "FOLDER").replace(f"{ROOT}/", "")
     if key not in paces:
         with tempfile.TemporaryDirectory() as folder:
             jobs = [Job(steps, recipe.rates[0], 0, Path(folder, str(steps))) for steps in data.probes]

@@ -17,6 +17,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import pipeline.training.modeling  # noqa: F401  Registers what the files hold.
 from examples.fine_tune import PACKAGES, SHORTEST, encode
@@ -26,6 +27,7 @@ from pipeline.seeding import generator
 from pipeline.tokenizers import load_tokenizer
 
 LENGTH = 64  # Tokens of a passage; longer ones are cut.
+_STEPS = 300  # Of the linear layer, over all its passages.
 
 
 def main() -> None:
@@ -92,12 +94,13 @@ def accuracy(train: Sequence[np.ndarray], test: Sequence[np.ndarray], count: int
     keras.utils.set_random_seed(seed)
     layer = keras.Sequential([keras.layers.Dense(len(train), kernel_regularizer=keras.regularizers.L2(1e-3))])
     layer.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(1e-2, 300, 0.0)),
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(1e-2, _STEPS, 0.0)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
+        steps_per_execution=_STEPS,  # A step takes less than its start.
     )
-    layer.fit((x - mean) / deviation, y, batch_size=len(x), epochs=300, verbose=0)
-    found = [layer.predict((features - mean) / deviation, verbose=0).argmax(1) for features in test]
+    layer.fit(tf.data.Dataset.from_tensors(((x - mean) / deviation, y)).repeat(_STEPS), verbose=0)
+    found = [np.asarray(layer((features - mean) / deviation)).argmax(1) for features in test]
     return float(np.mean(np.concatenate(found) == np.repeat(np.arange(len(test)), [len(part) for part in test])))
 
 

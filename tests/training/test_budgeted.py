@@ -82,6 +82,7 @@ def assert_same_run(run: Path, other: Path) -> None:
     assert read_weights(run) == read_weights(other)
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_a_run_without_a_budget(
     tiny_corpus: Any, options: str, tmp_path: Path, capsys: Any, clock: Any
 ) -> None:

@@ -60,6 +60,7 @@ def test_short_text_keeps_its_numbers_and_long_text_has_some(
     assert np.isfinite(np.asarray(model(long, training=False)["mlm_logits"])).all()
 
 
+@pytest.mark.slow
 def test_the_command_trains_on_longer_examples(
     trained: Any, write_corpus: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

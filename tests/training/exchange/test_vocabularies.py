@@ -135,6 +135,7 @@ def test_a_folder_of_hugging_face_goes_on_with_an_extended_vocabulary(
     check_extended(load_trained(source), load_trained(str(tmp_path / "run")))
 
 
+@pytest.mark.slow
 def test_a_run_and_its_export_go_on(corpora: Path, make_trained: Any, tmp_path: Path) -> None:
     source, first, second = (str(tmp_path / name) for name in ("source", "first", "second"))
     export_huggingface(make_model(make_trained), source)
@@ -189,6 +190,7 @@ def padded(folder: Path, rows: int) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + rows}))
 
 
+@pytest.mark.slow
 def test_a_padded_table_is_cut_to_its_vocabulary(
     corpora: Path, make_trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
