@@ -91,9 +91,11 @@ def fine_tune(
         jit_compile=False,  # On a CPU, compiling takes longer than it saves.
     )
     order = generator(seed, "fine-tuning").permutation(np.resize(np.arange(len(train.labels)), arguments.steps * 32))
-    inputs = {name: values[order] for name, values in train.inputs.items()}
+    # Exactly what the model takes: Keras goes by the order of names otherwise. ModernBERT has no `input_type_ids`.
+    inputs, held_out = ({name: part.inputs[name] for name in model.input} for part in (train, test))
+    inputs = {name: values[order] for name, values in inputs.items()}
     model.fit(inputs, train.labels[order], batch_size=32, shuffle=False, verbose=0)
-    return float(model.evaluate(test.inputs, test.labels, batch_size=256, verbose=0, return_dict=True)["accuracy"])
+    return float(model.evaluate(held_out, test.labels, batch_size=256, verbose=0, return_dict=True)["accuracy"])
 
 
 def build_classifier(path: str, classes: int, *, from_scratch: bool) -> keras.Model:

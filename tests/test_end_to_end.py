@@ -53,8 +53,8 @@ def test_pretrain_learns_and_is_not_redone(sample_corpus: Path, pretrained: tupl
 
     results = json.loads((run / "results.json").read_text())
     loss, baseline = results["validation"]["lm_example_loss"], results["unigram_cross_entropy"]
-    assert loss < baseline - 0.5, f"{loss} is not clearly below {baseline}"
-    assert results["validation"]["masked_lm_accuracy"] > 0.15
+    assert loss < baseline - 2.0, f"{loss} is not clearly below {baseline}"
+    assert results["validation"]["masked_lm_accuracy"] > 0.3
     assert "predicting token frequencies" in printed
     assert "[MASK] =" in printed
 
@@ -88,7 +88,7 @@ def test_what_was_pretrained_is_evaluated_exported_and_fine_tuned(pretrained: tu
 
     mlm("export", "--run", run, "--format", "encoder", "--output", tmp_path / "encoder")
     command = [sys.executable, "examples/fine_tune.py", "--encoder", str(tmp_path / "encoder"), "--examples", "4000"]
-    # Pre-trainings of other seeds, of losses of 4.8 to 5.1, gave shares of 55 to 71 %.
+    # One pre-training gave 74.7 %, and random weights 51.8 %.
     command += ["--steps", "600", "--seeds", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -31,7 +31,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "smallest": {
         "vocab_size": 1000,
         "shape": {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64},
-        "probes": (10, 110),
+        "probes": (10, 210),
     },
 }
 
