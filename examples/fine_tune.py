@@ -58,10 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     warnings.filterwarnings("ignore", message="Gradients do not exist")  # The pooled output has no part in it.
-    names = ("tokenizer_description.json", "tokenizer.json")  # The former if the vocabulary has the latter name.
-    described = next(path for name in names if (path := arguments.encoder / name).exists())
-    description = TokenizerDescription(**json.loads(described.read_text()))
-    tokenizer = load_tokenizer(description, str(arguments.encoder))
+    tokenizer = read_tokenizer(arguments.encoder)
     path = str(arguments.encoder / "encoder.keras")
     most = max(arguments.examples)
     train, test = collect(tokenizer, arguments.packages, most, arguments.test_examples, arguments.length)
@@ -75,6 +72,13 @@ def main() -> None:
                 [fine_tune(path, kind == "random", few, test, seed, arguments) for seed in range(arguments.seeds)]
             )
         print(f"{count:>20}{accuracies['pre-trained']:>14.1%}{accuracies['random']:>14.1%}", flush=True)
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer beside an exported encoder."""
+    names = ("tokenizer_description.json", "tokenizer.json")  # The former if the vocabulary has the latter name.
+    described = next(path for name in names if (path := folder / name).exists())
+    return load_tokenizer(TokenizerDescription(**json.loads(described.read_text())), str(folder))
 
 
 def fine_tune(

@@ -40,9 +40,11 @@ def main() -> None:
     results = options.folder / "ablations.jsonl"
     variants = {change: vary(RECIPES[options.base], change) for change in ["", *options.change]}
     prepare(options.text, None, variants.values(), data)
-    for change, recipe in variants.items() if options.paces else ():
-        print(f"{steps_of_budget(recipe, data, options.minutes):6,} steps  {change or options.base}", flush=True)
-    for seed in range(0 if options.paces else options.seeds):
+    if options.paces:
+        for change, recipe in variants.items():
+            print(f"{steps_of_budget(recipe, data, options.minutes):6,} steps  {change or options.base}", flush=True)
+        return
+    for seed in range(options.seeds):
         for change, recipe in variants.items():
             key = {"base": options.base, "change": change, "size": options.size, "minutes": options.minutes}
             key["seed"] = seed

@@ -10,7 +10,6 @@ is trained on that, with as many passages of each package; the test passages com
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 import pipeline.training.modeling  # noqa: F401  Registers what the files hold.
-from examples.fine_tune import PACKAGES, SHORTEST, encode
-from pipeline.manifest import TokenizerDescription
+from examples.fine_tune import PACKAGES, SHORTEST, encode, read_tokenizer
 from pipeline.sample.package_sources import documents, source_files
 from pipeline.seeding import generator
-from pipeline.tokenizers import load_tokenizer
 
 LENGTH = 64  # Tokens of a passage; longer ones are cut.
 _STEPS = 300  # Of the linear layer, over all its passages.
@@ -110,10 +107,7 @@ def _features(folder: Path, texts: Sequence[str], *, random: bool) -> np.ndarray
     if random:
         keras.utils.set_random_seed(0)
         encoder = type(encoder).from_config(encoder.get_config())
-    names = ("tokenizer_description.json", "tokenizer.json")  # The former if the vocabulary has the latter name.
-    described = next(path for name in names if (path := folder / name).exists())
-    tokenizer = load_tokenizer(TokenizerDescription(**json.loads(described.read_text())), str(folder))
-    inputs = encode(tokenizer, list(texts), LENGTH)
+    inputs = encode(read_tokenizer(folder), list(texts), LENGTH)
     outputs = []
     for start in range(0, len(texts), 100):
         batch = {name: values[start : start + 100] for name, values in inputs.items() if name in encoder.inputs}
