@@ -27,7 +27,7 @@ from pipeline.training.corpora import Corpora
 from pipeline.training.encoder_base import BaseEncoderConfig
 
 _FLOAT = 4  # Bytes.
-_PROGRAM = 1.0e9  # TensorFlow, the graph, and the batches that are read ahead.
+_PROGRAM = 1.2e9  # TensorFlow, the graph, and the batches that are read ahead.
 _UNLIMITED = 2**60  # What control groups without a limit have is more.
 
 
@@ -105,6 +105,24 @@ def pass_bytes(encoder: BaseEncoderConfig, vocab_size: int, shape: Pass, *, trai
     return numbers * _FLOAT
 
 
+def step_bytes(
+    encoder: BaseEncoderConfig, vocab_size: int, passes: Sequence[Pass], *, training: bool = True
+) -> float | None:
+    """About how many bytes a run holds during the largest of some passes; None if that is not known.
+
+    Args:
+        encoder: the encoder's options.
+        vocab_size: entries of the vocabulary.
+        passes: what goes through it, one after another.
+        training: whether they go back as well; see `pass_bytes`.
+    """
+    weights = weights_of(encoder, vocab_size)
+    of_each = [pass_bytes(encoder, vocab_size, shape, training=training) for shape in passes]
+    if weights is None:
+        return None
+    return _PROGRAM + 8 * _FLOAT * weights + max(size for size in of_each if size is not None)
+
+
 def _shape_of(encoder: BaseEncoderConfig) -> tuple[int, int, int] | None:
     """Layers, heads, and the width between a block's dense layers."""
     names = ("num_layers", "num_attention_heads", "intermediate_size")
@@ -143,7 +161,7 @@ def fit(
 
     def needed(parts: int) -> float | None:
         passes = [_pass_of(read, -(-examples // (replicas * parts))) for examples, read in batches]
-        return _needed(encoder, vocab_size, passes)
+        return step_bytes(encoder, vocab_size, passes)
 
     parts = held if trainer.accumulation_steps is None else trainer.accumulation_steps
     if parts is None:
@@ -158,21 +176,10 @@ def evaluation_batch(config: ExperimentConfig, corpora: Corpora, *, replicas: in
     vocab_size, read = corpora.manifest.tokenizer.vocab_size, corpora.stages[-1]
 
     def needed(parts: int) -> float | None:
-        return _needed(encoder, vocab_size, [_pass_of(read, size // (replicas * parts))], training=False)
+        return step_bytes(encoder, vocab_size, [_pass_of(read, size // (replicas * parts))], training=False)
 
     possible = _divisors(size, replicas)
     return size // next((parts for parts in possible if _fits(needed(parts), available)), possible[-1])
-
-
-def _needed(
-    encoder: BaseEncoderConfig, vocab_size: int, passes: Sequence[Pass], *, training: bool = True
-) -> float | None:
-    """About how many bytes the largest of some passes takes, with all that a run holds; None if that is not known."""
-    weights = weights_of(encoder, vocab_size)
-    of_each = [pass_bytes(encoder, vocab_size, shape, training=training) for shape in passes]
-    if weights is None:
-        return None
-    return _PROGRAM + 8 * _FLOAT * weights + max(size for size in of_each if size is not None)
 
 
 def _pass_of(read: Corpora, examples: int) -> Pass:

@@ -18,7 +18,7 @@ from pipeline.training import run as run_module
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.corpora import open_corpora
 from pipeline.training.encoders import BaseEncoderConfig, EncoderConfig, ModernBertEncoderConfig
-from pipeline.training.memory import Pass, evaluation_batch, fit, host_memory, pass_bytes, weights_of
+from pipeline.training.memory import Pass, evaluation_batch, fit, host_memory, pass_bytes, step_bytes, weights_of
 from pipeline.training.run import pretrain
 from pipeline.training.run_folder import RunFolder
 
@@ -149,7 +149,7 @@ def test_a_run_keeps_its_parts(
     shown = " ".join(capsys.readouterr().out.split())
     assert "going on from step 3" in shown
     assert "steps 6; 3 are made, it goes on from there" in shown
-    assert "note: a step needs about 1.0 GB, more than the 0.0 GB" in shown
+    assert "note: a step needs about 1.2 GB, more than the 0.0 GB" in shown
     (*steps, last), (*expected, evaluated) = RunFolder(str(run)).read_log(), undisturbed
     assert steps == expected
     assert last["loss"] == pytest.approx(evaluated["loss"], abs=1e-5)  # Evaluated one example at a time.
@@ -204,8 +204,6 @@ def test_the_estimate_is_above_what_a_process_takes(hidden: int, layers: int, sh
     arguments = json.dumps([{"type": "bert", **dataclasses.asdict(encoder)}, shape, parts])
     done = subprocess.run([sys.executable, "-c", PEAK, arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    of_pass, weights = pass_bytes(encoder, 30_000, shape), weights_of(encoder, 30_000)
-    assert of_pass is not None
-    assert weights is not None
-    estimate = 1e9 + 32 * weights + of_pass
+    estimate = step_bytes(encoder, 30_000, [shape])
+    assert estimate is not None
     assert 1.0 < estimate / int(done.stdout) < 1.6
