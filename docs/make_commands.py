@@ -11,7 +11,7 @@ from pipeline.cli import PROG, add_commands
 PAGE = Path(__file__).with_name("commands.md")
 _HEAD = """# Commands
 
-What `mlm-pipeline COMMAND --help` prints. [Options](options.md) lists defaults, bounds and sources. Written by `make site`.
+What `mlm-pipeline COMMAND --help` prints; [Options](options.md) has their sources. Written by `make site`.
 """
 
 
