@@ -335,12 +335,18 @@ class BertPretrainerV2(BuiltModel):
         return [*super().metrics, *(self._task_metrics() if self._trains_by_task else [])]
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains as `keras.Model.fit` does; if a record of `task.build_inputs` is damaged, names it in the error."""
+        """Trains the model as `keras.Model.fit` does.
+
+        If a record of `task.build_inputs` is damaged, the error names it.
+        """
         with naming_records(*args, *kwargs.values()):
             return super().fit(*args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates as `keras.Model.evaluate` does; if a record of `task.build_inputs` is damaged, names it in the error."""
+        """Evaluates the model as `keras.Model.evaluate` does.
+
+        If a record of `task.build_inputs` is damaged, the error names it.
+        """
         with naming_records(*args, *kwargs.values()):
             return super().evaluate(*args, **kwargs)
 
