@@ -17,17 +17,18 @@ from pipeline.records.decoding import first_record
 class Corpus(Sequence[dict[str, np.ndarray]]):
     """Reads the examples of a corpus, one at a time or in batches, with NumPy alone.
 
-    Examples and batches are dictionaries of int32 and float32 arrays. The keys are the v2 feature names that
-    docs/records.md lists. The arrays of an example have the shape `[length]`, those of a batch `[batch_size, length]`.
+    Examples and batches are dictionaries of int32 and float32 arrays. The keys are the v2 feature names
+    that `docs/records.md` lists. The arrays of an example have the shape `[length]`, those of a batch
+    `[batch_size, length]`.
 
     If the corpus holds no masks (`--masking dynamic`), they are drawn while reading. Shuffled batches have a new mask
     in each epoch. Otherwise, an example always has the mask of its first epoch.
 
     Args:
-        path: the directory of a corpus; or TFRecord files, as one path or glob or as a list of them, such as the
-            records of google-research/bert.
+        path: the directory of a corpus; or a TFRecord file, a glob, or a list of them, such as the records of
+            google-research/bert.
         split: "train" or "validation"; only used for a corpus.
-        seed: any integer; the seed of the masks that are drawn while reading, and the default seed of the order of
+        seed: any integer, the seed of the masks that are drawn while reading. It is also the default seed of the order of
             batches.
 
     Raises:

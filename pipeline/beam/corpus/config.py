@@ -32,7 +32,7 @@ _BERT = "google-research/bert create_pretraining_data.py"
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(TextConfig):
-    """The options of `make_corpus`, which determine the bytes of a corpus; docs/options.md lists them.
+    """The options of `make_corpus`, which determine the bytes of a corpus; `docs/options.md` lists them.
 
     Raises:
         ConfigError: if a value is out of range, or options contradict one another.

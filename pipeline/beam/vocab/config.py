@@ -18,7 +18,7 @@ _BERT = "google-research/bert create_pretraining_data.py"
 
 @dataclass(frozen=True, kw_only=True)
 class VocabConfig(TextConfig):
-    """The options of `make_vocabulary`, which determine the bytes of a vocabulary; docs/options.md lists them.
+    """The options of `make_vocabulary`, which determine the bytes of a vocabulary; `docs/options.md` lists them.
 
     Raises:
         ConfigError: if a value is out of range, or options contradict one another.

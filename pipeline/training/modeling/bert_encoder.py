@@ -32,7 +32,7 @@ class BertEncoder(BuiltModel):
 
     The arguments, their defaults (those of BERT-Base) and the computed numbers are those of tensorflow/models'
     `BertEncoder`. Its synonyms for arguments, such as `intermediate_size` and `dropout_rate`, are accepted. Each part
-    of the encoder can be replaced through its argument; see docs/modern-encoders.md.
+    of the encoder can be replaced through its argument; see `docs/modern-encoders.md`.
 
     **Inputs**: a dictionary, or a list in this order, of int32 tensors `[batch, seq_length]`:
 
