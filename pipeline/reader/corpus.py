@@ -28,8 +28,8 @@ class Corpus(Sequence[dict[str, np.ndarray]]):
         path: the directory of a corpus; or a TFRecord file, a glob, or a list of them, such as the records of
             google-research/bert.
         split: "train" or "validation"; only used for a corpus.
-        seed: any integer, the seed of the masks that are drawn while reading. It is also the default seed of the order of
-            batches.
+        seed: any integer, the seed of the masks that are drawn while reading. It is also the default seed of the order
+            of batches.
 
     Raises:
         InputError: if no file is found.
