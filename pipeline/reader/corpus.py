@@ -17,8 +17,8 @@ from pipeline.records.decoding import first_record
 class Corpus(Sequence[dict[str, np.ndarray]]):
     """Reads the examples of a corpus, one at a time or in batches, with NumPy alone.
 
-    Examples and batches are dictionaries of int32 and float32 arrays. The keys are the v2 feature names
-    that `docs/records.md` lists. The arrays of an example have the shape `[length]`, those of a batch
+    Examples and batches are dictionaries of int32 and float32 arrays. The keys are the v2 feature names that
+    `docs/records.md` lists. The arrays of an example have the shape `[length]`, those of a batch
     `[batch_size, length]`.
 
     If the corpus holds no masks (`--masking dynamic`), they are drawn while reading. Shuffled batches have a new mask

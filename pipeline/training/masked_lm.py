@@ -120,9 +120,9 @@ class MaskedLMTask:
         """Loads the weights of `init_checkpoint` into a model, and logs where they come from.
 
         Without an `init_checkpoint`, the weights stay as they are. The checkpoint can be anything that `--init-from`
-        accepts. It can also be what Keras or TensorFlow saved of a model with the same configuration or of its encoder:
-        a `.keras` or `.weights.h5` file, a checkpoint of `tf.train.Checkpoint` or of a run, or the directory of a
-        `tf.saved_model.save`.
+        accepts. It can also be a file that was saved from a model with the same configuration, or from its encoder: a
+        `.keras` or `.weights.h5` file, a checkpoint of `tf.train.Checkpoint` or of a run, or the directory that
+        `tf.saved_model.save` wrote.
 
         Args:
             model: the model, as `build_model` returns it.

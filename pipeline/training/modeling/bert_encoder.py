@@ -58,8 +58,9 @@ class BertEncoder(BuiltModel):
     `input_sequence_ids`, int32 `[batch, seq_length]`: the number of each token's sequence in its row, 1, 2, ..., and 0
     for padding. Tokens attend only to their own sequence, and positions restart with each sequence. The outputs are
     therefore the same as if the sequences were encoded one by one (Krell et al., 2021,
-    https://arxiv.org/abs/2107.02027). With `next_sentence_positions`, int32 `[batch, sequences]`, the positions of the
-    first token of each sequence (0 for padding), the pooled output is `[batch, sequences, hidden_size]`.
+    https://arxiv.org/abs/2107.02027). The dictionary may also contain `next_sentence_positions`, int32
+    `[batch, sequences]`: the position of the first token of each sequence, 0 for padding. The pooled output is then
+    `[batch, sequences, hidden_size]`.
 
     Args:
         vocab_size: number of entries in the vocabulary.
