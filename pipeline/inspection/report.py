@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline import files
+from pipeline.beam.corpus.block import SPLITS
+from pipeline.inspection import report_text
 from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.report_sample import ReportSample, read_sample
 from pipeline.inspection.stats import dropped_samples, summarize_manifest
 from pipeline.inspection.svg import Axis, bars, named_bars, series
 from pipeline.inspection.tables import count, percent, size
+from pipeline.tokenizers import load_tokenizer
 
 _GENERATOR = '<meta name="generator" content="mlm-pipeline">'
 _MOST_SHARDS_LISTED = 200
@@ -35,6 +38,7 @@ svg { width: 100%; height: auto; display: block; font: 12px system-ui, sans-seri
 svg text { fill: var(--faint); } .name { text-anchor: end; } .tick { text-anchor: middle; }
 .mark { fill: var(--mark); } .grid { stroke: var(--grid); }
 .expected { stroke: var(--expected); stroke-width: 2; fill: none; }
+pre { white-space: pre-wrap; font-size: 13px; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 td, th { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--grid); text-align: right; font-weight: normal; }
 td:first-child, th:first-child { text-align: left; } th { color: var(--faint); } td { overflow-wrap: anywhere; }
@@ -59,7 +63,8 @@ def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
         UserError: if the corpus is unfinished, or a shard is missing or damaged.
     """
     corpus = open_corpus(directory)
-    sample = read_sample(corpus, sample_examples)
+    tokenizer = load_tokenizer(corpus.manifest.tokenizer, directory)
+    sample = read_sample(corpus, tokenizer, sample_examples)
     body = "".join(
         [
             _head(corpus),
@@ -69,8 +74,11 @@ def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
             _padding(corpus),
             _zipf(sample),
             *([_positions(corpus, sample), _replacements(corpus)] if corpus.config.masking == "static" else []),
+            _document_lengths(corpus),
             _documents(corpus),
             "</div>",
+            _section("Examples", "The first of the training shards.", report_text.examples(corpus), wide=True),
+            _section("Vocabulary", _sampled(sample), report_text.vocabulary(sample, tokenizer), wide=True),
             _options(corpus),
             _shards(corpus),
         ]
@@ -102,6 +110,13 @@ def _head(corpus: Corpus) -> str:
         (percent(splits["train"].get("unknown_share", 0)), "[UNK], of tokens"),
         (size(sum(shard.bytes for shard in corpus.manifest.shards)), f"in {count(len(corpus.manifest.shards))} shards"),
     ]
+    text, train = corpus.manifest.statistics.get("text", {}), splits["train"]
+    if tokens := sum(statistics.get("text_tokens", 0) for statistics in splits.values()):
+        facts.append((f"{text.get('characters', 0) / tokens:.2f}", "characters per token"))
+    if replaced := text.get("characters_replaced", 0):
+        facts.append((count(replaced), "characters replaced by U+FFFD"))
+    if truncated := train.get("tokens_truncated", 0):
+        facts.append((percent(truncated / (train["tokens"] + truncated)), "tokens cut off to fit, of train"))
     if corpus.manifest.spec.next_sentence:
         facts.append((percent(splits["train"]["label_1_share"]), "pairs with label 1"))
     if corpus.manifest.spec.packed:
@@ -190,6 +205,18 @@ def _replacements(corpus: Corpus) -> str:
     return _section("Replacement of predicted tokens", note, named_bars(values, lambda share: f"{share:.2%}"))
 
 
+def _document_lengths(corpus: Corpus) -> str:
+    text = corpus.manifest.statistics.get("text", {})
+    documents = text.get("documents", 0)
+    if not documents or not text.get("document_lengths"):  # Manifests of earlier versions have none.
+        return ""
+    note = (
+        f"On average, {count(text['characters'] / documents)} characters and {text['sentences'] / documents:.1f}"
+        " sentences, from the manifest. Each bar covers a range twice as long as the one before."
+    )
+    return _section("Length of documents", note, report_text.document_lengths(text["document_lengths"]))
+
+
 def _documents(corpus: Corpus) -> str:
     documents = summarize_manifest(corpus.manifest)["documents"]
     dropped = {reason: number for reason, number in documents["dropped"].items() if number}
@@ -212,7 +239,7 @@ def _options(corpus: Corpus) -> str:
 
 
 def _shards(corpus: Corpus) -> str:
-    shards = corpus.manifest.shards
+    shards = sorted(corpus.manifest.shards, key=lambda s: (SPLITS.index(s.split), s.max_seq_length))
     rows = [
         (s.name, count(s.examples), count(s.tokens), count(s.predictions), size(s.bytes), s.sha256[:16])
         for s in shards[:_MOST_SHARDS_LISTED]

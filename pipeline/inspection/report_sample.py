@@ -11,6 +11,7 @@ from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.examples import Examples
 from pipeline.records.decoding import check_examples, read_serialized, value_ranges
 from pipeline.seeding import generator
+from pipeline.tokenizers.base import Tokenizer
 
 
 @dataclass
@@ -24,6 +25,7 @@ class ReportSample:
         token_counts: int64 `[vocab_size]`, occurrences of each token before masking, without special tokens.
         predicted_at: int64 `[S]`, predictions at each position.
         tokens_at: int64 `[S]`, maskable tokens at each position.
+        words: words that begin in them, as whole-word masking finds them.
     """
 
     examples: int
@@ -32,15 +34,17 @@ class ReportSample:
     token_counts: np.ndarray
     predicted_at: np.ndarray
     tokens_at: np.ndarray
+    words: int
 
 
-def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
+def read_sample(corpus: Corpus, tokenizer: Tokenizer, most_examples: int) -> ReportSample:
     """Reads the first examples of training shards, the same share of each shard.
 
     The examples of a shard are in random order. If there are many shards, a random choice of them is read.
 
     Args:
         corpus: the corpus.
+        tokenizer: its tokenizer.
         most_examples: the approximate number of examples to read.
 
     Raises:
@@ -59,6 +63,7 @@ def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
         token_counts=np.zeros(manifest.tokenizer.vocab_size, np.int64),
         predicted_at=np.zeros(length, np.int64),
         tokens_at=np.zeros(length, np.int64),
+        words=0,
     )
     share = min(1.0, most_examples / max(1, sum(shard.examples for shard in chosen)))
     for shard in chosen:
@@ -71,6 +76,7 @@ def read_sample(corpus: Corpus, most_examples: int) -> ReportSample:
         sample.examples += len(examples)
         sample.lengths += np.bincount(examples.sums(examples.real), minlength=length + 1)
         sample.token_counts += np.bincount(examples.ids[examples.ordinary], minlength=len(sample.token_counts))
+        sample.words += int((tokenizer.word_boundaries.find(examples.ids) & examples.ordinary).sum())
         sample.predicted_at[: spec.max_seq_length] += examples.predicted.sum(axis=0)
         sample.tokens_at[: spec.max_seq_length] += examples.ordinary.sum(axis=0)
     return sample

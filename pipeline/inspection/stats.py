@@ -61,6 +61,7 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
     read = dict(manifest.statistics.get("text", {}))
     dropped = Counter({_words(reason): number for reason, number in read.pop("dropped", {}).items()})
     samples = {_words(reason): found for reason, found in read.pop("dropped_samples", {}).items()}
+    lengths = read.pop("document_lengths", {})
     for statistics in splits.values():
         for name in [name for name in statistics if name.startswith(_DROPPED)]:
             dropped[_words(name.removeprefix(_DROPPED))] += statistics.pop(name)
@@ -69,6 +70,7 @@ def summarize_manifest(manifest: Manifest) -> dict[str, Any]:
             "read": read.pop("documents_read", read.get("documents", 0)),
             "dropped": dict(dropped),
             "dropped_samples": samples,
+            "lengths": lengths,
             **read,
         },
         "splits": splits,
@@ -136,7 +138,7 @@ def render_summary(summary: Mapping[str, Any]) -> str:
 def _documents_table(documents: Mapping[str, Any]) -> str:
     rows = [("documents read", count(documents["read"]))]
     rows += [(f"  dropped: {reason}", count(number)) for reason, number in documents["dropped"].items()]
-    other = documents.keys() - {"read", "dropped", "dropped_samples"}
+    other = documents.keys() - {"read", "dropped", "dropped_samples", "lengths"}
     rows += [(_words(name), _value(name, value)) for name, value in documents.items() if name in other]
     text = "Documents\n" + table(rows, indent="  ")
     if documents["dropped_samples"]:

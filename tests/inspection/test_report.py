@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 import shutil
 from collections.abc import Callable
@@ -11,17 +12,28 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.errors import CorpusError
-from pipeline.inspection.corpus import open_corpus
+from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.inspect import show_examples
 from pipeline.inspection.report import make_report
-from pipeline.inspection.report_sample import read_sample
+from pipeline.inspection.report_sample import ReportSample, read_sample
+from pipeline.inspection.tables import percent
 from pipeline.manifest import read_manifest, write_manifest
 from pipeline.records.decoding import decode_examples, read_serialized
 from pipeline.records.spec import encode_tfrecords
+from pipeline.tokenizers import load_tokenizer
 
 Make = Callable[..., Path]
-STATIC = ["Length of examples", "Padding", "Frequency of tokens", "Documents dropped", "Options", "Shards"]
+STATIC = [
+    *("Length of examples", "Padding", "Frequency of tokens", "Length of documents", "Documents dropped"),
+    *("Examples", "Vocabulary", "Options", "Shards"),
+]
 ROWS = ["Length of sequences", *STATIC[1:]]
+
+
+def sample_of(corpus: Corpus, examples: int) -> ReportSample:
+    return read_sample(corpus, load_tokenizer(corpus.manifest.tokenizer, corpus.directory), examples)
+
+
 MASKS = ["Predictions by position", "Replacement of predicted tokens"]
 
 
@@ -44,7 +56,7 @@ def test_the_page_needs_nothing_else(make: Make, options: dict[str, object], sec
     assert sorted(re.findall(r"<h2>(.*?)</h2>", page)) == sorted(sections)
     assert not re.search(r"<script|<link|<img|url\(|https?:", page)
     assert "prefers-color-scheme: dark" in page
-    assert page.count("<svg") >= len(sections) - 3
+    assert page.count("<svg") >= len(sections) - 5  # Tables and text have none.
     assert "nan" not in page.replace("name", "")
 
 
@@ -69,6 +81,29 @@ def test_the_page_tells_what_the_manifest_tells(make: Make) -> None:
     assert re.search(r"From [\d,]+ training examples of \d+ shards", page)
 
 
+def test_the_page_shows_text_and_its_vocabulary(make: Make) -> None:
+    directory = make()
+    corpus = open_corpus(str(directory))
+    page = make_report(str(directory), sample_examples=10**9)
+    shard = next(shard for shard in corpus.manifest.split("train") if shard.examples)
+    for text in show_examples(corpus.path(shard), examples=3):
+        assert html.escape(text) in page
+    sample = sample_of(corpus, 10**9)
+    tokenizer = load_tokenizer(corpus.manifest.tokenizer, corpus.directory)
+    pieces = sum(n for n, token in zip(sample.token_counts, tokenizer.tokens, strict=True) if token.startswith("##"))
+    assert sample.words == sample.token_counts.sum() - pieces
+    assert f"{sample.token_counts.sum() / sample.words:.2f} tokens per word" in page
+    unused = [entry for entry in tokenizer.ordinary_ids if not sample.token_counts[entry]]
+    assert f"{len(unused):,} of {len(tokenizer.ordinary_ids):,} ordinary entries" in page
+    most = tokenizer.show(int(sample.token_counts.argmax()))
+    assert (
+        f"<div><code>{html.escape(most)}</code> {percent(sample.token_counts.max() / sample.token_counts.sum())}"
+        in page
+    )
+    text = corpus.manifest.statistics["text"]
+    assert sum(text["document_lengths"].values()) == text["documents"]
+
+
 def test_the_page_tells_what_packing_saves(make: Make) -> None:
     directory = make(packing="best-fit", pairing="single-sentences")
     corpus = open_corpus(str(directory))
@@ -78,20 +113,20 @@ def test_the_page_tells_what_packing_saves(make: Make) -> None:
     assert f"<b>{train['sequences'] / train['examples']:.2f}</b><span>sequences in a row" in page
     assert "train, not packed" in page
     assert "share of sequences" in page
-    whole = read_sample(corpus, 10**9)
+    whole = sample_of(corpus, 10**9)
     assert (whole.examples, whole.lengths.sum()) == (train["examples"], train["sequences"])
     assert (whole.lengths * np.arange(len(whole.lengths))).sum() == train["tokens"]
 
 
 def test_the_sample_is_of_all_shards_and_adds_up(make: Make) -> None:
     corpus = open_corpus(str(make()))
-    whole = read_sample(corpus, 10**9)
+    whole = sample_of(corpus, 10**9)
     train = corpus.manifest.statistics["train"]
     assert whole.examples == whole.lengths.sum() == train["examples"]
     assert (whole.lengths * np.arange(len(whole.lengths))).sum() == train["tokens"]
     assert whole.predicted_at.sum() == train["predictions"]
     assert whole.token_counts.sum() == whole.tokens_at.sum() == train["tokens"] - 3 * train["examples"]
-    part = read_sample(corpus, 400)
+    part = sample_of(corpus, 400)
     assert 300 < part.examples < 500
 
 
@@ -111,7 +146,7 @@ def test_a_foreign_record_is_named(make: Make, tmp_path: Path) -> None:
         columns[feature][2, 0] = value
         Path(path).write_bytes(encode_tfrecords(spec, columns)[0].tobytes())
         with pytest.raises(CorpusError, match=f"Record 2 of {path} must be a masked-LM example.*{message}"):
-            read_sample(corpus, 10**9)
+            sample_of(corpus, 10**9)
         with pytest.raises(CorpusError, match=f"Record 2 of {path} must be a masked-LM example.*{message}"):
             list(show_examples(path, start=2))
 

@@ -32,6 +32,7 @@ from pipeline.text.split import is_set_apart
 from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer
 
+LENGTHS = "document_lengths/"  # Counters of documents by the binary digits of their characters.
 SPLITS = ("train", "validation")
 # Characters of a part of a block. A worker holds one part in memory at a time, however large the block is.
 PART_CHARACTERS = 1 << 22
@@ -184,6 +185,7 @@ def _read_parts(
                 continue
             counts["documents"] += 1
             counts["characters"] += len(document.text)
+            counts[f"{LENGTHS}{len(document.text).bit_length()}"] += 1
             sentences = split_sentences(document.text)
             counts["sentences"] += len(sentences)
             apart = is_set_apart(document.text, config.validation_fraction, config.seed)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.beam.corpus.block import SPLITS, BlockResult
+from pipeline.beam.corpus.block import LENGTHS, SPLITS, BlockResult
 from pipeline.manifest import Shard
 from pipeline.text.reading.document import Samples, add_samples
 
@@ -46,11 +46,14 @@ def summarize(shards: Iterable[Shard], results: Sequence[BlockResult]) -> dict[s
 
 
 def _with_drops(counts: dict[str, int]) -> dict[str, Any]:
-    """Collects the counts of dropped documents, by reason, under "dropped"."""
-    kept = {name: count for name, count in counts.items() if not name.startswith("dropped/")}
-    dropped = {name.removeprefix("dropped/"): count for name, count in counts.items() if name not in kept}
+    """Collects the counts of dropped documents, by reason, under "dropped", and of lengths under "document_lengths"."""
+    kept = {name: count for name, count in counts.items() if not name.startswith(("dropped/", LENGTHS))}
+    dropped, lengths = (
+        {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+        for prefix in ("dropped/", LENGTHS)
+    )
     read = kept.get("documents", 0) + sum(dropped.values())
-    return kept | {"documents_read": read, "dropped": dropped}
+    return kept | {"documents_read": read, "dropped": dropped, "document_lengths": lengths}
 
 
 def _share(part: int, whole: int) -> float:
