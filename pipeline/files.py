@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ from typing import IO, Any
 from pipeline.errors import ConfigError, InputError, OutputError, UserError
 
 _SYNCED_AT_ONCE = 1 << 24  # Bytes.
+_OWN_STREAM = re.compile("/dev/(stdin|fd/)|/proc/")  # Names of what a process has open, which others do not have.
 _TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.tmp")
 
 
@@ -125,12 +127,14 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
     Hadoop do.
 
     Raises:
-        InputError: if a pattern names no file.
+        InputError: if a pattern names no file, or a pipe.
     """
     found: dict[str, FileInfo] = {}
     for pattern in patterns:
         matches = list(_match_remote(pattern) if is_remote(pattern) else _match_local(pattern))
         if not matches:
+            if pattern == "-":
+                raise _not_a_file("standard input")
             raise InputError(
                 "Each input must name at least one file",
                 received=repr(pattern),
@@ -159,11 +163,22 @@ def _match_local(pattern: str) -> Iterator[FileInfo]:
     try:
         for path in paths:
             for file in _files_below(path) if os.path.isdir(path) else [path]:
-                yield local_info(file)
+                info = local_info(file)
+                if _OWN_STREAM.match(os.path.abspath(file)) or not (info.bytes or stat.S_ISREG(os.stat(file).st_mode)):
+                    raise _not_a_file(file)
+                yield info
     except OSError as error:
         raise InputError(
             f"Cannot list {pattern}", received=str(error), do="Fix this, or name the files themselves"
         ) from error
+
+
+def _not_a_file(what: str) -> InputError:
+    return InputError(
+        "Each input must be a file, which several processes can read from any byte, and again after an interruption",
+        received=what,
+        do="Write it to a file first, such as ... > texts.txt; compressed files need not be unpacked",
+    )
 
 
 def _files_below(directory: str) -> Iterator[str]:
