@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs clean peers huggingface bench bench-memory bench-vocab bench-loader bench-reading bench-training bench-quality bench-attention bench-gpu scaling interoperability peer-tests parity parity-fixture loss-curves optimizer-numbers
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs site clean peers huggingface bench bench-memory bench-vocab bench-loader bench-reading bench-training bench-quality bench-attention bench-gpu scaling interoperability peer-tests parity parity-fixture loss-curves optimizer-numbers
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -175,6 +175,15 @@ optimizer-numbers: $(STAMP) peers ## record tensorflow/models' schedules and opt
 docs: $(STAMP) ## write docs/options.md and docs/rooms.svg
 	$(BIN)/python docs/make_options.py
 	$(BIN)/python docs/make_rooms.py
+
+site: $(STAMP) out/site-tools/.installed ## write the documentation as a site to out/site
+	$(BIN)/python docs/make_commands.py
+	NO_MKDOCS_2_WARNING=1 out/site-tools/bin/mkdocs build --strict --quiet
+
+out/site-tools/.installed: docs/requirements.txt
+	test -x out/site-tools/bin/python || $(PYTHON) -m venv out/site-tools
+	out/site-tools/bin/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
+	touch $@
 
 clean: ## remove everything that was made, the environment too
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -84,7 +84,13 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROG, description="Raw text to TFRecords for BERT-style masked-LM pre-training, and the pre-training."
     )
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    add_commands(parser)
+    return parser
+
+
+def add_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Adds all commands to a parser; returns theirs, by their names."""
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for verb in _VERBS:
         verb.add(commands)
-    return parser
+    return dict(commands.choices)

@@ -271,7 +271,7 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
         print(f"note: {difference}")
     if chosen and not files.exists(RunFolder(arguments.run_dir).config):
         recipe = recipe_for(parse_budget(budget)).description
-        print(f"recipe: {recipe}; chosen by the budget; --experiment, --config override it")
+        print(f"recipe: {recipe} (chosen for this budget; --experiment or --config overrides it)")
 
     def build(*manifests: Manifest) -> ExperimentConfig:
         if chosen:

@@ -104,7 +104,7 @@ def plan_steps(budget: float, used: float, pace: Pace, kept: Intervals = Interva
 
     Args:
         budget: seconds of the whole command.
-        used: those that are past.
+        used: seconds used up already.
         pace: what is to come takes so long.
         kept: intervals that the user has set.
 

@@ -141,7 +141,7 @@ def measure(
     steps, data = config.trainer.train_steps, config.task.train_data
     parts = [(stage.first_step, stage.last_step, stage.tokens) for stage in stages]
     parts = parts or [(0, steps, steps * data.global_batch_size * corpora.mean_tokens)]
-    logger.info(f"budget {config.trainer.budget}: measuring the pace")
+    logger.info(f"budget {config.trainer.budget}: measuring the time of a step")
     with folder.scratch() as scratch:
         return measure_pace(
             config,
@@ -167,7 +167,7 @@ def decide(config: ExperimentConfig, given: Collection[str], pace: Pace, used: f
         config: the experiment; its number of steps is the experiment's.
         given: options that the user has set, by their paths.
         pace: that of its steps.
-        used: seconds of the budget that are past.
+        used: seconds of the budget that are used up.
 
     Raises:
         ConfigError: if the time does not suffice.
@@ -198,14 +198,14 @@ def decide(config: ExperimentConfig, given: Collection[str], pace: Pace, used: f
 def _describe(config: ExperimentConfig, plan: Plan, pace: Pace, used: float) -> str:
     """What was decided, in two lines."""
     trainer, optimizer = config.trainer, config.trainer.optimizer
-    ends = "" if optimizer.decay == "constant" else f", decayed to {optimizer.end_learning_rate:g} with the last one"
-    looks = f", an evaluation {format_duration(pace.evaluation)}" if pace.evaluation else ""
+    decay = "" if optimizer.decay == "constant" else f", decay to {optimizer.end_learning_rate:g} at the last step"
+    evaluation = f", an evaluation {format_duration(pace.evaluation)}" if pace.evaluation else ""
     return (
-        f"budget {trainer.budget}: {plan.train_steps:,} steps, the learning rate rising over {optimizer.warmup_steps:,}"
-        f"{ends}; the end in about {format_duration(plan.seconds(pace))}\n"
-        f"measured: a step takes {format_duration(pace.step)} (of {pace.steps}){looks}, a checkpoint"
-        f" {format_duration(pace.checkpoint)}; {format_duration(used)} are past; evaluations every"
-        f" {plan.validation_interval:,} steps, checkpoints every {plan.checkpoint_interval:,}"
+        f"budget {trainer.budget}: {plan.train_steps:,} steps, warm-up over {optimizer.warmup_steps:,}{decay};"
+        f" done in about {format_duration(plan.seconds(pace))}\n"
+        f"measured over {pace.steps} steps: a step takes {format_duration(pace.step)}{evaluation}, a checkpoint"
+        f" {format_duration(pace.checkpoint)}; {format_duration(used)} used so far; an evaluation every"
+        f" {plan.validation_interval:,} steps, a checkpoint every {plan.checkpoint_interval:,}"
     )
 
 

@@ -33,7 +33,7 @@ def format_plan(config: ExperimentConfig, model: Any, fit: Fit, *, step: int, na
     for name, source, count in zip(names, batches.sources, counts, strict=True):
         label = f"{name}: " if len(names) > 1 else ""
         length = source.spec.max_seq_length
-        examples.append(f"{label}{source.examples:,} of {mean_tokens(source):.0f} tokens in the mean, at most {length}")
+        examples.append(f"{label}{source.examples:,} of {mean_tokens(source):.0f} tokens on average, at most {length}")
         epochs.append(f"{label}{count / source.examples:,.2f}")
     smallest, largest = min(batches.sizes.sizes), batches.sizes.largest
     sizes = f"{largest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
@@ -60,7 +60,7 @@ def format_plan(config: ExperimentConfig, model: Any, fit: Fit, *, step: int, na
             f"{rate}, {optimizer.decay}, warm-up of {optimizer.warmup_steps:,}",
         ),
         ("memory", _memory(fit)),
-        ("time", "is told after the first steps"),
+        ("time", "shown after the first steps"),
     ]
     width = max(len(name) for name, _ in rows) + 2
     filler = textwrap.TextWrapper(_WIDTH, subsequent_indent=" " * width, break_long_words=False, break_on_hyphens=False)

@@ -92,7 +92,7 @@ def test_the_weights_are_those_of_a_run_without_a_budget(
     shown = capsys.readouterr().out
     values = decided(run)
     steps = values["trainer.train_steps"]
-    assert f"budget 10s: {steps:,} steps, the learning rate rising over {round(0.1 * steps)}" in shown
+    assert f"budget 10s: {steps:,} steps, warm-up over {round(0.1 * steps)}" in shown
     assert 20 < steps < 100
     assert values["trainer.optimizer.warmup_steps"] == round(0.1 * steps)
     assert values["trainer.optimizer.decay_steps"] is None
@@ -167,7 +167,7 @@ def test_a_budget_alone_chooses_the_recipe(
     monkeypatch.setattr(training_run, "pretrain", lambda config, *_, **given: wanted.append((config, given["given"])))
     flags = ["--task.train-data.global-batch-size", "16", "--trainer.summary-interval", "100"]
     assert pretrain(tiny_corpus, run, *flags, "--budget", "5m") == 0
-    assert "modernbert, 2 layers of 128, muon, batches of 16; chosen by the budget" in capsys.readouterr().out
+    assert "modernbert, 2 layers of 128, muon, batches of 16 (chosen for this budget" in capsys.readouterr().out
     config, given = wanted.pop()
     assert config.trainer.budget == "5m"
     assert config.task.model.encoder.type == "modernbert"
@@ -183,7 +183,7 @@ def test_a_budget_alone_chooses_the_recipe(
     (run / "config.yaml").write_text(dump_yaml(begun))
     monkeypatch.setattr(budgeted, "recipe_for", None)
     assert pretrain(tiny_corpus, run, *flags, "--budget", "5m") == 0
-    assert "chosen by the budget" not in capsys.readouterr().out
+    assert "chosen for this budget" not in capsys.readouterr().out
     assert wanted.pop() == (begun, given)
 
     (run / "config.yaml").unlink()

@@ -57,14 +57,14 @@ def test_a_run_of_the_defaults(tiny_corpus: Any, tiny_config: Any) -> None:
     assert told(config, [str(tiny_corpus.directory)], Fit(4, 2.5e9, 8e9)) == {
         "device": "CPU, 2 cores",
         "parameters": "1,936,448, of which 16,448 outside the embeddings",
-        "examples": f"160 of {tokens / 160:.0f} tokens in the mean, at most 24",
+        "examples": f"160 of {tokens / 160:.0f} tokens on average, at most 24",
         "batch": f"512 examples (default; --batch-size), about {512 * tokens / 160:,.0f} tokens, in 4 parts, one after"
         " another (trainer.accumulation_steps)",
         "steps": "1,000,000 (default; --steps)",
         "epochs": f"3,200,000.00; {512e6 * tokens / 160 / 1e9:.3g} billion tokens",
         "learning rate": "0.0001 (default; --learning-rate), linear, warm-up of 4",
         "memory": "about 2.5 GB, of 8.0 GB that it may take",
-        "time": "is told after the first steps",
+        "time": "shown after the first steps",
     }
 
 

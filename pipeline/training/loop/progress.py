@@ -142,7 +142,7 @@ class Progress:
                 logger.info(text)
 
     def _time_left(self) -> str:
-        return f"about {format_duration((self._steps - self._step) * (self._pace or 0.0))} to go"
+        return f"about {format_duration((self._steps - self._step) * (self._pace or 0.0))} left"
 
     def _note(
         self,
