@@ -148,7 +148,7 @@ FORMATS = TEXT_FORMATS | {
         may_be_compressed=False,
     ),
     "csv": Format(
-        "one document per row, in the column text_field; the first row names the columns",
+        "one document per row, in the column text_field, which the first row names",
         _read_csv,
         endings=(".csv",),
         pieces=_pieces_of_csv("csv"),
