@@ -1,6 +1,6 @@
-"""Files, local or on any file system that Beam supports (gs://, s3://, hdfs://).
+"""Files, local or with the scheme of a store (gs://, s3://, az://, hdfs://, https://, hf://).
 
-Local paths use only the operating system. Beam's FileSystems, slow to import, serve paths with a scheme.
+Local paths use only the operating system. `pipeline.stores` serves paths with a scheme.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from pipeline.errors import ConfigError, InputError, OutputError, UserError
+from pipeline.errors import InputError, OutputError
+from pipeline.stores import Store, asking_about, modified
+from pipeline.stores import checksum as stored_checksum
 
 _SYNCED_AT_ONCE = 1 << 24  # Bytes.
 _OWN_STREAM = re.compile("/dev/(stdin|fd/)|/proc/")  # Names of what a process has open, which others do not have.
@@ -45,28 +47,6 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def _beam_file_systems(path: str) -> Any:
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    if FileSystems._pipeline_options is None:
-        # Beam sets them when a pipeline is made, and in the workers of most runners. S3 does not work without them.
-        FileSystems.set_options(PipelineOptions([]))
-    if path.startswith("s3://"):
-        from pipeline.s3 import complete_s3
-
-        complete_s3()
-    try:
-        FileSystems.get_filesystem(path)
-    except ValueError as error:
-        raise ConfigError(
-            "A path with a scheme needs a file system that Beam supports",
-            received=path,
-            do="Check the scheme, and install the extra for it (gcp, aws)",
-        ) from error
-    return FileSystems
-
-
 def join(directory: str, *names: str) -> str:
     """Joins path segments on whatever file system `directory` is; a last segment that is a whole path is returned."""
     if names and (is_remote(names[-1]) or os.path.isabs(names[-1])):
@@ -84,7 +64,7 @@ def exists(path: str) -> bool:
     """
     with _asking_about(path):
         if is_remote(path):
-            return bool(_beam_file_systems(path).exists(path))
+            return Store(path).info() is not None
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.stat(path)
             return True
@@ -93,20 +73,15 @@ def exists(path: str) -> bool:
 
 @contextlib.contextmanager
 def _asking_about(path: str) -> Iterator[None]:
+    if is_remote(path):
+        with asking_about(path):
+            yield
+        return
     try:
         yield
-    except UserError:
-        raise
-    except Exception as error:  # Beam's file systems raise whatever their clients do.
-        remote = is_remote(path)
+    except OSError as error:
         raise InputError(
-            f"Cannot access {path}",
-            received=_reason(error)
-            if isinstance(error, OSError) and not remote
-            else f"{type(error).__name__}: {error}",
-            do="Check the path, the credentials, and that the extra for it is installed (gcp, aws)"
-            if remote
-            else "Check the path and the permissions",
+            f"Cannot access {path}", received=_reason(error), do="Check the path and the permissions"
         ) from error
 
 
@@ -195,19 +170,30 @@ def _is_visible(name: str) -> bool:
 
 
 def _match_remote(pattern: str) -> Iterator[FileInfo]:
-    systems = _beam_file_systems(pattern)
     folder = pattern.rstrip("/") + "/"
     with _asking_about(pattern):
-        found = [] if pattern == folder else systems.match([pattern])[0].metadata_list
+        store = Store(pattern)
+        found: dict[str, dict[str, Any]] = {}
+        if pattern != folder:
+            named = store.info()
+            found = {pattern: named} if named and named["type"] == "file" else store.glob()
         if not found:
-            below = systems.match([folder + "**"])[0].metadata_list
-            found = [info for info in below if all(map(_is_visible, info.path.removeprefix(folder).split("/")))]
-    yield from (FileInfo(info.path, info.size_in_bytes, _modified(info)) for info in found)
+            below = store.list_below()
+            found = {path: i for path, i in below.items() if all(map(_is_visible, path[len(folder) :].split("/")))}
+        for path, described in found.items():
+            yield _remote_info(path, described)
 
 
-def _modified(metadata: Any) -> str:
-    """When a file was last written, from Beam's metadata."""
-    return str(metadata.last_updated_in_seconds or "")
+def _remote_info(path: str, described: Mapping[str, Any]) -> FileInfo:
+    if described.get("size") is None:  # Web servers' listings do not have it.
+        described = Store(path).info() or {}
+    if described.get("size") is None:
+        raise InputError(
+            "The size of a file must be known, since it is read in parts",
+            received=f"{path}, whose server does not tell it",
+            do="Download the file",
+        )
+    return FileInfo(path, int(described["size"]), modified(described))
 
 
 def info(path: str) -> FileInfo:
@@ -220,10 +206,10 @@ def info(path: str) -> FileInfo:
     if not is_remote(path):
         return local_info(path)
     with _asking_about(path):
-        found = _beam_file_systems(path).match([path])[0].metadata_list
+        found = Store(path).info()
     if not found:
         raise FileNotFoundError(path)
-    return FileInfo(path, found[0].size_in_bytes, _modified(found[0]))
+    return _remote_info(path, found)
 
 
 def checksum(path: str) -> str:
@@ -234,17 +220,14 @@ def checksum(path: str) -> str:
     """
     if not is_remote(path):
         return ""
-    with _asking_about(path), contextlib.suppress(NotImplementedError):
-        return str(_beam_file_systems(path).checksum(path))
-    return ""
+    with _asking_about(path):
+        return stored_checksum(Store(path).info() or {})
 
 
 def infos(directory: str) -> dict[str, FileInfo]:
     """Returns the `FileInfo` of each file directly in `directory`, by name; empty if there is no such directory."""
     if is_remote(directory):
-        prefix = directory.rstrip("/") + "/"
-        listed = _list_remote(prefix)
-        return {i.path[len(prefix) :]: FileInfo(i.path, i.size_in_bytes, _modified(i)) for i in listed}
+        return {_name(path): _remote_info(path, described) for path, described in _list_remote(directory).items()}
     found = {}
     for name in list_names(directory):
         path = os.path.join(directory, name)
@@ -262,18 +245,27 @@ def open_read(path: str, start: int = 0) -> Iterator[IO[bytes]]:
         InputError: if it cannot be opened or read.
     """
     try:
-        if is_remote(path):
-            from apache_beam.io.filesystem import CompressionTypes
-
-            stream = _beam_file_systems(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-        else:
-            stream = open(path, "rb")
-        with stream:
+        with _open(path) as stream:
             if start:
                 stream.seek(start)
             yield stream
     except OSError as error:
         raise InputError(f"Cannot read {path}", received=_reason(error)) from error
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[IO[bytes]]:
+    if not is_remote(path):
+        with open(path, "rb") as stream:
+            yield stream
+        return
+    with _asking_about(path):
+        try:
+            remote = Store(path).open()
+        except FileNotFoundError as error:
+            raise InputError(f"Cannot read {path}", received="no such file") from error
+    with remote:
+        yield remote
 
 
 def read(path: str) -> bytes:
@@ -292,6 +284,9 @@ def read_range(path: str, start: int, length: int) -> bytes:
     Raises:
         InputError: if it cannot be read.
     """
+    if is_remote(path):
+        with _asking_about(path):
+            return Store(path).read_range(start, start + length)
     with open_read(path, start) as stream:
         return stream.read(length)
 
@@ -345,23 +340,17 @@ def write_file(path: str, before_naming: Callable[[], None] | None = None) -> It
     temporary = temporary_name(path, uuid.uuid4().hex[:8])
     try:
         if is_remote(path):
-            systems = _beam_file_systems(path)
-            from apache_beam.io.filesystem import CompressionTypes
-
-            with systems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            with Store(path).create(temporary.rpartition("/")[2], before_naming) as stream:
                 yield AtomicWriter(stream, path)
-            before_naming()
-            if systems.exists(path):
-                systems.delete([path])
-            systems.rename([temporary], [path])
         else:
             with _open_durably(temporary) as stream:
                 yield AtomicWriter(stream, path)
             before_naming()
             os.replace(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # If nothing could be written, there may be nothing to remove.
-            remove(temporary)
+        if not is_remote(path):
+            with contextlib.suppress(OSError):  # If nothing could be written, there may be nothing to remove.
+                remove(temporary)
         if isinstance(error, OSError):
             raise _cannot_write(path, error) from error
         raise
@@ -532,25 +521,26 @@ def list_names(directory: str) -> list[str]:
         InputError: if they cannot be listed.
     """
     if is_remote(directory):
-        prefix = directory.rstrip("/") + "/"
-        return sorted(info.path[len(prefix) :] for info in _list_remote(prefix))
+        return sorted(map(_name, _list_remote(directory)))
     with _asking_about(directory), contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return sorted(os.listdir(directory))
     return []
 
 
-def _list_remote(prefix: str) -> Sequence[Any]:
-    """Returns Beam's metadata of the files directly below `prefix`, which ends with a slash."""
-    with _asking_about(prefix):
-        metadata: Sequence[Any] = _beam_file_systems(prefix).match([prefix + "*"])[0].metadata_list
-    return metadata
+def _list_remote(directory: str) -> dict[str, dict[str, Any]]:
+    with _asking_about(directory):
+        return Store(directory).list_directly()
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def remove(path: str) -> None:
     """Removes a file or an empty directory, if it exists."""
     if is_remote(path):
-        if exists(path):
-            _beam_file_systems(path).delete([path])
+        with _asking_about(path):
+            Store(path).remove()
         return
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if os.path.isdir(path):

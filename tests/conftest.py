@@ -133,77 +133,50 @@ def text_files(tmp_path: Path, write_texts: Callable[[Path], str]) -> str:
 
 @pytest.fixture(scope="session")
 def _object_store_kind() -> type:
-    """A file system of Beam's without directories, as object stores are, in the memory of this process."""
-    from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
+    """A file system of fsspec's without directories, as object stores are, in the memory of this process."""
+    import fsspec
 
-    class ObjectStore(FileSystem):  # type: ignore[misc]
+    class ObjectStore(fsspec.AbstractFileSystem):  # type: ignore[misc]
+        protocol = "teststore"
         objects: ClassVar[dict[str, bytes]] = {}
 
-        @classmethod
-        def scheme(cls) -> str:
-            return "teststore"
+        def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+            path = self._strip_protocol(path)
+            names = {url.removeprefix("teststore://"): len(data) for url, data in sorted(self.objects.items())}
+            found = {name: {"name": name, "size": size, "type": "file"} for name, size in names.items() if name == path}
+            for name, size in () if found else names.items():
+                if name.startswith(f"{path}/"):
+                    child, rest, _ = name[len(path) + 1 :].partition("/")
+                    below = f"{path}/{child}"
+                    found[below] = {"name": below, "size": size, "type": "directory" if rest else "file"}
+            if not found:
+                raise FileNotFoundError(path)
+            return list(found.values() if detail else found)
 
-        def join(self, basepath: str, *paths: str) -> str:
-            return "/".join([basepath.rstrip("/"), *paths])
-
-        def split(self, path: str) -> tuple[str, str]:
-            head, _, tail = path.rpartition("/")
-            return head, tail
-
-        def mkdirs(self, path: str) -> None:
-            raise BeamIOError("There are no directories here")
-
-        def has_dirs(self) -> bool:
-            return False
-
-        def _list(self, dir_or_prefix: str) -> Iterator[FileMetadata]:
-            for path in sorted(self.objects):
-                if path.startswith(dir_or_prefix):
-                    yield self.metadata(path)
-
-        def create(self, path: str, mime_type: str = "", compression_type: str = "auto") -> io.BytesIO:
-            assert compression_type == "uncompressed"  # Beam's default would compress *.gz once more.
-            objects = self.objects
+        def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
+            objects, url = self.objects, f"teststore://{path}"
+            if mode == "rb":
+                if url not in objects:
+                    raise FileNotFoundError(path)
+                return io.BytesIO(objects[url])
 
             class Upload(io.BytesIO):
                 def close(self) -> None:
                     if not self.closed:
-                        objects[path] = self.getvalue()
+                        objects[url] = self.getvalue()
                     super().close()
 
             return Upload()
 
-        def open(self, path: str, mime_type: str = "", compression_type: str = "auto") -> io.BytesIO:
-            assert compression_type == "uncompressed"
-            if path not in self.objects:
-                raise BeamIOError(f"There is no object {path}")
-            return io.BytesIO(self.objects[path])
+        def mv(self, path1: str, path2: str, **_: Any) -> None:
+            assert f"teststore://{path2}" not in self.objects
+            self.objects[f"teststore://{path2}"] = self.objects.pop(f"teststore://{path1}")
 
-        def copy(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
-            raise NotImplementedError
+        def rm_file(self, path: str) -> None:
+            if self.objects.pop(f"teststore://{path}", None) is None:
+                raise FileNotFoundError(path)
 
-        def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
-            for source, destination in zip(source_file_names, destination_file_names, strict=True):
-                if destination in self.objects:
-                    raise BeamIOError(f"There is an object {destination} already")
-                self.objects[destination] = self.objects.pop(source)
-
-        def exists(self, path: str) -> bool:
-            return path in self.objects
-
-        def size(self, path: str) -> int:
-            return len(self.objects[path])
-
-        def last_updated(self, path: str) -> float:
-            return 0.0
-
-        def metadata(self, path: str) -> FileMetadata:
-            return FileMetadata(path, len(self.objects[path]))
-
-        def delete(self, paths: list[str]) -> None:
-            for path in paths:
-                del self.objects[path]
-
+    fsspec.register_implementation("teststore", ObjectStore, clobber=True)
     return ObjectStore
 
 

@@ -18,7 +18,8 @@ MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 RANKS = [
     line.split()
     for line in """
-        version errors compiling seeding interrupts s3 scripts shipped worth_a_look
+        version errors compiling seeding interrupts scripts shipped worth_a_look
+        stores
         files standard_output splitmix
         quiet locks config
         records

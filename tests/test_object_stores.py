@@ -1,22 +1,25 @@
-"""A corpus on S3 and on Google's store, on servers of their protocols: written, killed, gone on with, and read."""
+"""Corpora on servers of the protocols of S3 and Google's store: written, killed, continued, read. Text by HTTP."""
 
 from __future__ import annotations
 
+import functools
+import http.server
 import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from pipeline import files
-from pipeline.errors import InputError
+from pipeline.errors import InputError, OutputError
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -138,11 +141,8 @@ def write_half(path: str) -> None:
         raise RuntimeError
 
 
-def test_one_client_reads_and_writes_everything(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import boto3
-
+def test_s3(s3: Any) -> None:
     files.write_atomically("s3://bucket/small/empty", b"")
-    monkeypatch.setattr(boto3.session.Session, "client", lambda *_, **__: pytest.fail("Another client"))
     files.write_atomically("s3://bucket/small/full", bytes(range(256)) * 30_000)  # Two parts.
     files.write_atomically("s3://bucket/small/full", bytes(range(256)) * 40_000)
     assert files.list_names("s3://bucket/small") == ["empty", "full"]
@@ -153,12 +153,76 @@ def test_one_client_reads_and_writes_everything(s3: Any, monkeypatch: pytest.Mon
     ):
         assert (one.read(2), two.read(2), one.read(2)) == (b"\x07\x08", b"\0\1", b"\x09\x0a")
     assert files.read("s3://bucket/small/empty") == b""
+    assert files.read_range("s3://bucket/small/full", 255, 3) == b"\xff\0\1"
+    assert files.checksum("s3://bucket/small/full") != files.checksum("s3://bucket/small/empty")
     with pytest.raises(RuntimeError):
         write_half("s3://bucket/small/half")
     files.remove("s3://bucket/small/full")
     assert files.list_names("s3://bucket/small") == ["empty"]
+    assert not s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
     with pytest.raises(InputError, match="Cannot read s3://bucket/small/full"):
         files.read("s3://bucket/small/full")
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """Serves files and ranges of them, and fails once for each file."""
+
+    failed: ClassVar[set[str]] = set()
+    has_ranges = True
+
+    def do_GET(self) -> None:
+        path, asked = Path(self.translate_path(self.path)), self.headers.get("Range", "")
+        if path.is_dir() or not (self.has_ranges and asked):
+            return super().do_GET()
+        if self.path not in self.failed:
+            self.failed.add(self.path)
+            return self.send_error(503)
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        data = path.read_bytes()
+        part = data[int(first) : int(last or len(data)) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+        return None
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(params=[True, False], ids=["ranges", "no ranges"])
+def served(request: pytest.FixtureRequest, write_texts: Callable[[Path], str], tmp_path: Path) -> Iterator[str]:
+    """The address of a server that lists its directories, and serves two texts."""
+    write_texts(tmp_path / "texts")
+    kind = type("Handler", (Ranges,), {"has_ranges": request.param, "failed": set()})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(kind, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_text_by_http(served: str, vocabulary_path: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """By a glob, where the server lists its directories, and by addresses; the server fails at times."""
+    run(corpus(str(tmp_path / "texts"), str(tmp_path / "local"), vocabulary_path))
+    local = {path.name: path.read_bytes() for path in (tmp_path / "local").glob("*.tfrecord")}
+    for number, addresses in enumerate([f"{served}/texts/*.txt", f"{served}/texts/one.txt {served}/texts/two.txt"]):
+        out = tmp_path / f"http-{number}"
+        words = corpus("TEXTS", str(out), vocabulary_path)
+        at = words.index("TEXTS")
+        words[at : at + 1] = addresses.split()
+        if "no ranges" in request.node.name:
+            done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 2
+            assert "doesn't appear to support range requests" in done.stderr
+            assert "Traceback" not in done.stderr
+            return
+        run(words)
+        assert {path.name: path.read_bytes() for path in out.glob("*.tfrecord")} == local
+    with pytest.raises(InputError, match="Cannot read"):
+        files.read(f"{served}/texts/none.txt")
+    with pytest.raises(OutputError, match="Cannot write"):
+        files.write_atomically(f"{served}/texts/new.txt", b"x")
 
 
 def test_a_missing_bucket_is_one_clear_line(s3: Any, vocabulary_path: str, tmp_path: Path) -> None:

@@ -15,28 +15,41 @@ from pipeline.records.decoding import first_record
 
 
 class Corpus(Sequence[dict[str, np.ndarray]]):
-    """The examples of a corpus, by numpy alone.
+    """Reads the examples of a corpus, one at a time or in batches, with NumPy alone.
 
-    ```python
-    corpus = Corpus("out/corpus")
-    len(corpus)                                  # Examples.
-    corpus[5]["input_word_ids"]                  # int32 [S].
-    batches = corpus.batches(32, seed=1)         # Shuffled.
-    batches[1000]["masked_lm_ids"]               # int32 [32, P], of step 1,000.
-    for batch in batches: ...
-    ```
+    Examples and batches are dictionaries of int32 and float32 arrays. The keys are the v2 feature names that
+    `docs/records.md` lists. The arrays of an example have the shape `[length]`, those of a batch
+    `[batch_size, length]`.
 
-    Examples and batches are dictionaries by v2 feature names, of int32 and float32 arrays: see docs/records.md.
-    Examples without masks get those of their first epoch; in batches, they get others in each epoch.
+    If the corpus holds no masks (`--masking dynamic`), they are drawn while reading. Shuffled batches have a new mask
+    in each epoch. Otherwise, an example always has the mask of its first epoch.
 
     Args:
-        path: the directory of a corpus, or TFRecord files and globs of them.
-        split: "train" or "validation", of a corpus.
-        seed: of masks that are drawn at reading.
+        path: the directory of a corpus; or a TFRecord file, a glob, or a list of them, such as the records of
+            google-research/bert.
+        split: "train" or "validation"; only used for a corpus.
+        seed: any integer, the seed of the masks that are drawn while reading. It is also the default seed of the order
+            of batches.
 
     Raises:
-        InputError: if nothing is found.
+        InputError: if no file is found.
         CorpusError: if the corpus is unfinished or damaged.
+
+    Example:
+
+    ```python
+    from pipeline.reader import Corpus
+
+    corpus = Corpus("out/corpus")
+    len(corpus)  # The number of examples.
+    corpus[5]["input_word_ids"].shape  # (128,)
+
+    batches = corpus.batches(32, seed=1)
+    len(batches)  # The number of steps in an epoch.
+    batches[100]["masked_lm_ids"].shape  # (32, 20), of step 100.
+    for batch in batches:
+        print(batch["input_word_ids"].shape)  # (32, 128)
+    ```
     """
 
     def __init__(self, path: str | Sequence[str], split: str = "train", *, seed: int = 0) -> None:
@@ -49,13 +62,23 @@ class Corpus(Sequence[dict[str, np.ndarray]]):
         return self.source.examples
 
     def __getitem__(self, index: Any) -> Any:
-        """Returns an example, of arrays `[length]`; for a slice, a list of them."""
+        """Returns an example, with arrays `[length]`, or a list of examples for a slice.
+
+        Raises:
+            IndexError: if there is no such example.
+            CorpusError: if a record is damaged.
+        """
         if isinstance(index, slice):
             return list(self._rows(range(*index.indices(len(self)))))
         return next(self._rows([index]))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, np.ndarray]]:
-        """Returns examples by their numbers, reading each chunk once; PyTorch's `DataLoader` calls this."""
+        """Returns several examples by their numbers, reading each chunk only once; PyTorch's `DataLoader` calls this.
+
+        Raises:
+            IndexError: if one of the examples does not exist.
+            CorpusError: if a record is damaged.
+        """
         return list(self._rows(indices))
 
     def _rows(self, indices: Sequence[int]) -> Iterator[dict[str, np.ndarray]]:
@@ -80,18 +103,25 @@ class Corpus(Sequence[dict[str, np.ndarray]]):
         window: int | None = None,
         trim: bool = False,
     ) -> OrderedBatches | ShuffledBatches:
-        """Returns the corpus's batches.
+        """Returns the batches of the corpus, as a sequence that is indexed by the step.
 
         Args:
-            batch_size: examples of a batch.
-            shuffle: whether to shuffle; otherwise, each example comes once, in order.
-            seed: of the order; None for that of the masks.
-            epochs: how often to read the corpus; shuffled alone.
-            window: examples that are shuffled together, after all chunks were; see `ShuffledBatches`.
-            trim: whether sequences are cut behind the last token of the longest one, to a multiple of 8.
+            batch_size: the number of examples in a batch, at least 1.
+            shuffle: whether to shuffle the examples. If false, each example comes once, in the order of the files, and
+                the last batch, or the last one of each bin of lengths, may be smaller.
+            seed: any integer, the seed of the order; by default, the seed of the corpus. Only used with `shuffle`.
+            epochs: how often to read the corpus, above 0; may be fractional. Only used with `shuffle`.
+            window: how many examples to shuffle together once the order of all chunks is shuffled, at least 1; by
+                default, 32,768, or 8 million tokens' worth if that is fewer. Only used with `shuffle`.
+            trim: whether to cut the sequences of each batch after the last token of the longest one, rounded up to a
+                multiple of 8. Packed rows are not cut.
+
+        Returns:
+            A sequence: `batches[step]` reads a batch, `len(batches)` is the number of steps, and
+            `batches.iterator(step)` returns an iterator whose state can be saved.
 
         Raises:
-            ConfigError: for a number out of range.
+            ConfigError: if `batch_size`, `epochs` or `window` is out of range.
         """
         check_batch_size(batch_size)
         reading = Reading(trim=trim, masks=self._reading.masks)

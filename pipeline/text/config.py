@@ -15,7 +15,9 @@ from pipeline.text.reading.separators import separators
 class TextConfig:
     """Options that determine which documents are read from the input."""
 
-    input: tuple[str, ...] = option((), "files, directories or globs of raw text; any file system that Beam supports")
+    input: tuple[str, ...] = option(
+        (), "files, directories or globs of raw text; also on stores (gs://, s3://, az://, https://, hf://)"
+    )
     format: str = option(
         "auto",
         "format of the text; auto detects it by the endings "

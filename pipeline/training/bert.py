@@ -22,10 +22,10 @@ _OUTPUTS = ("sequence_output", "pooled_output", "encoder_outputs", "mlm_logits")
 
 @dataclass(frozen=True)
 class ClsHeadConfig(Config):
-    """A classification head upon one token of the sequence; next-sentence prediction is one.
+    """A classification head on one token of the sequence, such as BERT's next-sentence prediction.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: if a value is out of range, or the name is not allowed.
     """
 
     inner_dim: int | None = option(
@@ -64,10 +64,10 @@ class ClsHeadConfig(Config):
 
 @dataclass(frozen=True)
 class PretrainerConfig(Config):
-    """An encoder with a masked-LM head and classification heads.
+    """A pre-trainer: an encoder with a masked-LM head and classification heads.
 
     Raises:
-        ConfigError: if two heads share a name.
+        ConfigError: if two heads have the same name.
     """
 
     encoder: BaseEncoderConfig = option(EncoderConfig(), "the encoder")
@@ -93,7 +93,7 @@ class PretrainerConfig(Config):
             raise ConfigError("Classification heads must have different names", received=names)
 
     def with_head(self) -> PretrainerConfig:
-        """The configuration with all that the masked-LM head leaves to the encoder filled in."""
+        """Returns a copy in which the masked-LM options that were left open are filled in from the encoder."""
         encoder, activation, stddev = self.encoder, self.mlm_activation, self.mlm_initializer_range
         return dataclasses.replace(
             self,
@@ -102,19 +102,21 @@ class PretrainerConfig(Config):
         )
 
     def pooler_width(self, head: ClsHeadConfig) -> int:
-        """Width of the pooling layer of one of the heads."""
+        """Returns the width of a head's pooling layer."""
         return self.encoder.hidden_size if head.inner_dim is None else head.inner_dim
 
     def has_head(self, name: str) -> bool:
-        """Whether there is a classification head called `name`."""
+        """Returns whether there is a classification head called `name`."""
         return any(head.name == name for head in self.cls_heads)
 
 
 def build_pretrainer(config: PretrainerConfig) -> BertPretrainerV2:
-    """Builds the pre-trainer that `config` describes, with random weights; `MaskedLMTask.build_model` trains it.
+    """Builds the pre-trainer that a configuration describes, with random weights.
+
+    `MaskedLMTask.build_model` also adds the loss and the metrics.
 
     Raises:
-        ConfigError: if the configuration leaves the vocabulary's size open.
+        ConfigError: if the configuration has no `vocab_size`.
     """
     import keras
 

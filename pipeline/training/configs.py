@@ -27,12 +27,12 @@ _PEAKED = ("wsd", "triangle")  # Whose warm-up rises to the learning rate itself
 
 @dataclass(frozen=True)
 class DataConfig(Config):
-    """Where examples come from and how they are batched.
+    """Where examples come from, and how they are batched.
 
-    Lengths and feature names are the corpus's own; naming one here only makes sure of it.
+    Lengths and feature names come from the corpus. If they are given here, they are only checked against it.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: if a value is out of range.
     """
 
     input_path: str | tuple[str, ...] = option(
@@ -122,12 +122,12 @@ class DataConfig(Config):
 
 @dataclass(frozen=True)
 class MaskedLMConfig(Config):
-    """The masked-LM task: a model and its data; as tensorflow/models' `MaskedLMConfig`.
+    """The masked-LM task: a model and its data, as in tensorflow/models' `MaskedLMConfig`.
 
-    Where next-sentence labels are not trained on, they are not evaluated on either.
+    If the training data are read without next-sentence labels, so are the validation data.
 
     Raises:
-        ConfigError: for a value out of range, or data that contradict each other.
+        ConfigError: if a value is out of range, or options contradict one another.
     """
 
     model: PretrainerConfig = option(
@@ -432,10 +432,10 @@ class TrainerConfig(Config):
 
 @dataclass(frozen=True)
 class RuntimeConfig(Config):
-    """What computes, and in which numbers; the names are those of tensorflow/models' `RuntimeConfig`.
+    """Devices and numeric precision; the names are those of tensorflow/models' `RuntimeConfig`.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: if a value is out of range, or options contradict one another.
     """
 
     distribution_strategy: str = option(
@@ -469,10 +469,11 @@ class RuntimeConfig(Config):
 
 @dataclass(frozen=True)
 class ExperimentConfig(Config):
-    """A whole pre-training: the task, the training of it, and what computes it.
+    """A whole pre-training run: the task, how it is trained, and the devices and precision.
 
     Raises:
-        ConfigError: if a batch does not divide into its parts, or the data have one another's role.
+        ConfigError: if a batch cannot be divided into its parts, or `is_training` of the data does not match their
+            role.
     """
 
     task: MaskedLMConfig = option(MaskedLMConfig(), "model and data")

@@ -51,14 +51,15 @@ _ALBERT = {"vocab_size": 30000, "embedding_size": 128, "dropout_rate": 0.0, "att
 )
 @dataclass(frozen=True)
 class EncoderConfig(BaseEncoderConfig):
-    """The shape of an encoder; the defaults are BERT-Base's, or with `type` "albert" ALBERT-Base's.
+    """The architecture of a BERT or ALBERT encoder.
 
-    Fields and defaults are those of tensorflow/models' `BertEncoderConfig` and `AlbertEncoderConfig`. Its
-    nested form, `EncoderConfig(type="bert", bert=BertEncoderConfig(...))`, is understood like the flat one;
-    so are `num_hidden_layers` for `num_layers`, and `embedding_width` for `embedding_size`.
+    The defaults are those of BERT-Base, or with `type="albert"` those of ALBERT-Base. Fields and defaults are those of
+    tensorflow/models' `BertEncoderConfig` and `AlbertEncoderConfig`. The nested form of tensorflow/models,
+    `EncoderConfig(type="bert", bert=BertEncoderConfig(...))`, is accepted as well, and so are `num_hidden_layers` for
+    `num_layers` and `embedding_width` for `embedding_size`.
 
     Raises:
-        ConfigError: for a value out of range, or parts that do not fit together.
+        ConfigError: if a value is out of range, or parts do not fit together.
     """
 
     type: str = option(
@@ -122,11 +123,15 @@ class EncoderConfig(BaseEncoderConfig):
         return {"norm_epsilon": self.layer_norm_epsilon, "norm": self.norm, "use_bias": self.use_bias}
 
     def get(self) -> EncoderConfig:
-        """The options of the chosen type: the config itself, as it holds no others."""
+        """Returns the options of the chosen type: this configuration itself, which holds no others."""
         return self
 
     def build(self, vocab_size: int) -> BertEncoder:
-        """Builds a `BertEncoder` or an `AlbertEncoder`."""
+        """Builds a `BertEncoder` or an `AlbertEncoder`.
+
+        Args:
+            vocab_size: number of entries in the vocabulary.
+        """
         import keras
 
         from pipeline.training.modeling.activations import get_activation
@@ -173,10 +178,26 @@ AlbertEncoderConfig = functools.partial(EncoderConfig, type="albert")
 
 
 def build_encoder(config: BaseEncoderConfig) -> Any:
-    """Builds the encoder that `config` describes, with random weights and a dictionary of outputs.
+    """Builds the encoder that a configuration describes, with random weights.
+
+    Args:
+        config: an `EncoderConfig`, a `ModernBertEncoderConfig`, or another registered kind.
+
+    Returns:
+        The encoder: a `BertEncoder`, an `AlbertEncoder`, a `ModernBertEncoder` or another Keras model. Its outputs are
+        a dictionary; see `BertEncoder`.
 
     Raises:
-        ConfigError: if the configuration leaves the vocabulary's size open.
+        ConfigError: if the configuration has no `vocab_size`.
+
+    Example:
+
+    ```python
+    from pipeline.training import EncoderConfig, build_encoder
+
+    encoder = build_encoder(EncoderConfig(vocab_size=8192, hidden_size=128, num_layers=2, num_attention_heads=2))
+    encoder.count_params()
+    ```
     """
     if config.vocab_size is None:
         raise ConfigError(

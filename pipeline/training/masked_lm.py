@@ -44,12 +44,31 @@ def _after_its_batch(step: Callable[..., dict[str, Any]]) -> Callable[..., dict[
 
 @task_factory.register_task_cls(MaskedLMConfig)
 class MaskedLMTask:
-    """Builds and trains a masked-LM pre-trainer, with next-sentence prediction if it has that head.
+    """Builds and trains a masked-LM pre-trainer, with the interface of tensorflow/models' `MaskedLMTask`.
+
+    If the model has a classification head named "next_sentence", and the batches have labels for it, the task also
+    trains next-sentence prediction.
 
     Args:
-        params: the task's configuration.
-        logging_dir: kept for tensorflow/models' signature.
-        name: name of the task.
+        params: the configuration of the model and the data.
+        logging_dir: not used; part of tensorflow/models' signature.
+        name: the name of the task.
+
+    Example:
+
+    ```python
+    import keras
+    from pipeline.training import MaskedLMConfig, MaskedLMTask
+
+    encoder = {"vocab_size": 8192, "hidden_size": 128, "num_layers": 2, "num_attention_heads": 2}
+    config = MaskedLMConfig(
+        {"model": {"encoder": encoder}, "train_data": {"input_path": "out/corpus", "global_batch_size": 32}}
+    )
+    task = MaskedLMTask(config)
+    model = task.build_model()
+    model.compile(optimizer=keras.optimizers.AdamW(1e-4))
+    model.fit(task.build_inputs(config.train_data), steps_per_epoch=100)
+    ```
     """
 
     loss = "loss"
@@ -61,18 +80,33 @@ class MaskedLMTask:
         self._traced_metrics: dict[bool | None, list[keras.metrics.Metric]] = {}
 
     def build_model(self, params: PretrainerConfig | None = None) -> BertPretrainerV2:
-        """Builds the pre-trainer that the configuration describes; its `compile` needs an optimiser alone."""
+        """Builds the pre-trainer with random weights, its loss and its metrics.
+
+        The model's `compile` needs only an optimiser. `initialize` loads the weights of `init_checkpoint`.
+
+        Args:
+            params: the configuration of the model; by default, the task's own.
+
+        Returns:
+            A `BertPretrainerV2`.
+
+        Raises:
+            ConfigError: if the configuration has no `vocab_size`.
+        """
         model = build_pretrainer(params or self.task_config.model)
         model.set_task(self)
         return model
 
     @classmethod
     def create_optimizer(cls, optimizer_config: Any, runtime_config: cfg.RuntimeConfig | None = None) -> Any:
-        """Builds an optimiser for a training loop of one's own, as tensorflow/models' tasks do.
+        """Creates an optimiser for your own training loop, as tensorflow/models' tasks do.
 
         Args:
             optimizer_config: a `pipeline.training.optimization.configs.OptimizationConfig`.
-            runtime_config: with float16, the optimiser scales the loss.
+            runtime_config: if its `mixed_precision_dtype` is "float16", the optimiser scales the loss.
+
+        Returns:
+            A Keras optimiser; with float16, a `keras.optimizers.LossScaleOptimizer` around it.
         """
         from pipeline.training.optimization.optimizer_factory import OptimizerFactory
 
@@ -83,14 +117,18 @@ class MaskedLMTask:
         return optimizer
 
     def initialize(self, model: BertPretrainerV2) -> None:
-        """Sets the weights to those of `init_checkpoint`, if there is one, and logs which.
+        """Loads the weights of `init_checkpoint` into a model, and logs where they come from.
 
-        That may be whatever `--init-from` takes, or what Keras or TensorFlow saved of a model of the same configuration
-        or of its encoder: a `.keras` or `.weights.h5` file, a checkpoint of `tf.train.Checkpoint` or of a run, or the
-        directory of a `tf.saved_model.save`.
+        Without an `init_checkpoint`, the weights stay as they are. The checkpoint can be anything that `--init-from`
+        accepts. It can also be a file that was saved from a model with the same configuration, or from its encoder: a
+        `.keras` or `.weights.h5` file, a checkpoint of `tf.train.Checkpoint` or of a run, or the directory that
+        `tf.saved_model.save` wrote.
+
+        Args:
+            model: the model, as `build_model` returns it.
 
         Raises:
-            InputError: if it cannot be read or does not fit.
+            InputError: if the checkpoint cannot be read or does not fit the model.
         """
         path = self.task_config.init_checkpoint
         if path:
@@ -102,9 +140,25 @@ class MaskedLMTask:
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0
     ) -> tf.data.Dataset:
-        """Builds a dataset of batches that the model has room for; see `loader.build_dataset`.
+        """Builds a dataset of batches, and checks that the records fit the model.
 
-        A configuration with `seq_bucket_lengths` is read by `PretrainingDynamicDataLoader`, from the first record on.
+        Training datasets are shuffled and repeat forever; validation datasets return each example once, in order. A
+        `BertPretrainDataConfig`, which has `seq_bucket_lengths`, is read by `PretrainingDynamicDataLoader`, always from
+        the first record.
+
+        Args:
+            params: what to read, and how: the task's `train_data` or `validation_data`.
+            input_context: a `tf.distribute.InputContext`; each input pipeline then reads its own part of each batch.
+            start_example: the number of examples to skip in training, to continue where a run stopped. It must be the
+                number of examples in all batches before; with batches of one size, a multiple of that size.
+
+        Returns:
+            A `tf.data.Dataset` of dictionaries from v2 feature names to int32 and float32 tensors `[batch, length]`.
+
+        Raises:
+            InputError: if no file is found.
+            ConfigError: if a batch cannot be divided among the replicas, or `params` contradicts itself.
+            CorpusError: if the records are damaged, differ from what `params` expects, or do not fit the model.
         """
         if isinstance(params, pretrain_dynamic_dataloader.BertPretrainDataConfig):
             return pretrain_dynamic_dataloader.PretrainingDynamicDataLoader(params).load(input_context)
@@ -113,7 +167,10 @@ class MaskedLMTask:
 
     @property
     def objectives(self) -> Sequence[Objective]:
-        """What the model is trained by; those that it has no head for, or a batch no labels, take no part."""
+        """The objectives that the task can train: masked-LM and next-sentence prediction.
+
+        An objective is skipped if the model has no head for it, or a batch has no labels for it.
+        """
         return OBJECTIVES
 
     def build_losses(
@@ -126,26 +183,26 @@ class MaskedLMTask:
         totals: Mapping[str, Any] | None = None,
         scored: Mapping[str, Scored] | None = None,
     ) -> Any:
-        """The total loss of a batch.
+        """Computes the total loss of a batch.
 
-        The masked-LM loss is the mean cross-entropy over real predictions; the next-sentence loss
-        the mean over examples, or in packed rows over sequences; both are added up, and auxiliary losses with them.
+        The masked-LM loss is the mean cross-entropy over the real predictions. The next-sentence loss is the mean over
+        the examples, or over the sequences of packed rows. The total is the sum of both and of the auxiliary losses.
 
         Args:
-            labels: `masked_lm_ids` and `masked_lm_weights`, `[batch, num_predictions]`, or both
-                `[n]` for logits of single predictions; `next_sentence_labels` `[batch, 1]` if wanted, or of packed
-                rows, with `next_sentence_weights`, `[batch, sequences]`.
-            model_outputs: `mlm_logits` of the labels' shape and the vocabulary, and
-                `next_sentence` `[batch, 2]` or `[batch, sequences, 2]`.
-            metrics: what `build_metrics` gave; their means of the losses, over predictions and over
-                examples, are updated.
-            aux_losses: further losses, scalars.
-            totals: if this is a part of a larger batch, that one's `total_weight` of each objective, by its name: the
-                losses of all parts then add up to the larger batch's.
-            scored: what `score_all` returned for the batch; computed here by default.
+            labels: `masked_lm_ids` and `masked_lm_weights`, both `[batch, num_predictions]`, or both `[n]` if the
+                logits are those of single predictions. For next-sentence prediction also `next_sentence_labels`,
+                `[batch, 1]`; or, for packed rows, `next_sentence_labels` and `next_sentence_weights`, both
+                `[batch, sequences]`.
+            model_outputs: `mlm_logits`, of the labels' shape with a last axis `vocab_size` added, and `next_sentence`,
+                `[batch, 2]` or `[batch, sequences, 2]`.
+            metrics: the metrics that `build_metrics` returned; those of the losses are updated.
+            aux_losses: further losses to add, scalars.
+            totals: for a part of a larger batch: the `total_weight` of each objective in the larger batch, by the
+                objective's name. The losses of all parts then add up to the loss of the larger batch.
+            scored: what `score_all` returned for this batch; computed here by default.
 
         Returns:
-            A float32 scalar.
+            The loss in nats, a float32 scalar.
         """
         scored = score_all(self.objectives, labels, model_outputs) if scored is None else scored
         by_name = _by_name(metrics)
@@ -162,10 +219,18 @@ class MaskedLMTask:
         return loss
 
     def build_metrics(self, training: bool | None = None) -> list[keras.metrics.Metric]:
-        """Makes the metrics, under tensorflow/models' names.
+        """Creates the metrics, with tensorflow/models' names.
 
-        Within a `tf.function` they are made once: it is traced anew for batches of other lengths, and its
-        metrics must be the same in every trace, and outlive it.
+        Within a `tf.function`, the metrics are created only once and then reused. TensorFlow traces the function again
+        for batches of other lengths, and all traces must update the same metrics, which must outlive them.
+
+        Args:
+            training: whether the metrics are for training; distinguishes them only within a `tf.function`.
+
+        Returns:
+            An accuracy and a mean loss for the masked-LM head: "masked_lm_accuracy" and "lm_example_loss". If the model
+            has a next-sentence head, and the task reads labels for it, also "next_sentence_accuracy" and
+            "next_sentence_loss".
         """
         if not tf.inside_function():
             return self._new_metrics()
@@ -183,7 +248,11 @@ class MaskedLMTask:
         return [metric for objective in wanted for metric in objective.build_metrics()]
 
     def metrics_without_labels(self, inputs: Mapping[str, Any]) -> set[str]:
-        """Names of the metrics that a batch has no labels for."""
+        """Returns the names of the metrics that a batch has no labels for.
+
+        Args:
+            inputs: the batch: features and labels, by name.
+        """
         return {
             name
             for objective in self.objectives
@@ -192,7 +261,13 @@ class MaskedLMTask:
         }
 
     def process_metrics(self, metrics: Metrics, labels: Mapping[str, Any], model_outputs: Mapping[str, Any]) -> None:
-        """Updates the accuracies from a batch."""
+        """Updates the accuracies with the predictions of a batch.
+
+        Args:
+            metrics: the metrics that `build_metrics` returned.
+            labels: the labels; see `build_losses`.
+            model_outputs: the outputs of the model; see `build_losses`.
+        """
         by_name = _by_name(metrics)
         for objective in self.objectives:
             if objective.accuracy_name in by_name:
@@ -202,13 +277,20 @@ class MaskedLMTask:
 
     @_after_its_batch
     def train_step(self, inputs: Mapping[str, Any], model: Any, optimizer: Any, metrics: Metrics) -> dict[str, Any]:
-        """Forward, backward, and one step of the optimiser.
+        """Computes the loss and its gradients for a batch, and updates the weights once.
 
-        An optimiser that scales the loss, as Keras's `LossScaleOptimizer` does for float16, is asked to. In `fit` the
-        loss is divided by the number of replicas, as Keras does it; else if the task's `scale_loss` says so.
+        If the optimiser scales the loss, such as Keras's `LossScaleOptimizer` for float16, the gradients are those of
+        the scaled loss. In `fit`, the loss is divided by the number of replicas, as in Keras; in your own training
+        loop, only if the configuration's `scale_loss` is true.
+
+        Args:
+            inputs: a batch, as the datasets of `build_inputs` return it.
+            model: the model, as `build_model` returns it.
+            optimizer: a Keras optimiser, or one with the same `apply_gradients`.
+            metrics: the metrics that `build_metrics` returned; they are updated.
 
         Returns:
-            The batch's loss, under "loss".
+            A dictionary with the loss of the batch under "loss", a float32 scalar in nats.
         """
         with tf.GradientTape() as tape:
             labels, outputs = self.forward(inputs, model, training=True)
@@ -233,10 +315,15 @@ class MaskedLMTask:
 
     @_after_its_batch
     def validation_step(self, inputs: Mapping[str, Any], model: Any, metrics: Metrics) -> dict[str, Any]:
-        """Forward alone.
+        """Computes the loss of a batch without updating the weights.
+
+        Args:
+            inputs: a batch, as the datasets of `build_inputs` return it.
+            model: the model, as `build_model` returns it.
+            metrics: the metrics that `build_metrics` returned; they are updated.
 
         Returns:
-            The batch's loss, under "loss".
+            A dictionary with the loss of the batch under "loss", a float32 scalar in nats.
         """
         labels, outputs = self.forward(inputs, model, training=False)
         loss = self.build_losses(labels, outputs, metrics, aux_losses=model.losses)
@@ -244,20 +331,32 @@ class MaskedLMTask:
         return {self.loss: loss}
 
     def inference_step(self, inputs: Mapping[str, Any], model: Any) -> dict[str, Any]:
-        """The model's outputs without dropout."""
+        """Returns the model's outputs for a batch, without dropout.
+
+        Args:
+            inputs: the features, by name; labels are ignored.
+            model: the model; see `BertPretrainerV2` for its outputs.
+        """
         return model(inputs, training=False)
 
     def forward(
         self, inputs: Mapping[str, Any], model: Any, *, training: bool, static_shapes: bool = False
     ) -> tuple[Mapping[str, Any], dict[str, Any]]:
-        """Labels and outputs, with masked-LM logits of the real predictions alone.
+        """Runs the model on a batch, and computes masked-LM logits only for the real predictions.
 
-        The vocabulary's logits are the dearest part of a small model, and padding among the
-        predictions has no part in the loss. Models that cannot score single positions score it all the
-        same, and so does everything with `static_shapes`, which XLA needs.
+        The logits over the vocabulary are the most expensive part of a small model, and padding among the predictions
+        does not affect the loss. All positions are scored nevertheless if the model cannot score single
+        positions, or with `static_shapes`.
+
+        Args:
+            inputs: the batch: features and labels, by name.
+            model: the model, as `build_model` returns it.
+            training: whether dropout applies.
+            static_shapes: whether to keep all shapes independent of the batch's content, as XLA requires.
 
         Returns:
-            `(labels, outputs)`, fit for `build_losses` and `process_metrics`.
+            A pair `(labels, outputs)` for `build_losses` and `process_metrics`. If only real predictions are scored,
+            `masked_lm_ids` and `masked_lm_weights` are `[n]`, and `mlm_logits` is `[n, vocab_size]`.
         """
         if static_shapes or not getattr(model, "can_score_positions", False):
             return inputs, model(inputs, training=training)

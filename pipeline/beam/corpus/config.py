@@ -32,7 +32,11 @@ _BERT = "google-research/bert create_pretraining_data.py"
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(TextConfig):
-    """Options that determine the bytes of a corpus."""
+    """The options of `make_corpus`, which determine the bytes of a corpus; `docs/options.md` lists them.
+
+    Raises:
+        ConfigError: if a value is out of range, or options contradict one another.
+    """
 
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
     vocab: str = option("", "vocabulary: one WordPiece token per line, a SentencePiece model, or a tokenizer.json")

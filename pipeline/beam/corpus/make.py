@@ -38,20 +38,34 @@ def make_corpus(
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> Manifest:
-    """Makes a corpus, or continues one that was begun with the same options.
+    """Makes a corpus from text, or continues an unfinished corpus with the same options.
+
+    If the corpus is already finished, and its options, inputs and vocabulary are the same, nothing is done.
 
     Args:
-        config: the options.
-        beam_args: Beam's own options; without `--runner`, the job runs on this machine.
-        workers: processes to use on this machine.
+        config: the options of the corpus, with its inputs and its output directory.
+        beam_args: Beam's own options, such as `["--runner=DaskRunner"]`; without `--runner`, the job runs on this
+            machine.
+        workers: number of processes to use on this machine.
         overwrite: whether to replace a finished corpus that was made with other options or inputs.
-        show_progress: whether to draw a progress bar on standard error.
+        show_progress: whether to show a progress bar on standard error.
 
     Returns:
-        The manifest, as written.
+        The manifest of the corpus, as written to its directory.
 
     Raises:
-        UserError: for any problem that the user can fix; no incomplete file then has its final name.
+        UserError: for any problem that the user can fix. No incomplete file then has its final name.
+
+    Example:
+
+    ```python
+    from pipeline.beam.corpus.config import CorpusConfig
+    from pipeline.beam.corpus.make import make_corpus
+
+    config = CorpusConfig(input=("texts/*.txt",), output="out/corpus", vocab="vocab.txt")
+    manifest = make_corpus(config, workers=2)
+    print(manifest.statistics["train"]["examples"])
+    ```
     """
     check_paths(beam_args, (*config.input, config.output))
     job, plan = plan_corpus(config)

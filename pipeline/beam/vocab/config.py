@@ -18,7 +18,11 @@ _BERT = "google-research/bert create_pretraining_data.py"
 
 @dataclass(frozen=True, kw_only=True)
 class VocabConfig(TextConfig):
-    """Options that determine the bytes of a learned vocabulary."""
+    """The options of `make_vocabulary`, which determine the bytes of a vocabulary; `docs/options.md` lists them.
+
+    Raises:
+        ConfigError: if a value is out of range, or options contradict one another.
+    """
 
     output: str = option("", "vocabulary file to write; beside it, a .json that says from what, and how well it covers")
     kind: str = option("wordpiece", "; ".join(f"{k}: {v}" for k, v in KINDS.items()), choices=tuple(KINDS))

@@ -38,20 +38,31 @@ def make_vocabulary(
     overwrite: bool = False,
     show_progress: bool = True,
 ) -> str:
-    """Learns a vocabulary from text and writes it, with a .json that describes its source and coverage.
+    """Learns a vocabulary from text and writes it, with a `.json` file that describes its source and its coverage.
 
     Args:
-        config: the options.
-        beam_args: Beam's own options; without `--runner`, the job runs on this machine.
-        workers: processes to use on this machine.
+        config: the options of the vocabulary, with its inputs and its output file.
+        beam_args: Beam's own options, such as `["--runner=DaskRunner"]`; without `--runner`, the job runs on this
+            machine.
+        workers: number of processes to use on this machine.
         overwrite: whether to replace a file that is not a vocabulary made by this program.
-        show_progress: whether to draw a progress bar on standard error.
+        show_progress: whether to show a progress bar on standard error.
 
     Returns:
-        A summary of the vocabulary, its source, and its coverage of the held-out documents.
+        A summary of the vocabulary, its source, and its coverage of the held-out documents, as text.
 
     Raises:
         UserError: for any problem that the user can fix.
+
+    Example:
+
+    ```python
+    from pipeline.beam.vocab.config import VocabConfig
+    from pipeline.beam.vocab.make import make_vocabulary
+
+    config = VocabConfig(input=("texts/*.txt",), output="vocab.txt", vocab_size=16000)
+    print(make_vocabulary(config, workers=2))
+    ```
     """
     check_paths(beam_args, (*config.input, config.output))
     files.check_output_file(config.output, files.is_as_described, overwrite=overwrite, beside=[f"{config.output}.json"])

@@ -11,16 +11,20 @@ from pipeline.training.modeling.bert_encoder import BertEncoder
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class AlbertEncoder(BertEncoder):
-    """BERT's encoder with factorised embeddings and one block that is applied again and again.
+    """Encoder of ALBERT: a `BertEncoder` with factorised embeddings and a single block that is applied repeatedly.
 
-    "ALBERT: A Lite BERT for Self-supervised Learning of Language Representations"
-    (https://arxiv.org/abs/1909.11942). Inputs, outputs and arguments are `BertEncoder`'s; the numbers are
-    those of tensorflow/models' `AlbertEncoder`. `num_layers` is how often the block is applied.
+    "ALBERT: A Lite BERT for Self-supervised Learning of Language Representations" (https://arxiv.org/abs/1909.11942).
+    Inputs, outputs and arguments are those of `BertEncoder`. The computed numbers are those of tensorflow/models'
+    `AlbertEncoder`. `num_layers` is the number of times that the block is applied.
 
     Args:
-        vocab_size: entries of the vocabulary.
-        embedding_width: width of the embeddings, projected to `hidden_size` after them.
-        **kwargs: of `BertEncoder`.
+        vocab_size: number of entries in the vocabulary.
+        embedding_width: width of the embeddings, which are then projected to `hidden_size`.
+        **kwargs: other arguments of `BertEncoder`.
+
+    Raises:
+        TypeError: if an argument is unknown.
+        ValueError: if arguments do not fit together.
     """
 
     type_name = "albert"

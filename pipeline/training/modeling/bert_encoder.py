@@ -28,73 +28,103 @@ POSITIONS = ("learned", "rotary")
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class BertEncoder(BuiltModel):
-    """Bi-directional Transformer encoder (https://arxiv.org/abs/1810.04805), without its heads.
+    """Bidirectional Transformer encoder of BERT (https://arxiv.org/abs/1810.04805), without heads.
 
-    The arguments, their defaults (BERT-Base) and the numbers are those of tensorflow/models'
-    `BertEncoder`; its synonyms (`intermediate_size`, `dropout_rate`...) are understood.
+    The arguments, their defaults (those of BERT-Base) and the computed numbers are those of tensorflow/models'
+    `BertEncoder`. Its synonyms for arguments, such as `intermediate_size` and `dropout_rate`, are accepted. Each part
+    of the encoder can be replaced through its argument; see `docs/modern-encoders.md`.
 
-    Inputs, int32 `[batch, seq_length]`, in a dictionary or a list of this order:
-    `input_word_ids`, `input_mask` (1 for a token, 0 for padding), `input_type_ids`. Without a `type_vocab_size`, there
-    are no `input_type_ids`; those in a dictionary have no effect.
+    **Inputs**: a dictionary, or a list in this order, of int32 tensors `[batch, seq_length]`:
 
-    Every part can be another one than BERT's, each by its argument: see docs/modern-encoders.md.
+    - `input_word_ids`: token ids in `[0, vocab_size)`. A dictionary may contain `input_word_embeddings` instead, floats
+      `[batch, seq_length, embedding_width]`.
+    - `input_mask`: 1 for a token, 0 for padding.
+    - `input_type_ids`: segment ids in `[0, type_vocab_size)`. If `type_vocab_size` is None, lists do not contain them,
+      and those in a dictionary are ignored.
 
-    Outputs: with `dict_outputs`, a dictionary of `sequence_output`
-    `[batch, seq_length, hidden_size]`, `pooled_output` `[batch, hidden_size]` and `encoder_outputs`,
-    every block's sequence output. Without, a list of the sequence output (or with
-    `return_all_encoder_outputs` the list of every block's) and the pooled output. With `return_attention_scores`,
-    there is also `attention_scores`, every block's attention probabilities, `[batch, heads, seq_length, seq_length]`;
-    with `return_word_embeddings` the dictionary has `word_embeddings`, what the first block gets. Without a pooler
-    there is no pooled output.
+    **Outputs**: with `dict_outputs`, a dictionary of:
 
-    A row may hold several sequences, one behind another. The dictionary then has `input_sequence_ids`, int32
-    `[batch, seq_length]`: which sequence of its row a token belongs to, 1, 2, ..., and 0 at padding. Tokens attend to
-    their own sequence alone, and positions restart with each, so that the outputs are those of the sequences encoded
-    one by one (Krell et al., 2021, https://arxiv.org/abs/2107.02027). With `next_sentence_positions`, int32
-    `[batch, sequences]`, where each sequence's first token stands (0 for padding), the pooled output is
+    - `sequence_output`: `[batch, seq_length, hidden_size]`.
+    - `pooled_output`: `[batch, hidden_size]`, unless `use_pooler` is false.
+    - `encoder_outputs`: a list of the sequence output of every block.
+    - `attention_scores`: with `return_attention_scores`, a list of the attention probabilities of every block, each
+      `[batch, heads, seq_length, seq_length]`.
+    - `word_embeddings`: with `return_word_embeddings`, the input of the first block.
+
+    Otherwise, a list of the sequence output (with `return_all_encoder_outputs`, the list of every block's), the pooled
+    output unless `use_pooler` is false, and with `return_attention_scores` the list of attention probabilities.
+
+    **Packed rows**: a row may hold several sequences, one after another. The input dictionary then also contains
+    `input_sequence_ids`, int32 `[batch, seq_length]`: the number of each token's sequence in its row, 1, 2, ..., and 0
+    for padding. Tokens attend only to their own sequence, and positions restart with each sequence. The outputs are
+    therefore the same as if the sequences were encoded one by one (Krell et al., 2021,
+    https://arxiv.org/abs/2107.02027). The dictionary may also contain `next_sentence_positions`, int32
+    `[batch, sequences]`: the position of the first token of each sequence, 0 for padding. The pooled output is then
     `[batch, sequences, hidden_size]`.
 
-    `input_word_embeddings`, `[batch, seq_length, embedding_width]`, may stand for `input_word_ids` in a dictionary.
-
     Args:
-        vocab_size: entries of the vocabulary.
+        vocab_size: number of entries in the vocabulary.
         hidden_size: width of the hidden states.
-        num_layers: blocks.
-        num_attention_heads: attention heads of a block. Where they do not divide `hidden_size`, heads are as wide as
-            the quotient, rounded down, and a warning is logged.
-        max_sequence_length: longest sequence, in tokens.
-        type_vocab_size: kinds of segments; None if there are no segment embeddings.
-        inner_dim: width between a block's two dense layers.
-        inner_activation: activation between them; by default the tanh approximation of gelu.
-        output_dropout: dropout of hidden states.
-        attention_dropout: dropout of attention probabilities.
-        initializer: initialiser of every kernel and embedding; by default truncated normal with a
+        num_layers: number of Transformer blocks.
+        num_attention_heads: number of attention heads in a block. If `hidden_size` is not a multiple of it, the width
+            of a head is rounded down, and a warning is logged.
+        max_sequence_length: maximum length of a sequence, in tokens.
+        type_vocab_size: number of segment types; None for no segment embeddings.
+        inner_dim: width between the two dense layers of a block.
+        inner_activation: activation between them; by default, the tanh approximation of gelu.
+        output_dropout: dropout rate of the hidden states, in [0, 1).
+        attention_dropout: dropout rate of the attention probabilities, in [0, 1).
+        initializer: initialiser of all kernels and embeddings; by default, a truncated normal distribution with a
             standard deviation of 0.02.
-        output_range: how many positions, from the first, the last block computes an output for; None for all.
-        embedding_width: width of the embeddings, if it is not `hidden_size`.
-        embedding_layer: a layer of word embeddings, such as `OnDeviceEmbedding`, to use instead of one of its own.
-        norm_first: layer norm before attention and dense layers instead of after them.
+        output_range: number of positions, from the first, for which the last block computes an output; None for all.
+        embedding_width: width of the embeddings; by default, `hidden_size`. Other widths are projected to
+            `hidden_size`.
+        embedding_layer: layer for the word embeddings, such as `OnDeviceEmbedding`; by default, the encoder creates its
+            own.
+        norm_first: whether layer norms come before attention and dense layers instead of after them.
         layer_norm_epsilon: epsilon of the layer norms.
-        dict_outputs: whether the outputs are a dictionary.
-        return_all_encoder_outputs: whether a list of outputs holds every block's.
-        return_attention_scores: whether the attention probabilities are among the outputs.
-        return_word_embeddings: whether a dictionary of outputs has the word embeddings.
-        final_norm: with `norm_first`, whether there is a norm after the last block, and none before the first block's
-            attention, whose input is normed already. A block that is applied again and again keeps its norm.
+        dict_outputs: whether to return a dictionary instead of a list.
+        return_all_encoder_outputs: whether a list of outputs contains the sequence outputs of all blocks.
+        return_attention_scores: whether to return the attention probabilities as well.
+        return_word_embeddings: whether a dictionary of outputs contains the word embeddings.
+        final_norm: whether to add a norm after the last block and omit the one before the attention of the first block,
+            whose input is already normalised; needs `norm_first`. A block that is applied repeatedly keeps its norm.
         norm: "layer_norm" or "rms_norm"; see `make_norm`.
         use_bias: whether dense layers and layer norms have biases.
-        gated_mlp: whether the blocks' dense layers are gated; see `TransformerEncoderBlock`.
-        positions: "learned" embeddings, or "rotary" positions of queries and keys.
+        gated_mlp: whether the dense layers of the blocks are gated; see `TransformerEncoderBlock`.
+        positions: "learned" for position embeddings, or "rotary" for rotary positions of queries and keys.
         rotary_theta: base of the angles of rotary positions; see `rotary_angles`.
-        local_rotary_theta: the same within windows.
-        local_attention: the window, in tokens, half of it on each side; None for none.
-        global_attention_every: with a window, the blocks 0, n, 2n... attend to the whole sequence all the same.
-        use_pooler: whether there is a pooled output.
-        output_initializer: initialiser of the kernels whose output is added to the residual; by default `initializer`.
-        **kwargs: of `keras.Model`, and synonyms.
+        local_rotary_theta: the same for blocks with local attention.
+        local_attention: window of local attention, in tokens, half of it on each side; even and at least 2. None for no
+            local attention.
+        global_attention_every: with `local_attention`, blocks 0, n, 2n, ... attend to the whole sequence nevertheless.
+        use_pooler: whether to compute the pooled output.
+        output_initializer: initialiser of the kernels whose output is added to the residual; by default, `initializer`.
+        **kwargs: arguments of `keras.Model`, and synonyms of the arguments above.
 
     Raises:
-        TypeError: for an unknown argument.
+        TypeError: if an argument is unknown.
+        ValueError: if arguments do not fit together.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from pipeline.training import BertEncoder
+
+    encoder = BertEncoder(
+        vocab_size=100, hidden_size=32, num_layers=2, num_attention_heads=2, inner_dim=64, dict_outputs=True
+    )
+    outputs = encoder(
+        {
+            "input_word_ids": np.array([[2, 7, 8, 3, 0]]),
+            "input_mask": np.array([[1, 1, 1, 1, 0]]),
+            "input_type_ids": np.zeros((1, 5), "int32"),
+        }
+    )
+    outputs["sequence_output"].shape  # (1, 5, 32)
+    outputs["pooled_output"].shape  # (1, 32)
+    ```
     """
 
     type_name = "bert"
@@ -285,7 +315,15 @@ class BertEncoder(BuiltModel):
         return clone_initializer(self.initializer)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Encodes a batch; see the class for inputs and outputs."""
+        """Encodes a batch.
+
+        Args:
+            inputs: a dictionary or a list; see the class.
+            training: whether dropout applies.
+
+        Returns:
+            A dictionary or a list; see the class.
+        """
         if not isinstance(inputs, Mapping):
             inputs = dict(zip(self.inputs, inputs, strict=True))
         x = inputs.get("input_word_embeddings")
@@ -353,16 +391,16 @@ class BertEncoder(BuiltModel):
         return global_, local
 
     def get_embedding_table(self) -> Any:
-        """The word embeddings, a variable `[vocab_size, embedding_width]`."""
+        """Returns the word embeddings, a variable `[vocab_size, embedding_width]`."""
         return self.word_embeddings.embeddings
 
     def get_embedding_layer(self) -> Any:
-        """The layer of the word embeddings."""
+        """Returns the layer of the word embeddings."""
         return self.word_embeddings
 
     @property
     def pooler_layer(self) -> Any:
-        """The dense layer after the blocks that makes the pooled output, or None."""
+        """The dense layer that computes the pooled output, or None."""
         return self.pooler
 
     def get_config(self) -> dict[str, Any]:
@@ -405,7 +443,13 @@ class BertEncoder(BuiltModel):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> BertEncoder:
-        """Builds an encoder from `get_config()`, or from arguments with its `type` among them, here "bert"."""
+        """Builds an encoder from the result of `get_config()`, or from a dictionary of arguments.
+
+        The dictionary may also contain `type`, which must be "bert" for this class.
+
+        Raises:
+            ValueError: if `type` is something else.
+        """
         config = dict(config)
         kind = config.pop("type", cls.type_name)
         if kind != cls.type_name:
@@ -436,11 +480,11 @@ def _places(sequence_ids: Any) -> tuple[Any, Any]:
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class BertEncoderV2(BertEncoder):
-    """`BertEncoder` whose outputs are a dictionary, as tensorflow/models' `BertEncoderV2`.
+    """A `BertEncoder` that returns a dictionary, as tensorflow/models' `BertEncoderV2`.
 
     Args:
-        vocab_size: entries of the vocabulary.
-        **kwargs: of `BertEncoder`; `dict_outputs` and `return_all_encoder_outputs` change nothing.
+        vocab_size: number of entries in the vocabulary.
+        **kwargs: arguments of `BertEncoder`. `dict_outputs` and `return_all_encoder_outputs` are ignored.
     """
 
     def __init__(self, vocab_size: int, **kwargs: Any) -> None:

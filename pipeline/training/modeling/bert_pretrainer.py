@@ -19,28 +19,28 @@ from pipeline.training.modeling.masked_lm import MaskedLM
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class BertPretrainer(BuiltModel):
-    """An encoder with a masked-LM head and a classifier upon its pooled output, as in tensorflow/models.
+    """Combines an encoder with a masked-LM head and a classifier on the pooled output, as in tensorflow/models.
 
-    `BertPretrainerV2` is the model that `MaskedLMTask` trains; this one is for code that was written for the first.
+    `MaskedLMTask` trains `BertPretrainerV2`; this class is for code written for the first version.
 
-    Inputs: the encoder's, and `masked_lm_positions`, int32 `[batch, num_token_predictions]`, in a dictionary or in a
-    list of this order. A dictionary may also hold the encoder's `optional_inputs` (see `BertEncoder`).
+    **Inputs**: a dictionary, or a list in this order, of the encoder's inputs and `masked_lm_positions`, int32
+    `[batch, num_token_predictions]`. A dictionary may also contain the encoder's `optional_inputs` (see `BertEncoder`).
 
-    Outputs, a dictionary: `masked_lm`, float32 `[batch, num_token_predictions, vocab_size]`, and `classification`,
-    `[batch, num_classes]`, or with `next_sentence_positions` `[batch, sequences, num_classes]`.
+    **Outputs**: a dictionary of `masked_lm`, float32 `[batch, num_token_predictions, vocab_size]`, and
+    `classification`, `[batch, num_classes]`, or `[batch, sequences, num_classes]` with `next_sentence_positions`.
 
     Args:
-        network: the encoder, with a `get_embedding_table()`.
-        num_classes: classes of the classifier.
-        num_token_predictions: predictions of an example.
-        embedding_table: the table of the masked-LM head; by default the encoder's.
+        network: the encoder; it must have a method `get_embedding_table()`.
+        num_classes: number of classes of the classifier.
+        num_token_predictions: number of predictions in an example.
+        embedding_table: embedding table of the masked-LM head; by default, the encoder's.
         activation: activation of the masked-LM head.
         initializer: initialiser of both heads.
-        output: "logits", or "predictions" for their log-softmax.
-        **kwargs: of `keras.Model`.
+        output: "logits", or "predictions" for log-probabilities (the log-softmax of the logits).
+        **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: for another `output`, or an encoder without pooled output.
+        ValueError: if `output` has another value, or the encoder has no pooled output.
     """
 
     def __init__(
@@ -85,7 +85,15 @@ class BertPretrainer(BuiltModel):
         self.build_with({**_encoder_inputs(network), "masked_lm_positions": positions})
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
-        """Encodes a batch and applies the heads; see the class for inputs and outputs."""
+        """Encodes a batch and applies the heads.
+
+        Args:
+            inputs: a dictionary or a list; see the class.
+            training: whether dropout applies.
+
+        Returns:
+            A dictionary; see the class.
+        """
         if not isinstance(inputs, Mapping):
             inputs = dict(zip(self.inputs, inputs, strict=True))
         outputs = _encode(self.encoder, inputs, training)
@@ -108,7 +116,7 @@ class BertPretrainer(BuiltModel):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> BertPretrainer:
-        """Builds a model from `get_config()`."""
+        """Builds a model from the result of `get_config()`."""
         network = keras.saving.deserialize_keras_object(config["network"], custom_objects=custom_objects)
         return cls(**{**config, "network": network})
 
@@ -126,13 +134,13 @@ def _known_inputs(encoder: Any) -> tuple[str, ...]:
 
 
 def check_inputs(encoder: Any, names: Container[str]) -> None:
-    """Makes sure that an encoder that is given packed rows keeps their sequences apart.
+    """Checks that an encoder that receives packed rows keeps their sequences apart.
 
-    Within a `tf.function` TensorFlow would turn the error into one of its own.
+    Without this check, TensorFlow would turn the error into one of its own within a `tf.function`.
 
     Args:
         encoder: the encoder.
-        names: of the features of a batch.
+        names: the names of the features of a batch.
 
     Raises:
         ConfigError: if it does not.
@@ -161,30 +169,54 @@ def _encode(encoder: Any, inputs: Mapping[str, Any], training: bool | None) -> d
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class BertPretrainerV2(BuiltModel):
-    """An encoder with a masked-LM head and classification heads, as in tensorflow/models.
+    """Combines an encoder with a masked-LM head and classification heads, as in tensorflow/models.
 
-    Inputs: the encoder's, and `masked_lm_positions`, int32 `[batch, num_predictions]`, which may be
-    left out where no masked-LM logits are wanted.
+    **Inputs**: a dictionary, or a list in this order, of the encoder's inputs and `masked_lm_positions`, int32
+    `[batch, num_predictions]`. Without `masked_lm_positions`, there are no `mlm_logits`. A dictionary may also contain
+    the encoder's `optional_inputs`, which packed rows need (see `BertEncoder`).
 
-    A dictionary may also hold the encoder's `optional_inputs`, for rows of several sequences (see `BertEncoder`).
+    **Outputs**: a dictionary of:
 
-    Outputs, a dictionary: the encoder's `sequence_output`, `pooled_output` and, if it gives them,
-    `encoder_outputs`; `mlm_logits`, float32 `[batch, num_predictions, vocab_size]`; each head's
-    logits by its name, `[batch, num_classes]`, or with `next_sentence_positions` `[batch, sequences, num_classes]`.
+    - `sequence_output`, and if the encoder returns them, `pooled_output` and `encoder_outputs`.
+    - `mlm_logits`: float32 `[batch, num_predictions, vocab_size]`.
+    - the logits of each classification head under its name: `[batch, num_classes]`, or
+      `[batch, sequences, num_classes]` with `next_sentence_positions`.
 
     Args:
-        encoder_network: the encoder, with a `get_embedding_table()`.
+        encoder_network: the encoder; it must have a method `get_embedding_table()`.
         mlm_activation: activation of the masked-LM head.
         mlm_initializer: initialiser of the masked-LM head.
-        classification_heads: layers upon the sequence output, of different names.
-        customized_masked_lm: a masked-LM head to use instead of the standard `MaskedLM`, called as that
-            is; the arguments for the standard one are then ignored.
-        mlm_options: further arguments of the standard `MaskedLM`, such as `norm_epsilon`.
+        classification_heads: layers that take the sequence output, such as `ClassificationHead`; each needs its own
+            name.
+        customized_masked_lm: a masked-LM head to use instead of `MaskedLM`, called with the same arguments. The other
+            arguments for the masked-LM head are then ignored.
+        mlm_options: further arguments of `MaskedLM`, such as `norm_epsilon`.
         name: name of the model.
-        **kwargs: of `keras.Model`.
+        **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: if two heads share a name.
+        ValueError: if two heads have the same name.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from pipeline.training import BertEncoder, BertPretrainerV2, ClassificationHead
+
+    encoder = BertEncoder(vocab_size=100, hidden_size=32, num_layers=2, num_attention_heads=2, inner_dim=64)
+    heads = [ClassificationHead(inner_dim=32, num_classes=2, name="next_sentence")]
+    model = BertPretrainerV2(encoder, mlm_activation="gelu", classification_heads=heads)
+    outputs = model(
+        {
+            "input_word_ids": np.array([[2, 7, 4, 3, 0]]),
+            "input_mask": np.array([[1, 1, 1, 1, 0]]),
+            "input_type_ids": np.zeros((1, 5), "int32"),
+            "masked_lm_positions": np.array([[2]]),
+        }
+    )
+    outputs["mlm_logits"].shape  # (1, 1, 100)
+    outputs["next_sentence"].shape  # (1, 2)
+    ```
     """
 
     _task: Any = None
@@ -223,7 +255,15 @@ class BertPretrainerV2(BuiltModel):
         self.build_with({**_encoder_inputs(encoder_network), "masked_lm_positions": positions})
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
-        """Encodes a batch and applies the heads; see the class for inputs and outputs."""
+        """Encodes a batch and applies the heads.
+
+        Args:
+            inputs: a dictionary or a list; see the class.
+            training: whether dropout applies.
+
+        Returns:
+            A dictionary; see the class.
+        """
         if not isinstance(inputs, Mapping):
             inputs = dict(zip(self.inputs, inputs, strict=False))
         outputs = self.encode(inputs, training=training)
@@ -234,7 +274,15 @@ class BertPretrainerV2(BuiltModel):
         return outputs
 
     def encode(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        """The outputs without `mlm_logits`."""
+        """Encodes a batch and applies the classification heads, but not the masked-LM head.
+
+        Args:
+            inputs: a dictionary; see the class.
+            training: whether dropout applies.
+
+        Returns:
+            The outputs without `mlm_logits`; see the class.
+        """
         outputs = _encode(self.encoder_network, inputs, training)
         starts = inputs.get("next_sentence_positions")
         for head in self.classification_heads:
@@ -246,15 +294,15 @@ class BertPretrainerV2(BuiltModel):
 
     @property
     def can_score_positions(self) -> bool:
-        """Whether `score_positions` gives what the masked-LM head's own call would; a customised head may not."""
+        """Whether `score_positions` computes the same as calling the masked-LM head; a customised head may not."""
         return getattr(type(self.masked_lm), "call", None) is MaskedLM.call
 
     def score_positions(self, sequence_output: Any, rows_and_positions: Any) -> Any:
-        """Masked-LM logits at single places, so that padding among predictions costs nothing.
+        """Computes masked-LM logits at single positions, so that padding among the predictions costs nothing.
 
         Args:
-            sequence_output: `[batch, seq_length, hidden_size]`.
-            rows_and_positions: integers `[n, 2]`: an example and a position in it.
+            sequence_output: floats `[batch, seq_length, hidden_size]`.
+            rows_and_positions: integers `[n, 2]`: the number of an example in the batch, and a position in it.
 
         Returns:
             float32 `[n, vocab_size]`.
@@ -262,13 +310,14 @@ class BertPretrainerV2(BuiltModel):
         return self.masked_lm.score(tf.gather_nd(sequence_output, rows_and_positions))
 
     def set_task(self, task: Any) -> None:
-        """Gives the model its loss, metrics and steps for `fit` and `evaluate`; `task.build_model()` does it.
+        """Sets the task that provides the loss, the metrics and the steps for `fit` and `evaluate`.
 
-        The optimiser is then all that `compile` needs. A loss that is passed to `compile` replaces the task's.
+        `MaskedLMTask.build_model` calls this method. `compile` then needs only an optimiser. A loss that is passed to
+        `compile` replaces the task's.
 
         Args:
-            task: a `MaskedLMTask`, or what has its `build_metrics`,
-                `metrics_without_labels`, `train_step` and `validation_step`.
+            task: a `MaskedLMTask`, or an object that has its methods `build_metrics`, `metrics_without_labels`,
+                `train_step` and `validation_step`.
         """
         # How many predictions are real is known at run time only, which XLA does not take.
         self.supports_jit = False
@@ -282,28 +331,34 @@ class BertPretrainerV2(BuiltModel):
 
     @property
     def metrics(self) -> list[Any]:
-        """Those of `compile`, and the task's."""
+        """The metrics of `compile`, and those of the task."""
         return [*super().metrics, *(self._task_metrics() if self._trains_by_task else [])]
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`; where a record of `task.build_inputs` cannot be read, the error names it."""
+        """Trains the model as `keras.Model.fit` does.
+
+        If a record of `task.build_inputs` is damaged, the error names it.
+        """
         with naming_records(*args, *kwargs.values()):
             return super().fit(*args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`; where a record of `task.build_inputs` cannot be read, the error names it."""
+        """Evaluates the model as `keras.Model.evaluate` does.
+
+        If a record of `task.build_inputs` is damaged, the error names it.
+        """
         with naming_records(*args, *kwargs.values()):
             return super().evaluate(*args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step of `fit`."""
+        """Runs one step of `fit`."""
         if not self._trains_by_task:
             return super().train_step(data)
         inputs = _inputs(data)
         return self._log(inputs, self._task().train_step(inputs, self, self.optimizer, self._task_metrics()))
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """One step of `evaluate`."""
+        """Runs one step of `evaluate`."""
         if not self._trains_by_task:
             return super().test_step(data)
         inputs = _inputs(data)
@@ -319,7 +374,7 @@ class BertPretrainerV2(BuiltModel):
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:
-        """What a checkpoint should hold beside the model as a whole, to start another model from."""
+        """The parts that a checkpoint should contain in addition to the whole model, to start another model from."""
         items = {"encoder": self.encoder_network, "masked_lm": self.masked_lm}
         for head in self.classification_heads:
             for key, item in getattr(head, "checkpoint_items", {}).items():
@@ -342,7 +397,7 @@ class BertPretrainerV2(BuiltModel):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> BertPretrainerV2:
-        """Builds a model from `get_config()`."""
+        """Builds a model from the result of `get_config()`."""
         config = dict(config)
         deserialize = functools.partial(keras.saving.deserialize_keras_object, custom_objects=custom_objects)
         encoder = config["encoder_network"] = deserialize(config["encoder_network"])

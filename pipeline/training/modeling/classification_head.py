@@ -14,15 +14,15 @@ from pipeline.training.modeling.initializers import clone_initializer
 
 
 class PoolingHead(keras.layers.Layer):
-    """Pools one token; what is scored upon it is the subclass's.
+    """Pools one token; subclasses compute the logits.
 
     Args:
-        inner_dim: width of the pooling layer; 0 for none, the features then being pooled already.
-        cls_token_idx: place of the token that is pooled.
+        inner_dim: width of the pooling layer; 0 for none, if the features are already pooled.
+        cls_token_idx: position of the token that is pooled.
         activation: activation of the pooling layer; "gelu" is its tanh approximation.
-        dropout_rate: dropout before the classes.
+        dropout_rate: dropout rate before the classification layers, in [0, 1).
         initializer: initialiser of the kernels.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: arguments of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -86,18 +86,28 @@ class PoolingHead(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class ClassificationHead(PoolingHead):
-    """Pools one token and scores classes; BERT's next-sentence prediction is one.
+    """Classifies a sequence by one of its tokens, as in BERT's next-sentence prediction.
 
-    Arguments and numbers are those of tensorflow/models' `ClassificationHead`.
+    The arguments and the computed numbers are those of tensorflow/models' `ClassificationHead`.
 
     Args:
-        inner_dim: width of the pooling layer; 0 for none, the features then being pooled already.
-        num_classes: classes.
-        cls_token_idx: place of the token that is pooled.
+        inner_dim: width of the pooling layer; 0 for none, if the features are already pooled.
+        num_classes: number of classes.
+        cls_token_idx: position of the token that is pooled.
         activation: activation of the pooling layer; "gelu" is its tanh approximation.
-        dropout_rate: dropout before the classes.
+        dropout_rate: dropout rate before the classification layer, in [0, 1).
         initializer: initialiser of the kernels.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from pipeline.training import ClassificationHead
+
+    head = ClassificationHead(inner_dim=32, num_classes=2)
+    head(np.zeros((8, 128, 32), "float32")).shape  # (8, 2)
+    ```
     """
 
     def __init__(
@@ -121,17 +131,19 @@ class ClassificationHead(PoolingHead):
     def call(
         self, features: Any, only_project: bool = False, training: bool | None = None, positions: Any = None
     ) -> Any:
-        """Scores the classes.
+        """Computes the logits of the classes.
 
         Args:
-            features: `[batch, seq_length, width]`, or without pooling layer `[batch, width]`.
-            only_project: whether to return the pooled features instead.
+            features: floats `[batch, seq_length, width]`; or pooled features `[batch, width]`, if there is no pooling
+                layer.
+            only_project: whether to return the pooled features instead of the logits.
             training: whether dropout applies.
-            positions: integers `[batch, sequences]`, where the sequences of packed rows begin; by default there is one,
-                at 0. `[batch]` is `[batch, sequences]` below if they are given.
+            positions: integers `[batch, sequences]`, the positions where the sequences of packed rows begin; by
+                default, each row holds one sequence, which begins at 0.
 
         Returns:
-            `[batch, num_classes]`, or `[batch, inner_dim]` with `only_project`.
+            Logits `[batch, num_classes]`, or pooled features `[batch, inner_dim]` with `only_project`. If `positions`
+            are given, `[batch, sequences, num_classes]` or `[batch, sequences, inner_dim]`.
         """
         pooled = self._pool(features, positions)
         return pooled if only_project else self.out_proj(self.dropout(pooled, training=training))
@@ -147,16 +159,16 @@ class ClassificationHead(PoolingHead):
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class MultiClsHeads(PoolingHead):
-    """Pools one token and scores several problems' classes, as tensorflow/models' `MultiClsHeads`.
+    """Solves several classification problems with one pooling layer, as tensorflow/models' `MultiClsHeads`.
 
     Args:
-        inner_dim: width of the pooling layer; 0 for none, the features then being pooled already.
-        cls_list: of each problem, its name and the number of its classes.
-        cls_token_idx: place of the token that is pooled.
+        inner_dim: width of the pooling layer; 0 for none, if the features are already pooled.
+        cls_list: the name and the number of classes of each problem.
+        cls_token_idx: position of the token that is pooled.
         activation: activation of the pooling layer; "gelu" is its tanh approximation.
-        dropout_rate: dropout before the classes.
+        dropout_rate: dropout rate before the classification layers, in [0, 1).
         initializer: initialiser of the kernels.
-        **kwargs: of `keras.layers.Layer`.
+        **kwargs: arguments of `keras.layers.Layer`.
     """
 
     def __init__(
@@ -181,17 +193,20 @@ class MultiClsHeads(PoolingHead):
     def call(
         self, features: Any, only_project: bool = False, training: bool | None = None, positions: Any = None
     ) -> Any:
-        """Scores the classes.
+        """Computes the logits of the classes of each problem.
 
         Args:
-            features: `[batch, seq_length, width]`, or without pooling layer `[batch, width]`.
-            only_project: whether to return the pooled features instead.
+            features: floats `[batch, seq_length, width]`; or pooled features `[batch, width]`, if there is no pooling
+                layer.
+            only_project: whether to return the pooled features instead of the logits.
             training: whether dropout applies.
-            positions: integers `[batch, sequences]`, where the sequences of packed rows begin; by default there is one,
-                at 0. `[batch]` is `[batch, sequences]` below if they are given.
+            positions: integers `[batch, sequences]`, the positions where the sequences of packed rows begin; by
+                default, each row holds one sequence, which begins at 0.
 
         Returns:
-            By the problems' names, `[batch, num_classes]`; or `[batch, inner_dim]` with `only_project`.
+            A dictionary from the names of the problems to logits `[batch, num_classes]`; or pooled features
+            `[batch, inner_dim]` with `only_project`. If `positions` are given, `[batch, sequences, num_classes]` or
+            `[batch, sequences, inner_dim]`.
         """
         pooled = self._pool(features, positions)
         if only_project:
@@ -201,7 +216,7 @@ class MultiClsHeads(PoolingHead):
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:
-        """The pooling layer and the problems' layers, by their names."""
+        """The pooling layer and the classification layers, by their names."""
         return {layer.name: layer for layer in (self.dense, *self.out_projs) if layer is not None}
 
     def get_config(self) -> dict[str, Any]:

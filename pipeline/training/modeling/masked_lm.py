@@ -12,23 +12,35 @@ from pipeline.training.modeling.norms import make_norm
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class MaskedLM(keras.layers.Layer):
-    """Scores the vocabulary at masked positions: dense, activation, layer norm, embedding table.
+    """Predicts the original tokens at masked positions: a dense layer, an activation, a norm and the embedding table.
 
-    Arguments and numbers are those of tensorflow/models' `MaskedLM`.
+    The arguments and the computed numbers are those of tensorflow/models' `MaskedLM`.
 
     Args:
-        embedding_table: the encoder's word embeddings, a variable `[vocab_size, width]`, shared.
+        embedding_table: the encoder's word embeddings, a variable `[vocab_size, width]`; shared, not copied.
         activation: activation of the dense layer.
-        initializer: initialiser of the dense layer.
-        output: "logits", or "predictions" for their log-softmax.
+        initializer: initialiser of the dense layer's kernel.
+        output: "logits", or "predictions" for log-probabilities (the log-softmax of the logits).
         norm_epsilon: epsilon of the norm.
         norm: "layer_norm" or "rms_norm"; see `make_norm`.
-        use_bias: whether the dense layer and the layer norm have biases; the scores have one in any case.
-        name: a slash in it, as in BERT's "cls/predictions", becomes an underscore.
-        **kwargs: of `keras.layers.Layer`.
+        use_bias: whether the dense layer and the layer norm have biases. The logits always have a bias.
+        name: name of the layer. Slashes, as in BERT's "cls/predictions", become underscores.
+        **kwargs: arguments of `keras.layers.Layer`.
 
     Raises:
-        ValueError: for another `output`.
+        ValueError: if `output` or `norm` has another value.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from pipeline.training import BertEncoder, MaskedLM
+
+    encoder = BertEncoder(vocab_size=100, hidden_size=32, num_layers=1, num_attention_heads=2, inner_dim=64)
+    head = MaskedLM(encoder.get_embedding_table(), activation="gelu")
+    logits = head(np.zeros((1, 5, 32), "float32"), masked_positions=np.array([[1, 3]]))
+    logits.shape  # (1, 2, 100)
+    ```
     """
 
     def __init__(
@@ -69,7 +81,7 @@ class MaskedLM(keras.layers.Layer):
 
     @property
     def embedding_table(self) -> Any:
-        """The shared word embeddings."""
+        """The word embeddings that the head shares with the encoder."""
         return self._shared_table()
 
     def build(self, input_shape: Any) -> None:
@@ -77,14 +89,14 @@ class MaskedLM(keras.layers.Layer):
         self.layer_norm.build((None, self.dense.units))
 
     def call(self, sequence_data: Any, masked_positions: Any) -> Any:
-        """Scores every position of `masked_positions`.
+        """Predicts the tokens at all of `masked_positions`.
 
         Args:
-            sequence_data: `[batch, seq_length, hidden_size]`.
-            masked_positions: `[batch, num_predictions]`, integers in [0, seq_length).
+            sequence_data: floats `[batch, seq_length, hidden_size]`, the encoder's sequence output.
+            masked_positions: integers `[batch, num_predictions]`, in `[0, seq_length)`.
 
         Returns:
-            float32 `[batch, num_predictions, vocab_size]`.
+            float32 `[batch, num_predictions, vocab_size]`, logits or log-probabilities.
         """
         logits = self.score(self._gather_indexes(sequence_data, masked_positions))
         shape = tf.shape(masked_positions)
@@ -92,10 +104,10 @@ class MaskedLM(keras.layers.Layer):
         return logits if self.output_type == "logits" else tf.nn.log_softmax(logits)
 
     def score(self, vectors: Any) -> Any:
-        """Logits of single hidden states.
+        """Computes the logits for single hidden states.
 
         Args:
-            vectors: `[n, hidden_size]`.
+            vectors: floats `[n, hidden_size]`.
 
         Returns:
             float32 `[n, vocab_size]`.
@@ -111,7 +123,10 @@ class MaskedLM(keras.layers.Layer):
         return tf.reshape(gathered, [-1, sequence_tensor.shape[-1]])
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments without the table, which belongs to the encoder: `BertPretrainerV2` gives it back."""
+        """Returns the arguments without the embedding table.
+
+        The table belongs to the encoder; `BertPretrainerV2` restores it.
+        """
         return {
             **super().get_config(),
             "activation": keras.activations.serialize(self.activation),

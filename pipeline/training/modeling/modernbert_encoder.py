@@ -12,23 +12,40 @@ from pipeline.training.modeling.bert_encoder import BertEncoder
 
 @keras.saving.register_keras_serializable(package="mlm_pipeline")
 class ModernBertEncoder(BertEncoder):
-    """BERT's encoder with the parts that ModernBERT has instead.
+    """Encoder of ModernBERT: a `BertEncoder` with rotary positions, local attention, gated dense layers and no biases.
 
     "Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder for Fast, Memory Efficient, and Long Context
-    Finetuning and Inference" (https://arxiv.org/abs/2412.13663). Norms come first, layers are without biases and
-    their two dense layers gated, positions are rotary, and two blocks of three attend within a window. There are no
-    segments and no pooled output. The numbers are those of transformers' `ModernBertModel`.
+    Finetuning and Inference" (https://arxiv.org/abs/2412.13663). Norms come before attention and dense layers, and two
+    of three blocks attend within a window. There are no segment embeddings and no pooled output. The computed numbers
+    are those of transformers' `ModernBertModel`.
 
-    Inputs, outputs and arguments are `BertEncoder`'s; the defaults are ModernBERT-base's.
+    Inputs, outputs and arguments are those of `BertEncoder`; the defaults are those of ModernBERT-base.
 
     Args:
-        vocab_size: entries of the vocabulary.
+        vocab_size: number of entries in the vocabulary.
         hidden_size: width of the hidden states.
-        num_layers: blocks.
-        initializer_range: standard deviation of the truncated normal initialisers, before values beyond two of it are
-            drawn again; that of the kernels whose output is added to the residual is divided by the root of twice
-            `num_layers`. `initializer` and `output_initializer` replace them.
-        **kwargs: of `BertEncoder`.
+        num_layers: number of Transformer blocks.
+        initializer_range: standard deviation of the truncated normal initialisers, before values beyond two standard
+            deviations are redrawn. For kernels whose output is added to the residual, it is divided by
+            `sqrt(2 * num_layers)`. `initializer` and `output_initializer` replace these initialisers.
+        **kwargs: other arguments of `BertEncoder`.
+
+    Raises:
+        TypeError: if an argument is unknown.
+        ValueError: if arguments do not fit together.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from pipeline.training import ModernBertEncoder
+
+    encoder = ModernBertEncoder(vocab_size=100, hidden_size=32, num_layers=3, num_attention_heads=2, inner_dim=48)
+    outputs = encoder(
+        {"input_word_ids": np.array([[2, 7, 8, 3, 0]]), "input_mask": np.array([[1, 1, 1, 1, 0]])}
+    )
+    outputs["sequence_output"].shape  # (1, 5, 32)
+    ```
     """
 
     type_name = "modernbert"
@@ -70,5 +87,5 @@ class ModernBertEncoder(BertEncoder):
 
 
 def scaled_range(initializer_range: float, num_layers: int) -> float:
-    """The standard deviation of kernels whose output is added to the residual, as in GPT-2 and ModernBERT."""
+    """Returns the standard deviation for kernels whose output is added to the residual, as in GPT-2 and ModernBERT."""
     return initializer_range / math.sqrt(2.0 * num_layers)
