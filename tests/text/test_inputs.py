@@ -104,6 +104,25 @@ def test_remote_files_of_every_format(folder: Path, object_store: dict[str, byte
     assert [file[1:-1] for file in plan.files] == [file[1:-1] for file in local.files]  # But for their times.
 
 
+def test_tables_and_archives_are_read_alike_from_a_store(tmp_path: Path, object_store: dict[str, bytes]) -> None:
+    texts = [f"It is the year {year}.\nThe next one follows." for year in range(300)]
+    table = pa.table({"id": list(range(300)), "text": texts})
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=50)
+    (tmp_path / "b.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in texts))
+    header = "WARC/1.0\nWARC-Type: conversion\nContent-Type: text/plain\nContent-Length: {}\n\n{}\n\n"
+    (tmp_path / "c.wet").write_text("".join(header.format(len(text), text) for text in texts))
+    for path in tmp_path.iterdir():
+        object_store[f"teststore://bucket/{path.name}"] = path.read_bytes()
+    found = []
+    for folder in (str(tmp_path), "teststore://bucket/*"):
+        config = TextConfig(input=(folder,), block_bytes=4000)
+        segments = [segment for block in plan_inputs(config).blocks for segment in block.segments]
+        assert len(segments) > 6
+        found.append([d.text for s in segments for d in read_documents(s, config, TextCounts())])
+    assert found[0] == found[1] == texts * 3
+
+
 def test_inputs_that_cannot_be(folder: Path) -> None:
     with pytest.raises(InputError, match=r"1 empty file .*empty\.txt"):
         plan_inputs(TextConfig(input=(str(folder / "empty.txt"),)))
