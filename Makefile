@@ -27,7 +27,7 @@ ARGS ?=
 COMMON = --workers $(WORKERS) $(if $(RUNNER),--runner=$(RUNNER)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines mutation lint format docs site clean peers huggingface bench bench-memory bench-vocab bench-loader bench-reading bench-training bench-quality bench-attention bench-gpu scaling interoperability peer-tests parity parity-fixture loss-curves optimizer-numbers
+.PHONY: help setup sample-corpus input vocab corpus pretrain test test-slow test-engines test-pythons dist mutation lint format docs site clean peers huggingface bench bench-memory bench-vocab bench-loader bench-reading bench-training bench-quality bench-attention bench-gpu scaling interoperability peer-tests parity parity-fixture loss-curves optimizer-numbers
 
 help: ## list targets and variables
 	@echo "Targets:"
@@ -90,6 +90,19 @@ out/engines/.installed: setup.cfg pyproject.toml constraints.txt
 	out/engines/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	  --editable '.[dev,gcp]' gcp-storage-emulator
 	if command -v go; then GOBIN=$(CURDIR)/out/engines/bin go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0; fi
+	touch $@
+
+test-pythons: $(STAMP) ## try each other Python that is installed: set-up, a corpus, 10 steps (10 minutes for each, the first time)
+	TEST_PYTHONS=1 $(BIN)/python -m pytest tests/test_pythons.py
+
+dist: out/dist-tools/.installed ## build the sdist and the wheel in dist/, and check what package indexes show of them
+	rm -rf dist
+	out/dist-tools/bin/python -m build --outdir dist
+	out/dist-tools/bin/twine check --strict dist/*
+
+out/dist-tools/.installed:
+	test -x out/dist-tools/bin/python || $(PYTHON) -m venv out/dist-tools
+	out/dist-tools/bin/python -m pip install --quiet --disable-pip-version-check build twine
 	touch $@
 
 mutation: $(STAMP) out/mutation/.installed ## plant 100 small faults one at a time; how many do the tests find? (15 minutes)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,7 @@ from pipeline.stores import Store, asking_about, modified
 from pipeline.stores import checksum as stored_checksum
 
 _SYNCED_AT_ONCE = 1 << 24  # Bytes.
+_OWN_STREAM = re.compile("/dev/(stdin|fd/)|/proc/")  # Names of what a process has open, which others do not have.
 _TEMPORARY = re.compile(r"\.(.+?)(\.[0-9a-f]{8})?\.tmp")
 
 
@@ -100,12 +102,14 @@ def match(patterns: Sequence[str]) -> list[FileInfo]:
     Hadoop do.
 
     Raises:
-        InputError: if a pattern names no file.
+        InputError: if a pattern names no file, or a pipe.
     """
     found: dict[str, FileInfo] = {}
     for pattern in patterns:
         matches = list(_match_remote(pattern) if is_remote(pattern) else _match_local(pattern))
         if not matches:
+            if pattern == "-":
+                raise _not_a_file("standard input")
             raise InputError(
                 "Each input must name at least one file",
                 received=repr(pattern),
@@ -134,11 +138,22 @@ def _match_local(pattern: str) -> Iterator[FileInfo]:
     try:
         for path in paths:
             for file in _files_below(path) if os.path.isdir(path) else [path]:
-                yield local_info(file)
+                info = local_info(file)
+                if _OWN_STREAM.match(os.path.abspath(file)) or not (info.bytes or stat.S_ISREG(os.stat(file).st_mode)):
+                    raise _not_a_file(file)
+                yield info
     except OSError as error:
         raise InputError(
             f"Cannot list {pattern}", received=str(error), do="Fix this, or name the files themselves"
         ) from error
+
+
+def _not_a_file(what: str) -> InputError:
+    return InputError(
+        "Each input must be a file, which several processes can read from any byte, and again after an interruption",
+        received=what,
+        do="Write it to a file first, such as ... > texts.txt; compressed files need not be unpacked",
+    )
 
 
 def _files_below(directory: str) -> Iterator[str]:

@@ -6,7 +6,10 @@ import fcntl
 import io
 import os
 import random
+import shutil
 import subprocess
+import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +31,32 @@ settings.load_profile("project")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is found by reading records is kept for a session, not in the user's own cache."""
     os.environ["MLM_PIPELINE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the sdist, and the wheel that is built from it, as a release is made."""
+    folder = tmp_path_factory.mktemp("distributions")
+    # What git knows: nothing that only lies about here.
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / "tree" / name)
+
+    def build(what: str, tree: Path) -> None:
+        script = f"from setuptools import build_meta; build_meta.build_{what}({str(folder)!r})"
+        subprocess.run([sys.executable, "-c", script], cwd=tree, capture_output=True, check=True)
+
+    build("sdist", folder / "tree")
+    (sdist,) = folder.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    build("wheel", folder / "unpacked" / sdist.name.removesuffix(".tar.gz"))
+    return folder
 
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -67,6 +67,20 @@ def test_each_pattern_must_name_a_file(tree: Path) -> None:
         files.match([str(tree / "empty")])
 
 
+def test_pipes_and_standard_input_are_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    os.mkfifo("pipe")
+    ends = os.pipe()
+    for path in ("-", "pipe", str(tree), "/dev/null", "/dev/stdin", f"/dev/fd/{ends[0]}"):
+        with pytest.raises(InputError, match=r"Each input must be a file.* Received: .*Write it to a file first"):
+            files.match([path])
+    for end in ends:
+        os.close(end)
+    os.remove("pipe")
+    Path("-").write_text("A file of this name.")
+    assert [info.path for info in files.match(["-"])] == ["-"]
+
+
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a machine that loses power may leave the name without the bytes."""
     path = tmp_path / "x"

@@ -18,7 +18,7 @@ MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 RANKS = [
     line.split()
     for line in """
-        version errors compiling seeding interrupts scripts worth_a_look
+        version errors compiling seeding interrupts scripts shipped worth_a_look
         stores
         files standard_output splitmix
         quiet locks config

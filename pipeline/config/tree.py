@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pipeline import files
 from pipeline.config.choices import Choice, is_choice
 from pipeline.errors import ConfigError, InputError
+from pipeline.shipped import find_shipped
 
 ConfigT = TypeVar("ConfigT")
 
@@ -184,7 +185,7 @@ def _coerce(hint: Any, value: Any, path: str) -> Any:
 
 
 def read_yaml(path: str) -> dict[str, Any]:
-    """Reads a YAML mapping.
+    """Reads a YAML mapping, one of the project's own (`pipeline.shipped`) if there is no other file of the name.
 
     Raises:
         ConfigError: if the file is missing, is not YAML, or is not a mapping.
@@ -192,7 +193,7 @@ def read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
     try:
-        values = _load(files.read(path))
+        values = _load(files.read(find_shipped(path)))
     except InputError as error:
         raise ConfigError(str(error)) from error
     except yaml.YAMLError as error:

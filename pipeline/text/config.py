@@ -20,11 +20,13 @@ class TextConfig:
     )
     format: str = option(
         "auto",
-        "format of the text; auto detects it by the endings .jsonl, .ndjson, .json and .parquet, and by the content of"
-        f" a few other files. {'; '.join(f'{name}: {kind.description}' for name, kind in FORMATS.items())}",
+        "format of the text; auto detects it by the endings "
+        + ", ".join(ending for kind in FORMATS.values() for ending in kind.endings)
+        + ", and by the content of a few other files. "
+        + "; ".join(f"{name}: {kind.description}" for name, kind in FORMATS.items()),
         choices=("auto", *FORMATS),
     )
-    text_field: str = option("text", "field of JSON, or column of Parquet, with the text; a.b.c for a nested one")
+    text_field: str = option("text", "field of JSON, or column of a table, with the text; a.b.c for a nested one")
     document_separator: str = option(
         "",
         r"separator of documents in text: a line such as <|endoftext|>, or any text with \n for line ends: '\n' makes"
@@ -32,9 +34,15 @@ class TextConfig:
     )
     on_bad_text: str = option(
         "replace",
-        "replace: invalid UTF-8 becomes U+FFFD, and a JSON line without text is an error; drop: drops documents with"
-        " invalid UTF-8 and JSON lines without text",
+        "replace: invalid UTF-8 becomes U+FFFD, and a JSON line without text or a bad row of CSV is an error; drop:"
+        " drops documents with invalid UTF-8, JSON lines without text, and bad rows of CSV",
         choices=("replace", "drop"),
+    )
+    csv_quotes: str = option(
+        "double",
+        "CSV and TSV: double: a field in double quotes may hold delimiters and line breaks; none: quotes are ordinary"
+        " characters",
+        choices=("double", "none"),
     )
     cleaning: str = option(
         "default", "; ".join(f"{name}: {rules.summary}" for name, rules in PRESETS.items()), choices=tuple(PRESETS)

@@ -15,6 +15,7 @@ from pipeline.text.config import TextConfig
 from pipeline.text.reading.content import check_is_text, read_head
 from pipeline.text.reading.formats import FORMATS, format_and_compression
 from pipeline.text.reading.plan import Block, InputFile, default_block_bytes, plan_blocks
+from pipeline.text.reading.saved_datasets import without_descriptions
 from pipeline.text.reading.sniffing import sniff_formats
 
 _MOST_LISTED = 10_000  # Maximum number of files in a manifest, which every training run reads.
@@ -88,7 +89,7 @@ def plan_inputs(config: TextConfig) -> InputPlan:
             received=matched[0].path,
             do="Choose another output: input files are never overwritten",
         )
-    inputs = [info for info in found if info.bytes]
+    inputs = [info for info in without_descriptions(found) if info.bytes]
     if not inputs:
         raise InputError("The input must hold text", received=f"{_count(len(found), 'empty file')} ({found[0].path})")
     detected = config.format == "auto"
@@ -96,7 +97,7 @@ def plan_inputs(config: TextConfig) -> InputPlan:
     described = _describe_all(inputs, formats, config)
     total = sum(file.text_bytes for file in described)
     if not total:
-        raise InputError("The input must hold text", received="Parquet files without rows")
+        raise InputError("The input must hold text", received="Parquet or Arrow files without rows")
     block_bytes = config.block_bytes or default_block_bytes(total)
     return InputPlan(described, detected, block_bytes, tuple(plan_blocks(described, block_bytes)))
 
@@ -104,13 +105,17 @@ def plan_inputs(config: TextConfig) -> InputPlan:
 def _describe_all(inputs: Sequence[FileInfo], formats: Sequence[str], config: TextConfig) -> tuple[InputFile, ...]:
     """Describes each file for the plan, with the sizes of its pieces if its format has them."""
     described = [_describe(info, text_format) for info, text_format in zip(inputs, formats, strict=True)]
-    in_pieces = {place: pieces for place, file in enumerate(described) if (pieces := FORMATS[file.format].pieces)}
-    text = [file for place, file in enumerate(described) if place not in in_pieces]
+    in_pieces = {
+        place: pieces
+        for place, file in enumerate(described)
+        if not file.compression and (pieces := FORMATS[file.format].pieces)
+    }
+    text = [file for file in described if FORMATS[file.format].is_text]
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         list(pool.map(_check_begins_as_text, text[:: -(-len(text) // _MOST_LOOKED_AT) or 1]))
         sizes = pool.map(lambda place: in_pieces[place](described[place].path, config), in_pieces)
-        for place, row_groups in zip(in_pieces, sizes, strict=True):
-            described[place] = described[place]._replace(row_groups=row_groups)
+        for place, found in zip(in_pieces, sizes, strict=True):
+            described[place] = described[place]._replace(pieces=found)
         if len(described) <= _MOST_LISTED:  # Each takes a request to the store.
             checksums = pool.map(lambda file: files.checksum(file.path), described)
             for place, checksum in enumerate(checksums):
@@ -129,11 +134,11 @@ def _check_begins_as_text(file: InputFile) -> None:
 
 def _describe(info: FileInfo, text_format: str) -> InputFile:
     named, compression = format_and_compression(info.path)
-    if FORMATS[text_format].pieces and compression:
+    if compression and not FORMATS[text_format].may_be_compressed:
         raise ConfigError(
             f"{info.path}: {text_format.capitalize()} compresses internally; compressed whole, it cannot be read"
         )
-    if named and FORMATS[named].pieces and text_format != named:
+    if named and not FORMATS[named].is_text and text_format != named:
         raise ConfigError(
             f"{info.path} must be read as {named.capitalize()}, as its name says",
             received=f"--format {text_format}",

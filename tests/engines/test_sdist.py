@@ -6,7 +6,6 @@ import ast
 import importlib.metadata
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,20 +25,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(tmp_path_factory: pytest.TempPathFactory, distributions: Path) -> Path:
     """A directory into which the package was installed from an sdist, and nothing else."""
     folder = tmp_path_factory.mktemp("sdist")
-    # What git knows, as a release is made: nothing that only lies about here.
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / "tree" / name)
-    build = f"from setuptools import build_meta; print(build_meta.build_sdist({str(folder)!r}))"
-    done = subprocess.run(
-        [sys.executable, "-c", build], cwd=folder / "tree", capture_output=True, text=True, check=True
-    )
-    sdist = folder / done.stdout.split()[-1]
+    (sdist,) = distributions.glob("*.tar.gz")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(folder / "site"), str(sdist)], check=True)
     return folder / "site"

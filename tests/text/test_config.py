@@ -16,7 +16,7 @@ KINDS = [(CorpusConfig, {"output": "o", "vocab": "v"}), (VocabConfig, {"output":
     [
         ({"input": ()}, "input is needed"),
         ({"block_bytes": 1000}, "block_bytes must be 0 or at least 1024"),
-        ({"format": "csv"}, "format must be one of auto, bert, lines, wrapped, jsonl, parquet"),
+        ({"format": "xml"}, "format must be one of auto, bert, lines, wrapped, jsonl, parquet, arrow, csv, tsv, warc"),
         ({"on_bad_text": "keep"}, "on_bad_text must be one of replace, drop"),
         ({"cleaning": "harsh"}, "cleaning must be one of none, default, strict"),
         ({"document_separator": " "}, "document_separator must be the text of a line, or contain line ends"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import dataclasses
 import gzip
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.text import inputs
 from pipeline.text.config import TextConfig
 from pipeline.text.inputs import plan_inputs
+from pipeline.text.readers import read_documents
 from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.formats import FORMATS, Format, ReadingOptions
 from pipeline.text.reading.segment import Segment
@@ -36,9 +38,29 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_tables_are_cut_between_their_rows(tmp_path: Path) -> None:
+    rows = "".join(f'{i},"It is ""{i}"".\n\nThe next, then."\n' for i in range(1000))
+    (tmp_path / "a.csv").write_text("id,text\n" + rows)
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"id,text\n" + rows.encode()))
+    config = TextConfig(input=(str(tmp_path),), block_bytes=4096)
+    plan = plan_inputs(config)
+    segments = [segment for block in plan.blocks for segment in block.segments]
+    assert [segment.compression for segment in segments[-2:]] == ["", "gzip"]
+    assert max(block.bytes for block in plan.blocks[:-1]) < 4096 + 100
+    counts = TextCounts()
+    found = [[d.text for d in read_documents(s, config, counts)] for s in segments]
+    assert len(found) > 8
+    assert list(itertools.chain(*found[:-1])) == found[-1] == [f'It is "{i}".\nThe next, then.' for i in range(1000)]
+    with pytest.raises(InputError, match=r"a\.csv must have a column body\. Received: the columns id, text"):
+        plan_inputs(dataclasses.replace(config, text_field="body"))
+    (tmp_path / "a.csv").write_bytes(b"id,text\n1,Caf\xc3\xa9.\n".decode().encode("utf-16"))
+    with pytest.raises(InputError, match=r"a\.csv must be text\. Received: UTF-16: convert"):
+        plan_inputs(config)
+
+
 def test_each_file_has_its_own_format(folder: Path) -> None:
     plan = plan_inputs(TextConfig(input=(str(folder),)))
-    assert [(Path(f.path).name, f.format, f.compression, len(f.row_groups)) for f in plan.files] == [
+    assert [(Path(f.path).name, f.format, f.compression, len(f.pieces)) for f in plan.files] == [
         ("a.txt", "bert", "", 0),
         ("b.txt.gz", "bert", "gzip", 0),
         ("c.jsonl", "jsonl", "", 0),
@@ -82,6 +104,25 @@ def test_remote_files_of_every_format(folder: Path, object_store: dict[str, byte
     assert [file[1:-1] for file in plan.files] == [file[1:-1] for file in local.files]  # But for their times.
 
 
+def test_tables_and_archives_are_read_alike_from_a_store(tmp_path: Path, object_store: dict[str, bytes]) -> None:
+    texts = [f"It is the year {year}.\nThe next one follows." for year in range(300)]
+    table = pa.table({"id": list(range(300)), "text": texts})
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=50)
+    (tmp_path / "b.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in texts))
+    header = "WARC/1.0\nWARC-Type: conversion\nContent-Type: text/plain\nContent-Length: {}\n\n{}\n\n"
+    (tmp_path / "c.wet").write_text("".join(header.format(len(text), text) for text in texts))
+    for path in tmp_path.iterdir():
+        object_store[f"teststore://bucket/{path.name}"] = path.read_bytes()
+    found = []
+    for folder in (str(tmp_path), "teststore://bucket/*"):
+        config = TextConfig(input=(folder,), block_bytes=4000)
+        segments = [segment for block in plan_inputs(config).blocks for segment in block.segments]
+        assert len(segments) > 6
+        found.append([d.text for s in segments for d in read_documents(s, config, TextCounts())])
+    assert found[0] == found[1] == texts * 3
+
+
 def test_inputs_that_cannot_be(folder: Path) -> None:
     with pytest.raises(InputError, match=r"1 empty file .*empty\.txt"):
         plan_inputs(TextConfig(input=(str(folder / "empty.txt"),)))
@@ -94,7 +135,7 @@ def test_inputs_that_cannot_be(folder: Path) -> None:
     with pytest.raises(InputError, match=r"must have a column body"):
         plan_inputs(TextConfig(input=(str(folder),), text_field="body"))
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "none.parquet")
-    with pytest.raises(InputError, match="Parquet files without rows"):
+    with pytest.raises(InputError, match="Parquet or Arrow files without rows"):
         plan_inputs(TextConfig(input=(str(folder / "none.parquet"),)))
 
 
@@ -144,7 +185,7 @@ def toy_pieces(path: str, options: ReadingOptions) -> tuple[int, ...]:
 def test_a_format_is_one_reader_and_one_entry(
     tmp_path: Path, vocabulary_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy = Format("documents between bars", read_toy, endings=(".toy",), pieces=toy_pieces)
+    toy = Format("documents between bars", read_toy, endings=(".toy",), pieces=toy_pieces, numbered=True, is_text=False)
     monkeypatch.setitem(FORMATS, "toy", toy)
     documents = [f"It is the year {year}.\nThe next one follows." for year in range(400)]
     (tmp_path / "in.toy").write_text("|".join(documents))

@@ -43,6 +43,20 @@ def read_bytes(segment: Segment, find_boundary: FindBoundary, counts: Counter[st
     yield from chunks
 
 
+def lines_before(segment: Segment) -> int:
+    """Counts the line ends in a file before a segment.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    lines, left = 0, segment.start
+    with files.open_read(segment.path) as stream:
+        while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
+            lines += chunk.count(b"\n")
+            left -= len(chunk)
+    return lines
+
+
 def _read_range(segment: Segment, find_boundary: FindBoundary, counts: Counter[str]) -> Iterator[bytes]:
     size = segment.file_bytes  # Ignores what was appended to the file after planning.
     with files.open_read(segment.path) as stream:

@@ -23,7 +23,8 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "a Zstandard file: its name must end in .zst",
     b"\xfd7zXZ\x00": "an xz file: its name must end in .xz",
     b"PAR1": "a Parquet file: its name must end in .parquet, or use --format parquet",
-    b"ARROW1\x00\x00": "an Arrow file: write it as Parquet first",
+    b"ARROW1\x00\x00": "an Arrow file: its name must end in .arrow or .feather, or use --format arrow",
+    b"WARC/1.": "a web archive: its name must end in .warc or .wet, or use --format warc",
     b"Obj\x01": "an Avro file: write it as JSON Lines or Parquet first",
     b"SQLite format 3\x00": "a SQLite database: write its text as JSON Lines or Parquet first",
     b"\x89HDF": "an HDF5 file: write its text as JSON Lines or Parquet first",
@@ -53,6 +54,8 @@ _MAGIC = {
     b"\xfe\xff": f"UTF-16: {_CONVERT.format('UTF-16')}",
 }
 _TAR_AT, _TAR = 257, b"ustar"
+# The beginning of a message, and of the table in it, as Arrow's libraries write them.
+_ARROW_STREAM, _ARROW_TABLE_AT, _ARROW_TABLE = b"\xff\xff\xff\xff", 8, b"\x10\0\0\0"
 _WIDE_ENCODINGS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 
 
@@ -100,6 +103,8 @@ def _known_kind(head: bytes) -> str:
             return what
     if head[_TAR_AT:].startswith(_TAR):
         return f"a tar archive: {_UNPACK}"
+    if head.startswith(_ARROW_STREAM) and head[_ARROW_TABLE_AT:].startswith(_ARROW_TABLE):
+        return "an Arrow file: its name must end in .arrow, or use --format arrow"
     if len(head) > HEADER_BYTES and masked_crc(head[:8]) == head[8:HEADER_BYTES]:
         return "TFRecords"
     return ""

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.text.reading.arrow_reader import read_arrow, sizes_of_messages
+from pipeline.text.reading.csv_reader import read_csv, sizes_of_rows
 from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.jsonl_reader import read_jsonl
 from pipeline.text.reading.parquet_reader import read_parquet, text_bytes_of_row_groups
 from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import separators
 from pipeline.text.reading.text_reader import read_text, stripped_lines
+from pipeline.text.reading.warc_reader import read_warc, size_of_archive
 
 
 class ReadingOptions(Protocol):
@@ -33,6 +36,14 @@ class ReadingOptions(Protocol):
     def on_bad_text(self) -> str:
         """ "replace" or "drop"."""
 
+    @property
+    def csv_quotes(self) -> str:
+        """ "double" or "none"."""
+
+    @property
+    def block_bytes(self) -> int:
+        """The size of a block; 0 if it is not given."""
+
 
 Reader = Callable[[Segment, ReadingOptions, TextCounts], Iterator[Document]]
 
@@ -45,15 +56,22 @@ class Format:
         description: a short description.
         read: reads the documents that begin in a segment; see `pipeline.text.readers.read_documents`.
         endings: file name endings that identify the format; empty if it is detected from the content.
-        pieces: for a format whose files can only be cut between pieces, such as Parquet's row groups: returns the bytes
-            of text in each piece of a file, given its path. Such files compress internally. None for text in UTF-8,
-            which can be cut anywhere: the reader looks for the next boundary.
+        pieces: for a format whose files can only be cut between pieces, such as Parquet's row groups: returns the sizes
+            of the pieces of a file that is not compressed, given its path. None for files that can be cut anywhere: the
+            reader looks for the next boundary.
+        numbered: whether a segment's ends are the numbers of pieces, as for Parquet's row groups. If not, they are
+            bytes: the sizes of the pieces add up to the file's.
+        is_text: whether files are text in UTF-8, which the beginning of a file must show.
+        may_be_compressed: whether files may be compressed as a whole.
     """
 
     description: str
     read: Reader
     endings: tuple[str, ...] = ()
     pieces: Callable[[str, ReadingOptions], tuple[int, ...]] | None = None
+    numbered: bool = False
+    is_text: bool = True
+    may_be_compressed: bool = True
 
 
 def _read_text(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
@@ -67,6 +85,33 @@ def _read_jsonl(segment: Segment, options: ReadingOptions, counts: TextCounts) -
 
 def _read_parquet(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
     return map(_lines, read_parquet(segment, text_field=options.text_field, counts=counts))
+
+
+def _read_arrow(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
+    return map(_lines, read_arrow(segment, text_field=options.text_field, counts=counts))
+
+
+def _read_csv(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
+    drop_bad = options.on_bad_text == "drop"
+    rows = read_csv(segment, text_field=options.text_field, quotes=options.csv_quotes, drop_bad=drop_bad, counts=counts)
+    return map(_lines, rows)
+
+
+def _pieces_of_csv(text_format: str) -> Callable[[str, ReadingOptions], tuple[int, ...]]:
+    def pieces(path: str, options: ReadingOptions) -> tuple[int, ...]:
+        return sizes_of_rows(
+            path,
+            text_format,
+            text_field=options.text_field,
+            quotes=options.csv_quotes,
+            block_bytes=options.block_bytes,
+        )
+
+    return pieces
+
+
+def _read_warc(segment: Segment, options: ReadingOptions, counts: TextCounts) -> Iterator[Document]:
+    return map(_lines, read_warc(segment, counts))
 
 
 def _lines(document: Document) -> Document:
@@ -90,6 +135,31 @@ FORMATS = TEXT_FORMATS | {
         _read_parquet,
         endings=(".parquet",),
         pieces=lambda path, options: text_bytes_of_row_groups(path, options.text_field),
+        numbered=True,
+        is_text=False,
+        may_be_compressed=False,
+    ),
+    "arrow": Format(
+        "one document per row, in the column text_field, as Hugging Face's datasets are saved",
+        _read_arrow,
+        endings=(".arrow", ".feather"),
+        pieces=lambda path, options: sizes_of_messages(path, options.text_field),
+        is_text=False,
+        may_be_compressed=False,
+    ),
+    "csv": Format(
+        "one document per row, in the column text_field, which the first row names",
+        _read_csv,
+        endings=(".csv",),
+        pieces=_pieces_of_csv("csv"),
+    ),
+    "tsv": Format("the same with tabs", _read_csv, endings=(".tsv",), pieces=_pieces_of_csv("tsv")),
+    "warc": Format(
+        "the plain text in a web archive, as in Common Crawl's WET files",
+        _read_warc,
+        endings=(".warc", ".wet"),
+        pieces=lambda path, options: size_of_archive(path),
+        is_text=False,
     ),
 }
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}

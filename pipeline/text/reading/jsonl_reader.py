@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pipeline import files
 from pipeline.errors import InputError
-from pipeline.text.reading.byte_range import CHUNK_BYTES, read_bytes
+from pipeline.text.reading.byte_range import lines_before, read_bytes
 from pipeline.text.reading.document import Document, TextCounts, place_in
 from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.text_stream import split_stream
@@ -63,7 +62,7 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Tex
         if reason != "no_text" and not drop_bad:
             raise InputError(
                 f"Each line of {segment.path} must be a JSON object with a string in the field {text_field}",
-                received=f"{fault} in line {_lines_before(segment) + number:,}: {line.strip()[:80]!r}",
+                received=f"{fault} in line {_line(segment, number):,}: {line.strip()[:80]!r}",
                 do="Name the field with --text-field, correct the line, or drop such lines with --on-bad-text drop",
             )
         counts.drop(Document(line, segment.path, place_in(segment, "line", number)), reason)
@@ -88,13 +87,6 @@ def _find_line(read: Callable[[int], bytes], left: int) -> tuple[int, bool]:
     return left, True
 
 
-def _lines_before(segment: Segment) -> int:
-    """Counts the lines that begin in the file before those of the segment."""
-    if not segment.start:
-        return 0
-    lines, left = 1, segment.start  # The line that contains the cut belongs to the previous segment.
-    with files.open_read(segment.path) as stream:
-        while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
-            lines += chunk.count(b"\n")
-            left -= len(chunk)
-    return lines
+def _line(segment: Segment, number: int) -> int:
+    """Returns the number in the file of a segment's line; the line that contains the cut is the previous segment's."""
+    return lines_before(segment) + (segment.start > 0) + number

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pipeline import files
 from pipeline.errors import InputError
+from pipeline.text.reading.columns import find_column, is_text, not_text, texts_of
 from pipeline.text.reading.document import Document, TextCounts
 from pipeline.text.reading.segment import Segment
 
@@ -27,24 +28,13 @@ def text_bytes_of_row_groups(path: str, text_field: str) -> tuple[int, ...]:
     """
     with _open(path) as file:
         metadata = file.metadata
-        columns = dict(_columns(file.schema_arrow))
-        if text_field not in columns:
-            shown = ", ".join(list(columns)[:20]) + ", ..." * (len(columns) > 20)
-            raise InputError(
-                f"{path} must have a column {text_field}",
-                received=f"the columns {shown}",
-                do="Name the column with --text-field",
-            )
+        _, kind = find_column(path, file.schema_arrow, text_field)
         paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
         column = paths.index(text_field) if text_field in paths else None  # A list column's path has further parts.
-        if column is None or not _is_text(columns[text_field]):
+        if column is None or not is_text(kind):
             physical = None if column is None else metadata.schema.column(column).physical_type
-            named = column is None or physical == "BYTE_ARRAY" or str(columns[text_field]) == "null"
-            raise InputError(
-                f"The column {text_field} of {path} must hold text, one string per row",
-                received=columns[text_field] if named else physical,
-                do="Name another column with --text-field",
-            )
+            named = column is None or physical == "BYTE_ARRAY" or str(kind) == "null"
+            raise not_text(path, text_field, kind if named else physical)
         row_groups = map(metadata.row_group, range(metadata.num_row_groups))
         return tuple(group.num_rows and group.column(column).total_uncompressed_size for group in row_groups)
 
@@ -83,42 +73,12 @@ def read_parquet(segment: Segment, *, text_field: str, counts: TextCounts) -> It
             column = batch.column(text_field if text_field in batch.schema.names else 0)
             while pa.types.is_struct(column.type):  # Only the requested field is read.
                 column = pc.struct_field(column, [0])
-            if isinstance(column.type, pa.BaseExtensionType):
-                column = column.storage
-            if pa.types.is_dictionary(column.type):
-                column = column.dictionary_decode()
-            # Read as bytes, which may be invalid UTF-8.
-            for value in column.cast(pa.large_binary()).to_pylist():
-                text = (value or b"").decode("utf-8", "surrogateescape")
-                document = Document(text, segment.path, f"row {next(rows):,}")
-                if value is None:
+            for text in texts_of(column):
+                document = Document(text or "", segment.path, f"row {next(rows):,}")
+                if text is None:
                     counts.drop(document, "no_text")
                 else:
                     yield document
-
-
-def _columns(fields: Iterable[Any], parent: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the columns' names and types; nested columns have dotted names."""
-    import pyarrow as pa
-
-    for field in fields:
-        if pa.types.is_struct(field.type):
-            yield from _columns(field.type, f"{parent}{field.name}.")
-        else:
-            yield f"{parent}{field.name}", field.type
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    if isinstance(kind, pa.BaseExtensionType):
-        return _is_text(kind.storage_type)
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return any(
-        getattr(pa.types, f"is_{name}")(kind)
-        for name in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
-    )
 
 
 @contextmanager

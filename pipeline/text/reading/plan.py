@@ -1,7 +1,8 @@
 """The plan: which parts of which files make up each block.
 
-It depends only on the files' sizes (for Parquet, those of the row groups) and `block_bytes`, so it is the same on every
-runner. Cuts within a file are nominal here; the readers move each to the next boundary between documents.
+It depends only on the files' sizes (for Parquet and others, those of their pieces) and `block_bytes`, so it is the same
+on every runner. Cuts within a file that has no pieces are nominal here; the readers move each to the next boundary
+between documents.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class InputFile(NamedTuple):
         bytes: its size.
         format: a key of `pipeline.text.reading.formats.FORMATS`.
         compression: "gzip", "bzip2", "zstd", "xz", or "" for none.
-        row_groups: for a format with pieces, the bytes of text in each: for Parquet, in each row group.
+        pieces: for a format with pieces, the size of each; empty if the file is compressed.
         modified: its modification time as reported by the file system, and its checksum if there is one; does not
             affect the plan.
     """
@@ -39,15 +40,15 @@ class InputFile(NamedTuple):
     bytes: int
     format: str = "lines"
     compression: str = ""
-    row_groups: tuple[int, ...] = ()
+    pieces: tuple[int, ...] = ()
     modified: str = ""
 
     @property
     def text_bytes(self) -> int:
         """Bytes of text, as far as known without reading the file."""
-        if FORMATS[self.format].pieces is not None:
-            return sum(self.row_groups)
-        return self.bytes * _EXPANSION if self.compression else self.bytes
+        if self.compression:
+            return self.bytes * _EXPANSION
+        return self.bytes if FORMATS[self.format].pieces is None else sum(self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def plan_blocks(inputs: Iterable[InputFile], block_bytes: int) -> list[Block]:
     Args:
         inputs: the files, in reading order.
         block_bytes: maximum size of a block, in bytes of text, exceeded only by data that cannot be cut: a compressed
-            file, or a row group of Parquet.
+            file, or a piece such as a row group of Parquet.
     """
     blocks: list[Block] = []
     shared: list[Segment] = []
@@ -100,13 +101,18 @@ def plan_blocks(inputs: Iterable[InputFile], block_bytes: int) -> list[Block]:
 
 def _segments(file: InputFile, block_bytes: int) -> Iterator[Segment]:
     """Cuts a file into segments of at most `block_bytes`, if possible."""
-    if FORMATS[file.format].pieces is not None:
-        cuts = _pack(file.row_groups, block_bytes)
-        sizes = [sum(file.row_groups[start:end]) for start, end in itertools.pairwise(cuts)]
+    if file.compression:
+        cuts, sizes = [0, file.bytes], [file.text_bytes]
+    elif FORMATS[file.format].pieces is not None:
+        cuts = _pack(file.pieces, block_bytes)
+        ends = [0, *itertools.accumulate(file.pieces)]
+        sizes = [ends[end] - ends[start] for start, end in itertools.pairwise(cuts)]
+        if not FORMATS[file.format].numbered:
+            cuts = [ends[cut] for cut in cuts]
     else:
-        pieces = 1 if file.compression else -(-file.bytes // block_bytes)
+        pieces = -(-file.bytes // block_bytes)
         cuts = [file.bytes * i // pieces for i in range(pieces + 1)]
-        sizes = [file.text_bytes] if file.compression else [end - start for start, end in itertools.pairwise(cuts)]
+        sizes = [end - start for start, end in itertools.pairwise(cuts)]
     for (start, end), size in zip(itertools.pairwise(cuts), sizes, strict=True):
         yield Segment(file.path, start, end, file.bytes, size, file.format, file.compression, file.modified)
 

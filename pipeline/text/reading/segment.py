@@ -11,7 +11,8 @@ class Segment:
 
     Attributes:
         path: the file.
-        start: the first byte, before it is moved to a boundary; for Parquet, the first row group.
+        start: the first byte, before it is moved to a boundary; for Parquet, the first row group. In files with pieces
+            it is at the beginning of one, and does not move.
         end: likewise, the byte or row group after the last.
         file_bytes: size of the whole file.
         text_bytes: bytes of text, as far as known without reading the file.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -38,7 +40,8 @@ def sniff_formats(paths: Sequence[str]) -> list[str]:
 
 
 def sniff_format(path: str) -> str:
-    """Detects which of `pipeline.text.reading.formats.TEXT_FORMATS` a file of text is in, from its first 64 KiB.
+    """Detects which of `pipeline.text.reading.formats.TEXT_FORMATS` a file of text is in, from its first 64 KiB, or
+    whether it is JSON Lines, as WikiExtractor's files are, whose names do not tell.
 
     If most lines do not end like sentences, the text is wrapped prose, unless many are long enough to be paragraphs.
     Otherwise, each line is a paragraph if many lines hold several sentences, and a sentence if not.
@@ -47,6 +50,8 @@ def sniff_format(path: str) -> str:
         InputError: if the file cannot be read.
     """
     data = read_head(path, format_and_compression(path)[1])
+    if _begins_with_json(data):
+        return "jsonl"
     text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     lines = text.split("\n")
     if len(data) == HEAD_BYTES and len(lines) > 1:
@@ -61,6 +66,17 @@ def sniff_format(path: str) -> str:
     has_case = capitals > _HARDLY_ANY_CAPITAL * letters
     several = sum(_holds_several_sentences(line, has_case) for line in full) / len(full)
     return "lines" if several > 0.3 else "bert"
+
+
+def _begins_with_json(data: bytes) -> bool:
+    """Whether the first line is a JSON object, or the beginning of a long one."""
+    line, line_feed, _ = data.removeprefix(codecs.BOM_UTF8).partition(b"\n")
+    if not line_feed and len(data) == HEAD_BYTES:
+        return re.match(rb'\{"[^"]*": ?["\d\[{tfn-]', line) is not None
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _holds_several_sentences(line: str, has_case: bool) -> bool:

@@ -59,6 +59,14 @@ def feather() -> bytes:
     return stream.getvalue()
 
 
+def arrow_stream() -> bytes:
+    table = pa.table({"text": [ENGLISH]})
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return stream.getvalue()
+
+
 def png() -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -85,7 +93,9 @@ NOT_TEXT: dict[str, tuple[Callable[[], bytes], str]] = {
     "tar": (lambda: archive("gnu"), "a tar archive: unpack it first"),
     "pax": (lambda: archive("pax"), "a tar archive"),
     "npy": (numpy_file, "a NumPy array"),
-    "arrow": (feather, "an Arrow file: write it as Parquet"),
+    "arrow": (feather, "an Arrow file: its name must end in .arrow or .feather"),
+    "arrow stream": (arrow_stream, "an Arrow file: its name must end in .arrow"),
+    "warc": (lambda: b"WARC/1.0\r\nWARC-Type: warcinfo\r\n", "a web archive: its name must end in .warc"),
     "png": (png, "an image"),
     "sqlite": (sqlite, "a SQLite database"),
     "tfrecord": (tfrecord, "TFRecords"),

@@ -28,7 +28,7 @@ def read(path: Path, block_bytes: int = 1 << 30, text_field: str = "text") -> tu
     """The texts of each block, and the counts."""
     counts = TextCounts()
     row_groups = text_bytes_of_row_groups(str(path), text_field)
-    file = InputFile(str(path), path.stat().st_size, "parquet", row_groups=row_groups)
+    file = InputFile(str(path), path.stat().st_size, "parquet", pieces=row_groups)
     segments = [segment for block in plan_blocks([file], block_bytes) for segment in block.segments]
     documents = [list(read_parquet(segment, text_field=text_field, counts=counts)) for segment in segments]
     return [[document.text for document in block] for block in documents], counts
@@ -125,7 +125,7 @@ def test_a_column_that_is_missing_or_no_text(path: Path, text_field: str, fault:
 def test_damage_is_an_error_that_names_the_file(path: Path) -> None:
     write(path, TEXTS, row_group_size=250, use_dictionary=False, write_page_checksum=True)
     row_groups = text_bytes_of_row_groups(str(path), "text")
-    file = InputFile(str(path), path.stat().st_size, "parquet", row_groups=row_groups)
+    file = InputFile(str(path), path.stat().st_size, "parquet", pieces=row_groups)
     (block,) = plan_blocks([file], 1 << 30)
     whole = path.read_bytes()
     within = pq.ParquetFile(path).metadata.row_group(0).column(1).data_page_offset + 2000

@@ -67,7 +67,7 @@ def test_parquet_is_cut_between_row_groups() -> None:
         return Segment("a", start, end, 999, text_bytes, "parquet")
 
     small, large, none = (
-        InputFile("a", 999, "parquet", row_groups=sizes) for sizes in ((30, 20), (60, 30, 20, 300, 0, 10), ())
+        InputFile("a", 999, "parquet", pieces=sizes) for sizes in ((30, 20), (60, 30, 20, 300, 0, 10), ())
     )
     assert plan_blocks([small, none, InputFile("b", 50)], 100) == [
         Block(0, (segment(0, 2, 50), Segment("b", 0, 50, 50, 50)))

@@ -47,6 +47,25 @@ def test_formats_are_told_apart(tmp_path: Path, text: str, text_format: str, lin
     assert sniff_format(str(compressed)) == text_format
 
 
+@pytest.mark.parametrize(
+    ("text", "is_json"),
+    [
+        ('{"id": "12", "url": "https://a.example/12", "title": "A", "text": "One."}\n{}\n', True),
+        ('\ufeff{"text": "One."}', True),
+        ('{"text": "' + "It rained. " * 10_000 + '"}\n', True),
+        ('{"braces": he wrote. Then it rained.}\nIt was over. All was well.\n', False),
+        ("{" * 70_000, False),
+        ('["An array"]\n', False),
+    ],
+    ids=range(6),
+)
+def test_json_lines_are_known_without_a_name(tmp_path: Path, text: str, is_json: bool) -> None:
+    """As WikiExtractor writes them: AA/wiki_00."""
+    path = tmp_path / "wiki_00"
+    path.write_text(text)
+    assert (sniff_format(str(path)) == "jsonl") == is_json
+
+
 def test_the_line_that_looking_cuts_off_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("A sentence of this file.\n" * 2600 + "x" * 10_000)
