@@ -30,6 +30,7 @@ RANKS = [
         beam.corpus beam.vocab
         inspection
         inspection.validation
+        training.text_ops
         training.dataset_errors training.durations training.finite training.objectives training.stages
         training.report
         training.modeling

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Iterator
 
 from pipeline.commands.common import EXIT_OK, Commands, add_command, add_model_flag
 from pipeline.quiet import start_tensorflow
 from pipeline.training.exchange.families.registry import FAMILIES
 
+_PARAGRAPHS = 5000  # Of prose, half a megabyte and more.
 _FORMATS = {
     "huggingface": "a folder for AutoModelForMaskedLM.from_pretrained and AutoTokenizer.from_pretrained",
-    "saved-model": "a SavedModel to serve, which needs nothing of this project",
+    "saved-model": "a SavedModel to serve, which takes text or ids and needs nothing of this project",
     "encoder": "the encoder alone, to fine-tune, as .keras file and as SavedModel",
 }
 
@@ -40,6 +43,20 @@ def add(commands: Commands) -> None:
         help="an interpreter that has transformers and torch: its logits too must agree with the model's before a"
         " Hugging Face folder is written (default: this one, if it has them)",
     )
+    parser.add_argument(
+        "--text-signatures",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether a SavedModel has signatures that take text; to load it, a program then has to import"
+        " tensorflow_text (default: yes, if the vocabulary is WordPiece or SentencePiece)",
+    )
+    parser.add_argument(
+        "--top-k",
+        type=int,
+        default=5,
+        metavar="K",
+        help="tokens that a SavedModel's fill_mask gives for each [MASK] (default: 5)",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -55,7 +72,21 @@ def _run(arguments: argparse.Namespace) -> int:
         for name, difference in differences.items():
             print(f"{output}: logits computed with {name} differ from the model's by {difference:.1e} at most")
         return EXIT_OK
-    export = {"saved-model": tf_export.export_saved_model, "encoder": tf_export.export_encoder}[arguments.format]
-    export(trained, output)
+    if arguments.format == "saved-model":
+        reason = tf_export.export_saved_model(
+            trained, output, text=arguments.text_signatures, top_k=arguments.top_k, prose=_prose()
+        )
+        if reason:
+            print(f"{output}: without the signatures that take text, because {reason}")
+    else:
+        tf_export.export_encoder(trained, output)
     print(f"{output}: written, loaded again and compared")
     return EXIT_OK
+
+
+def _prose() -> Iterator[str]:
+    """Paragraphs of Python's own documentation, on which tokens are compared."""
+    from pipeline.sample.package_sources import STANDARD_LIBRARY, documents, source_files
+
+    found = (paragraph for path in source_files(STANDARD_LIBRARY) for text in documents(path)[0] for paragraph in text)
+    return itertools.islice(found, _PARAGRAPHS)

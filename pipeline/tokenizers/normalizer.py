@@ -140,6 +140,10 @@ class BertNormalizer:
         """Splits one sentence into BERT's words; equals `basic_tokenize`."""
         return _SPLIT.findall(self.normalize([sentence])[0])
 
+    def replacement(self, char: str) -> str:
+        """Returns what becomes of a character, alone and within a word; the capital sigma depends on more than that."""
+        return self._table[ord(char)]
+
     def _normalize_any(self, sentence: str) -> str:
         normalized = sentence.translate(self._table)
         if self._table.contextual and not self._table.contextual.isdisjoint(sentence):

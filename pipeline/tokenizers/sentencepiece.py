@@ -37,6 +37,10 @@ class SentencePieceTokenizer:
             (google-research/albert tokenization.py); None infers it from the pieces, see `pipeline.tokenizers.casing`.
             A model that folds case itself does not need it.
 
+    Attributes:
+        is_unigram: whether the model is a unigram model, the library's default, and not BPE.
+        has_bytes: whether the model has pieces for the bytes of unknown text.
+
     Raises:
         VocabularyError: if the model is damaged or lacks a special piece.
     """
@@ -58,12 +62,17 @@ class SentencePieceTokenizer:
         byte_pieces = {
             self.tokens[i]: int(self.tokens[i][1:-1], 16) for i in ordinary if types[i] == sentencepiece_model.BYTE
         }
+        self.has_bytes = bool(byte_pieces)
+        self.is_unigram: bool = self._model.trainer_spec.model_type in (
+            0,
+            sentencepiece_model.UNIGRAM,
+        )  # 0: not stated.
         unknown = types.index(sentencepiece_model.UNKNOWN)
         self.word_boundaries = spaced_boundaries(self.tokens, ordinary, unknown, byte_pieces)
         # Text never becomes a control symbol, whatever it spells; it could become a user-defined one.
         for index in special - {self.special_ids["unk"]}:
             self._model.pieces[index].type = sentencepiece_model.CONTROL
-        self._processor = _make_processor(self._model, name)
+        self._processor = _make_processor(self.model_bytes(), name)
         if lower_case is not None:
             self.casing = Casing(lower_case, AS_ASKED)
         elif self._processor.normalize("A") == self._processor.normalize("a"):
@@ -102,9 +111,20 @@ class SentencePieceTokenizer:
 
     @functools.cached_property
     def _masking_processor(self) -> Any:
+        return _make_processor(self.model_bytes(mask=self.tokens[self.special_ids["mask"]]), "the vocabulary")
+
+    def model_bytes(self, *, mask: str | None = None) -> bytes:
+        """Returns the model as `encode` uses it: text becomes no special piece.
+
+        Args:
+            mask: what becomes the mask's piece in a text; None for nothing.
+        """
         model = type(self._model).FromString(self._model.SerializeToString())
-        model.pieces[self.special_ids["mask"]].type = sentencepiece_model.USER_DEFINED
-        return _make_processor(model, "the vocabulary")
+        if mask is not None:
+            piece = model.pieces[self.special_ids["mask"]]
+            piece.piece, piece.type = mask, sentencepiece_model.USER_DEFINED
+        data: bytes = model.SerializeToString()
+        return data
 
     def describe(self) -> TokenizerDescription:
         """Returns the manifest's description of this tokenizer."""
@@ -133,11 +153,11 @@ class SentencePieceTokenizer:
         return " ".join(parts)
 
 
-def _make_processor(model: Any, name: str) -> Any:
+def _make_processor(model: bytes, name: str) -> Any:
     import sentencepiece
 
     try:
-        return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString(), num_threads=1)
+        return sentencepiece.SentencePieceProcessor(model_proto=model, num_threads=1)
     except RuntimeError as error:
         raise VocabularyError(
             f"{name} must be a SentencePiece model that the sentencepiece library can load", received=error

@@ -13,6 +13,7 @@ from pipeline.errors import VocabularyError
 
 # ModelProto.SentencePiece.Type.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+UNIGRAM = 1  # TrainerSpec.ModelType.
 
 # The fields of each message, with their numbers and types.
 _SCHEMA = {

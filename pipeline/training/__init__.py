@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.training.modeling.classification_head import ClassificationHead
     from pipeline.training.modeling.masked_lm import MaskedLM
     from pipeline.training.modeling.modernbert_encoder import ModernBertEncoder
+    from pipeline.training.modeling.text_input import TextInput
 
 __all__ = [
     "AlbertEncoder",
@@ -44,6 +45,7 @@ __all__ = [
     "ModernBertEncoder",
     "ModernBertEncoderConfig",
     "PretrainerConfig",
+    "TextInput",
     "bert",
     "build_encoder",
     "configs",
@@ -69,6 +71,7 @@ _MODULES = {
     "ModernBertEncoder": "modeling.modernbert_encoder",
     "ModernBertEncoderConfig": "encoders",
     "PretrainerConfig": "bert",
+    "TextInput": "modeling.text_input",
     "build_encoder": "encoders",
 }
 

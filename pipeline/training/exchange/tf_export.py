@@ -4,37 +4,65 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from pipeline import files
-from pipeline.errors import OutputError
+from pipeline.errors import ConfigError, OutputError
 from pipeline.training.exchange.output_folder import new_folder
 from pipeline.training.exchange.random_inputs import random_inputs
+from pipeline.training.exchange.text_signatures import text_signatures, why_no_text
 from pipeline.training.exchange.trained_model import TrainedModel
 from pipeline.training.exchange.weights import use_trained_pooler
+from pipeline.training.text_ops.exact import check_text_ops, text_ops
 
 ENCODER, SAVED_MODEL = "encoder.keras", "saved_model"
 TOLERANCE = 1e-4  # Of outputs: largest difference between the model and what was exported.
 _ENCODED = ("sequence_output", "pooled_output")
+_TEXTS = ["A [MASK] text.", "", "[MASK][MASK] and another, longer one with [MASK]"]  # To compare signatures on.
 
 
-def export_saved_model(trained: TrainedModel, output: str) -> None:
+def export_saved_model(
+    trained: TrainedModel, output: str, *, text: bool = True, top_k: int = 5, prose: Iterable[str] = ()
+) -> str | None:
     """Writes a SavedModel, which `tf.saved_model.load` and TensorFlow Serving load without this project.
 
     Its signatures take int32 tensors by name: "serving_default" a batch's `input_word_ids`, `input_mask`,
     `input_type_ids` `[batch, seq_length]` and `masked_lm_positions` `[batch, num_predictions]`, and gives `mlm_logits`
     `[batch, num_predictions, vocab_size]`, `sequence_output`, `pooled_output` and each head's logits by its name;
     "encode" takes the first three and returns `sequence_output` and `pooled_output`. Its assets.extra holds the
-    vocabulary. The result is loaded again and must compute the same.
+    vocabulary. With `text`, "tokenize", "encode_text" and "fill_mask" take strings; `text_signatures` tells what they
+    return. A program then has to import `tensorflow_text` before it loads the model. The result is loaded again and
+    must compute the same.
+
+    Args:
+        trained: the model.
+        output: a folder that is not there yet, or empty.
+        text: whether to add the signatures that take text.
+        top_k: tokens that "fill_mask" gives for each mask, 1 to the size of the vocabulary.
+        prose: texts that must have the same tokens in the graph as otherwise, besides those of `check_text_ops`.
+
+    Returns:
+        Why there are no signatures that take text, as a clause; None if there are, or none were asked for.
 
     Raises:
+        ConfigError: if `top_k` is out of range.
         OutputError: if it cannot be written or computes something else.
+        VocabularyError: if tensorflow-text does not cut text as the tokenizer does.
     """
-    model = trained.model
+    if not 1 <= top_k <= trained.tokenizer.vocab_size:
+        raise ConfigError(f"top_k must be between 1 and {trained.tokenizer.vocab_size}", received=top_k)
+    reason = why_no_text(trained.tokenizer) if text else None
+    model, of_text, ops = trained.model, {}, None
     use_trained_pooler(model)
+    if text and not reason:
+        ops = text_ops(trained.tokenizer)
+        check_text_ops(ops, trained.tokenizer, prose)
+        of_text = text_signatures(model, trained.tokenizer, ops, top_k)
     inputs = random_inputs(model)
     expected = model(inputs, training=False)
     names = sorted(name for name in expected if name != "encoder_outputs")
@@ -42,10 +70,15 @@ def export_saved_model(trained: TrainedModel, output: str) -> None:
     encoded = _encoded(expected)
     with new_folder(output) as folder:
         signatures = {"serving_default": (tuple(inputs), names, model), "encode": (encoder_inputs, encoded, model)}
-        _write_saved_model(model, folder, signatures)
+        _write_saved_model(model, folder, signatures, of_text, ops)
         _write_vocabulary(trained, files.join(folder, "assets.extra"))
         _check(_load_signature(folder, "serving_default")(**inputs), expected, names)
         _check(_load_signature(folder, "encode")(**_only(inputs, encoder_inputs)), expected, encoded)
+        for name, function in of_text.items():
+            computed = function(tf.constant(_TEXTS))
+            numbers = [key for key, value in computed.items() if value.dtype != tf.string]
+            _check(_load_signature(folder, name)(text=_TEXTS), computed, numbers)
+    return reason
 
 
 def export_encoder(trained: TrainedModel, output: str) -> None:
@@ -60,8 +93,6 @@ def export_encoder(trained: TrainedModel, output: str) -> None:
     Raises:
         OutputError: if it cannot be written or computes something else.
     """
-    import keras
-
     encoder = trained.model.encoder_network
     use_trained_pooler(trained.model)
     names = tuple(encoder.inputs)
@@ -84,17 +115,30 @@ def _encoded(outputs: Mapping[str, Any]) -> list[str]:
 
 
 def _write_saved_model(
-    model: Any, folder: str, signatures: Mapping[str, tuple[Sequence[str], Sequence[str], Any]]
+    model: Any,
+    folder: str,
+    signatures: Mapping[str, tuple[Sequence[str], Sequence[str], Any]],
+    of_text: Mapping[str, Any] | None = None,
+    ops: Any = None,
 ) -> None:
-    """Writes a SavedModel of functions from inputs to outputs, by their names."""
-    import keras
-    import tensorflow as tf
+    """Writes a SavedModel of functions from inputs to outputs, by their names, and of functions of strings.
 
+    Args:
+        model: what the functions compute with.
+        folder: where to write.
+        signatures: names of inputs, names of outputs, and the function.
+        of_text: functions of strings `[batch]`.
+        ops: the tokenizer that these compute with.
+    """
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, (inputs, outputs, function) in signatures.items():
         specs = [tf.TensorSpec([None, None], tf.int32, name=key) for key in inputs]
         archive.add_endpoint(name, _endpoint(inputs, outputs, function), input_signature=specs)
+    if of_text:
+        archive.track(ops)
+    for name, function in (of_text or {}).items():
+        archive.add_endpoint(name, function, input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     archive.write_out(folder, verbose=False)
 
 
@@ -107,8 +151,6 @@ def _endpoint(inputs: Sequence[str], outputs: Sequence[str], function: Any) -> A
 
 
 def _load_signature(folder: str, name: str) -> Any:
-    import tensorflow as tf
-
     loaded = tf.saved_model.load(folder)
     signature = loaded.signatures[name]
     # The signature does not keep what it was loaded with alive.

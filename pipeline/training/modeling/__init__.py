@@ -12,6 +12,7 @@ from pipeline.training.modeling.modernbert_encoder import ModernBertEncoder
 from pipeline.training.modeling.on_device_embedding import OnDeviceEmbedding
 from pipeline.training.modeling.position_embedding import PositionEmbedding
 from pipeline.training.modeling.self_attention import SelfAttention
+from pipeline.training.modeling.text_input import TextInput
 from pipeline.training.modeling.transformer_encoder_block import TransformerEncoderBlock
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "OnDeviceEmbedding",
     "PositionEmbedding",
     "SelfAttention",
+    "TextInput",
     "TransformerEncoderBlock",
 ]

@@ -24,7 +24,7 @@ def run_without_this_project(code: str, folder: Path) -> None:
 
 
 def test_a_saved_model_serves_without_this_project(trained: Any, batch: Any, tmp_path: Path) -> None:
-    export_saved_model(trained, str(tmp_path / "model"))
+    export_saved_model(trained, str(tmp_path / "model"), text=False)
     np.savez(tmp_path / "batch.npz", **batch)
     code = """
 batch = {name: tf.constant(values) for name, values in np.load("batch.npz").items()}
@@ -89,11 +89,11 @@ def test_an_export_that_is_wrong_leaves_nothing(
 ) -> None:
     write = tf_export._write_saved_model
 
-    def damage(model: Any, folder: str, signatures: Any) -> None:
+    def damage(model: Any, folder: str, signatures: Any, *of_text: Any) -> None:
         kernel = model.trainable_variables[0]
         before = kernel.numpy()
         kernel.assign(before[::-1])
-        write(model, folder, signatures)
+        write(model, folder, signatures, *of_text)
         kernel.assign(before)
 
     monkeypatch.setattr(tf_export, "_write_saved_model", damage)
