@@ -240,6 +240,31 @@ def test_pickles_and_nothing_are_refused(copy: Path, tmp_path: Path) -> None:
         read_source(str(copy))
 
 
+def test_half_written_folders_are_refused(copy: Path) -> None:
+    index, weights = copy / "model.safetensors.index.json", copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"model.safetensors must be a safetensors file.* Copy it again"):
+        read_source(str(copy))
+    index.write_text(json.dumps({"weight_map": {"a": "model-1.safetensors", "b": weights.name}}))
+    with pytest.raises(InputError, match=r"must hold the 2 files of weights .* Received: no model-1.safetensors"):
+        read_source(str(copy))
+    for map_ in (None, {}, ["a"], {"a": 1}):
+        index.write_text(json.dumps({"weight_map": map_}))
+        with pytest.raises(InputError, match="must have a weight_map from weights to files"):
+            read_source(str(copy))
+
+
+@pytest.mark.parametrize("damage", [{"added_tokens": [{"id": 1}]}, {"added_tokens": ["[MASK]"]}, {"vocab": {"a": "0"}}])
+def test_a_tokenizer_without_numbers_is_refused(copy: Path, damage: dict[str, Any]) -> None:
+    path = copy / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["model"] |= {name: value for name, value in damage.items() if name == "vocab"}
+    path.write_text(json.dumps({**values, **damage}))
+    (copy / "vocab.txt").unlink()
+    with pytest.raises(InputError, match="must number its tokens from 0 without a gap"):
+        read_source(str(copy))
+
+
 def test_pre_training_goes_on_from_an_export(
     exported: Path, trained: Any, tiny_corpus: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
