@@ -97,7 +97,8 @@ class MaskedLMTask:
             from pipeline.training.exchange import start
             from pipeline.training.exchange.own_checkpoint import start_from_own
 
-            logger.info(start_from_own(model, path) or start.start_from(model, start.read_source(path)))
+            own = start_from_own(model, path)
+            logger.info(own or start.start_from(model, start.read_source(path)).description)
 
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0

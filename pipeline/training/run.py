@@ -264,7 +264,7 @@ def _run(
     tokenizer: Tokenizer,
     folder: RunFolder,
     strategy: Any,
-    initialize: Callable[[Any], None],
+    initialize: Callable[[Any], Collection[str]],
     fitted: Fit,
     held_out: Mapping[str, DataConfig],
     baseline: float | None,
@@ -391,11 +391,14 @@ def _validation(config: ExperimentConfig, corpora: Corpora, fitted: Fit, replica
     return corpora.validation(held_out)
 
 
-def _start(model: Any, *, source: SourceModel | None, rows: VocabularyRows | None) -> None:
-    """Sets the weights that a run starts with, where they are not random."""
-    if source is not None:
-        logger.info(start_from(model, source, rows))
-        source.forget()
+def _start(model: Any, *, source: SourceModel | None, rows: VocabularyRows | None) -> tuple[str, ...]:
+    """Sets the weights that a run starts with, where they are not random; returns the paths of those that are."""
+    if source is None:
+        return ()
+    started = start_from(model, source, rows)
+    logger.info(started.description)
+    source.forget()
+    return started.lacked
 
 
 def _baseline(config: ExperimentConfig, tokenizer: Tokenizer) -> float:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,18 @@ _FREE: dict[str, Any] = {
     "initializer_range": 0.0,
     "return_all_encoder_outputs": False,
 }
+
+
+class Started(NamedTuple):
+    """What came of starting from a model.
+
+    Attributes:
+        description: what was done, in words: where the weights are from, which stay random, and which are of no use.
+        lacked: the paths of the model's variables that stay random.
+    """
+
+    description: str
+    lacked: tuple[str, ...]
 
 
 def read_source(path: str) -> SourceModel:
@@ -168,16 +180,13 @@ def check_start(
     return rows
 
 
-def start_from(model: Any, source: SourceModel, rows: VocabularyRows | None = None) -> str:
+def start_from(model: Any, source: SourceModel, rows: VocabularyRows | None = None) -> Started:
     """Sets a model's weights to those of `source`.
 
     Args:
         model: a `BertPretrainerV2`.
         source: what it starts from.
         rows: what becomes of the rows of its vocabulary; by default, nothing: the model has the same.
-
-    Returns:
-        What was done, in words: where the weights are from, which stay random, and which are of no use.
 
     Raises:
         InputError: if they do not fit, or the encoder's are not all there.
@@ -198,10 +207,10 @@ def start_from(model: Any, source: SourceModel, rows: VocabularyRows | None = No
     lacking = [name for name in assigned.missing if family.is_encoders(name)]
     if lacking:
         raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
-    return _describe(source.path, assigned.missing, assigned.unused, rows, longer)
+    return Started(_describe(source.path, assigned.missing, assigned.unused, rows, longer), assigned.lacked)
 
 
-def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | None) -> str:
+def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | None) -> Started:
     """Copies the weights of a model of ours by their paths, whatever its encoder is."""
     use_trained_pooler(trained)
     held: dict[str, Any] = {weight.path: weight for weight in trained.weights}
@@ -224,7 +233,8 @@ def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | 
             )
     for name in shared:
         wanted[name].assign(held[name])
-    return _describe(path, sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys()), rows, longer)
+    lacked, unused = sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys())
+    return Started(_describe(path, lacked, unused, rows, longer), tuple(lacked))
 
 
 def _positions(model: Any) -> Any:

@@ -49,7 +49,7 @@ def test_short_text_keeps_its_numbers_and_long_text_has_some(
     source = read_source(str(tmp_path / "model"))
     encoder = dataclasses.replace(source.config.encoder, max_position_embeddings=60)
     model = build_pretrainer(dataclasses.replace(source.config, encoder=encoder))
-    said = start_from(model, source)
+    said = start_from(model, source).description
     assert said == f"starting from {tmp_path}/model; positions 24 to 59 begin as copies of the first ones"
     np.testing.assert_array_equal(
         model(batch, training=False)["mlm_logits"], old.model(batch, training=False)["mlm_logits"]

@@ -146,7 +146,7 @@ def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
     source = read_source(str(copy))
     assert source.config.cls_heads == ()
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    said = start_from(model, source)
+    said = start_from(model, source).description
     assert "random at first: cls.predictions.bias, cls.predictions.transform.LayerNorm.bias" in said
     weights = read_weights(Bert(), model)
     name = "bert.encoder.layer.1.output.dense.weight"

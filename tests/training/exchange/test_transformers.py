@@ -176,7 +176,7 @@ def test_sentencepiece_gives_the_same_ids_there(
 def test_what_they_save_computes_the_same_here(computed: Path, batch: Any, name: str) -> None:
     source = read_huggingface(str(computed / "theirs" / name))
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    assert start_from(model, source) == f"starting from {source.path}"
+    assert start_from(model, source).description == f"starting from {source.path}"
     found = ours_on(model, batch)
     expected = np.load(computed / "theirs-computed" / f"{name}.npz")
     assert set(found) == set(expected.files)
