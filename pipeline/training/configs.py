@@ -145,6 +145,13 @@ class MaskedLMConfig(Config):
     init_checkpoint: str = option(
         "", "what the weights start from: a run, a Hugging Face folder, a TensorFlow checkpoint; empty for random ones"
     )
+    init_positions: str = option(
+        "repeat",
+        "where the model has more learned positions than what it starts from: repeat: their table is repeated;"
+        " interpolate: it is stretched, linearly",
+        choices=("repeat", "interpolate"),
+        source="repeat: Beltagy et al., 2020, https://arxiv.org/abs/2004.05150",
+    )
     train_data: DataConfig = option(DataConfig(), "what to train on")
     validation_data: DataConfig = option(DataConfig(), "what to evaluate on")
 

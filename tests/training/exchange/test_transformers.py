@@ -46,7 +46,7 @@ OURS: dict[str, dict[str, Any]] = {
     "xlm-roberta": {"mlm_activation": "gelu_exact", "next_sentence": False, "layer_norm_epsilon": 0.1},
     "albert": {"type": "albert", "embedding_size": 8},
     "albert-masked-lm": {"type": "albert", "embedding_size": 8, "next_sentence": False},
-    "modernbert": {**MODERN, "mlm_activation": "gelu_exact"},
+    "modernbert": {**MODERN, "mlm_activation": "gelu_exact", "rotary_theta": 403_175.0},
     "modernbert-biases": {**MODERN, "use_bias": True, "mlp": "swiglu", "global_attention_every": 2},
 }
 CLASSES = {  # Of masked LM, and of pre-training if there is one.
