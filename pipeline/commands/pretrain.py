@@ -259,7 +259,7 @@ def read_config(arguments: argparse.Namespace) -> ExperimentConfig:
     if arguments.init_from:
         from pipeline.training.exchange.start import fill_in_model
 
-        values = fill_in_model(values, arguments.init_from, arguments.run_dir)
+        values = fill_in_model(values, arguments.init_from, arguments.run_dir, arguments.params_override)
         if not (arguments.experiment or arguments.stages):
             values = _fill_in_recipe(values, arguments)
     budget = str(_given(arguments).get("trainer.budget") or "")

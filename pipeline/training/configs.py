@@ -145,6 +145,13 @@ class MaskedLMConfig(Config):
     init_checkpoint: str = option(
         "", "what the weights start from: a run, a Hugging Face folder, a TensorFlow checkpoint; empty for random ones"
     )
+    init_positions: str = option(
+        "repeat",
+        "where the model has more learned positions than what it starts from: repeat: their table is repeated;"
+        " interpolate: it is stretched, linearly",
+        choices=("repeat", "interpolate"),
+        source="repeat: Beltagy et al., 2020, https://arxiv.org/abs/2004.05150",
+    )
     train_data: DataConfig = option(DataConfig(), "what to train on")
     validation_data: DataConfig = option(DataConfig(), "what to evaluate on")
 
@@ -317,6 +324,14 @@ class TrainerConfig(Config):
         maximum=MOST_EXAMPLES,
     )
     optimizer: OptimizerConfig = option(OptimizerConfig(), "the optimiser")
+    heads_only_steps: int = option(
+        0,
+        "with --init-from: steps, from the first on, in which only the heads that the model lacks are trained, and what"
+        " it brings is frozen",
+        minimum=0,
+        maximum=_MOST_STEPS,
+        source="Kumar et al., 2022, https://arxiv.org/abs/2202.10054",
+    )
     decay_from: str = option(
         "",
         "checkpoint of a run, RUN/checkpoints/step-N, that this run decays the learning rate from; pretrain"
@@ -369,6 +384,11 @@ class TrainerConfig(Config):
                 "warmup_share is for a run with a budget only",
                 received=self.warmup_share,
                 do="Set optimizer.warmup_steps, or a budget",
+            )
+        if self.heads_only_steps >= self.train_steps:
+            raise ConfigError(
+                "heads_only_steps must be less than train_steps",
+                received=f"{self.heads_only_steps} and {self.train_steps}",
             )
         if self.restart_step is not None and self.restart_step >= self.train_steps:
             raise ConfigError(
@@ -489,6 +509,12 @@ class ExperimentConfig(Config):
                     received=str(not role).lower(),
                     do="Leave it out: the role decides it",
                 )
+        if self.trainer.heads_only_steps and not self.task.init_checkpoint:
+            raise ConfigError(
+                "trainer.heads_only_steps needs a model to start from, whose encoder is then frozen",
+                received=f"{self.trainer.heads_only_steps} without a model",
+                do="Name one with --init-from, or leave it out",
+            )
         parts = self.trainer.accumulation_steps
         for name, size in self.task.train_data.named_batch_sizes().items():
             if parts is not None and size % parts:

@@ -132,10 +132,15 @@ class MaskedLMTask:
         """
         path = self.task_config.init_checkpoint
         if path:
-            from pipeline.training.exchange import start
             from pipeline.training.exchange.own_checkpoint import start_from_own
 
-            logger.info(start_from_own(model, path) or start.start_from(model, start.read_source(path)))
+            logger.info(start_from_own(model, path) or self._start(model, path))
+
+    def _start(self, model: BertPretrainerV2, path: str) -> str:
+        from pipeline.training.exchange import start
+
+        positions = self.task_config.init_positions
+        return start.start_from(model, start.read_source(path), positions=positions).description
 
     def build_inputs(
         self, params: cfg.DataConfig, input_context: Any = None, *, start_example: int = 0

@@ -16,9 +16,10 @@ from pipeline import files
 from pipeline.errors import ConfigError, CorpusError, OutputError, UserError
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.budgeted import as_decided, check_budget, decide, measure
-from pipeline.training.configs import DataConfig, ExperimentConfig
+from pipeline.training.configs import DataConfig, ExperimentConfig, MaskedLMConfig
 from pipeline.training.corpora import Corpora, open_corpora
 from pipeline.training.decaying import check_decay
+from pipeline.training.exchange.positions import describe_rotary
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.start import check_start, read_source, start_from
 from pipeline.training.exchange.vocabulary_rows import VocabularyRows
@@ -152,7 +153,7 @@ def pretrain(
                 tokenizer,
                 folder,
                 strategy,
-                functools.partial(_start, source=source, rows=rows),
+                functools.partial(_start, task=config.task, source=source, rows=rows),
                 fitted,
                 held_out,
                 baseline,
@@ -264,7 +265,7 @@ def _run(
     tokenizer: Tokenizer,
     folder: RunFolder,
     strategy: Any,
-    initialize: Callable[[Any], None],
+    initialize: Callable[[Any], Collection[str]],
     fitted: Fit,
     held_out: Mapping[str, DataConfig],
     baseline: float | None,
@@ -391,11 +392,16 @@ def _validation(config: ExperimentConfig, corpora: Corpora, fitted: Fit, replica
     return corpora.validation(held_out)
 
 
-def _start(model: Any, *, source: SourceModel | None, rows: VocabularyRows | None) -> None:
-    """Sets the weights that a run starts with, where they are not random."""
-    if source is not None:
-        logger.info(start_from(model, source, rows))
-        source.forget()
+def _start(
+    model: Any, *, task: MaskedLMConfig, source: SourceModel | None, rows: VocabularyRows | None
+) -> tuple[str, ...]:
+    """Sets the weights that a run starts with, where they are not random; returns the paths of those that are."""
+    if source is None:
+        return ()
+    started = start_from(model, source, rows, positions=task.init_positions)
+    logger.info("; ".join(filter(None, [started.description, describe_rotary(task.model, source.config)])))
+    source.forget()
+    return started.lacked
 
 
 def _baseline(config: ExperimentConfig, tokenizer: Tokenizer) -> float:

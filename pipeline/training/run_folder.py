@@ -347,7 +347,8 @@ class RunFolder:
         damaged = sum(row is None for _, row in lines[:-1])
         if damaged:
             logger.warning(f"note: {self._log}: {damaged:,} damaged lines left out")
-        kept = [line for line, row in lines if row is not None and row["step"] <= step]
+        # Without a checkpoint all is done again, also what was measured before the first step.
+        kept = [line for line, row in lines if step and row is not None and row["step"] <= step]
         files.write_atomically(self._log, b"".join(kept))
 
     def _log_lines(self) -> list[tuple[bytes, dict[str, Any] | None]]:

@@ -78,7 +78,7 @@ def assert_same(run: Path, expected: Path) -> None:
     """Losses, evaluations and weights equal but for rounding."""
     logs = [[json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()] for path in (run, expected)]
     for row, other in zip(*logs, strict=True):
-        for name in ("split", "sources"):
+        for name in ("split", "sources", "measures"):
             assert row.pop(name, None) == other.pop(name, None)
         assert row == pytest.approx(other, rel=1e-5, abs=1e-6)
     for one, other in zip(weights(run), weights(expected), strict=True):

@@ -233,6 +233,15 @@ def test_a_damaged_log_is_no_traceback(run: Path, capsys: Any, place: int, bad: 
     assert said == (f"note: {run / 'log.jsonl'}: {damaged} damaged lines left out\n" if damaged else "")
 
 
+def test_without_a_checkpoint_the_log_begins_anew(tmp_path: Path) -> None:
+    """With what was measured before the first step, which is measured once more."""
+    folder = RunFolder(str(tmp_path))
+    for row in ({"step": 0, "split": "before"}, {"step": 1, "split": "train"}):
+        folder.log(row)
+    folder.rewind_log(0, checkpoint_interval=2)
+    assert folder.read_log() == []
+
+
 def test_a_damaged_vocabulary_and_log_are_mended(start: Any, config: Any, finished: Path, stopped: Path) -> None:
     (stopped / "vocab.txt").write_bytes(b"[PAD]\n")
     with (stopped / "log.jsonl").open("ab") as stream:

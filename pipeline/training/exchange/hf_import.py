@@ -90,9 +90,13 @@ def _vocabulary_of_tokenizer(folder: str) -> bytes | None:
     model = values.get("model")
     if not isinstance(model, dict) or model.get("type") != "WordPiece" or not isinstance(model.get("vocab"), dict):
         return files.read(path) if isinstance(model, dict) else None
-    added = {token["content"]: token["id"] for token in values.get("added_tokens") or ()}
-    tokens = {number: token for token, number in {**added, **model["vocab"]}.items()}
-    if sorted(tokens) != list(range(len(tokens))):
+    try:
+        added = {token["content"]: token["id"] for token in values.get("added_tokens") or ()}
+        tokens = {number: token for token, number in {**added, **model["vocab"]}.items()}
+        is_whole = sorted(tokens) == list(range(len(tokens)))
+    except (KeyError, TypeError):  # Tokens without a text or a number, or of other types.
+        is_whole = False
+    if not is_whole:
         raise InputError(
             f"{path} must number its tokens from 0 without a gap", do="Copy it again, or vocab.txt beside it"
         )
@@ -110,7 +114,7 @@ def lower_case_beside(folder: str, name: str, vocabulary: bytes | None) -> bool 
 def _weight_files(folder: str) -> list[str]:
     names = [WEIGHTS]
     if files.exists(files.join(folder, INDEX)):
-        names = sorted(set(read_json(files.join(folder, INDEX)).get("weight_map", {}).values()))
+        names = _named_files(folder)
     elif not files.exists(files.join(folder, WEIGHTS)):
         raise InputError(
             f"{folder} must hold {WEIGHTS}",
@@ -119,6 +123,22 @@ def _weight_files(folder: str) -> list[str]:
             " it, and write it again: model.save_pretrained(folder, safe_serialization=True)",
         )
     return [files.join(folder, name) for name in names]
+
+
+def _named_files(folder: str) -> list[str]:
+    """The files of a model's weights, where there are several, which an index names."""
+    path = files.join(folder, INDEX)
+    named = read_json(path).get("weight_map")
+    if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+        raise InputError(f"{path} must have a weight_map from weights to files", received=repr(named)[:80])
+    names = sorted(set(named.values()))
+    if lacking := [name for name in names if not files.exists(files.join(folder, name))]:
+        raise InputError(
+            f"{folder} must hold the {len(names):,} files of weights that its {INDEX} names",
+            received=f"no {', '.join(lacking[:3])}",
+            do="Copy the folder again as a whole",
+        )
+    return names
 
 
 def _read_weights(

@@ -6,19 +6,19 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline import files
-from pipeline.config.tree import to_dict
+from pipeline.config.tree import merged, parse_overrides, to_dict
 from pipeline.errors import ConfigError, InputError
 from pipeline.manifest import TokenizerDescription
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.encoders import EncoderConfig
 from pipeline.training.exchange.families.registry import family_of_encoder
 from pipeline.training.exchange.hf_import import CONFIG, read_huggingface
-from pipeline.training.exchange.positions import describe_positions, extends_positions, longer_table
+from pipeline.training.exchange.positions import describe_positions, extends_positions, longer_table, scaled_rotary
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.tf_checkpoint import find_checkpoint, read_checkpoint
 from pipeline.training.exchange.trained_model import (
@@ -43,6 +43,18 @@ _FREE: dict[str, Any] = {
     "initializer_range": 0.0,
     "return_all_encoder_outputs": False,
 }
+
+
+class Started(NamedTuple):
+    """What came of starting from a model.
+
+    Attributes:
+        description: what was done, in words: where the weights are from, which stay random, and which are of no use.
+        lacked: the paths of the model's variables that stay random.
+    """
+
+    description: str
+    lacked: tuple[str, ...]
 
 
 def read_source(path: str) -> SourceModel:
@@ -90,31 +102,44 @@ def _source_of(path: str, run: FinishedRun, load: Callable[[], Any]) -> SourceMo
     )
 
 
-def fill_in_model(values: Mapping[str, Any], path: str, run_dir: str | None = None) -> dict[str, Any]:
+def fill_in_model(
+    values: Mapping[str, Any], path: str, run_dir: str | None = None, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
     """Options to start from a model with that model where they leave it open; what they state is checked later.
+
+    Where a longer `max_position_embeddings` is stated, rotary positions are scaled to it.
 
     Args:
         values: an `ExperimentConfig`'s options, as YAML has them.
         path: what training starts from; see `read_source`.
         run_dir: the run's folder, if it may have begun. A run that has begun knows its model, and no longer needs what
             it started from.
+        overrides: options of the form `a.b=c` that are applied to the result, and count as stated.
 
     Raises:
         InputError: if that cannot be read.
+        ConfigError: if an option is not of that form.
     """
     task = dict(values.get("task") or {})
     model = dict(task.get("model") or {})
     begun = RunFolder(run_dir).begun_from(path) if run_dir is not None else None
     source = begun or read_source(path).config
     derived = to_dict(source)
-    stated = model.get("encoder") or {}
-    if isinstance(source.encoder, EncoderConfig):
-        stated = EncoderConfig.canonical_values(stated, whole=False)  # type: ignore[attr-defined]
+    stated = _stated_encoder(values, source)
     if begun is None:
         # The corpus's: its vocabulary may extend the model's, whose table may be padded.
         derived["encoder"]["vocab_size"] = None
+        later = _stated_encoder(merged(values, parse_overrides(overrides)), source)
+        derived["encoder"] |= scaled_rotary(source.encoder, later.get("max_position_embeddings"))
     model["encoder"] = {**derived["encoder"], **stated}
     return {**values, "task": {**task, "model": {**derived, **model}, "init_checkpoint": path}}
+
+
+def _stated_encoder(values: Mapping[str, Any], source: PretrainerConfig) -> Mapping[str, Any]:
+    stated = ((values.get("task") or {}).get("model") or {}).get("encoder") or {}
+    if isinstance(source.encoder, EncoderConfig):
+        stated = EncoderConfig.canonical_values(stated, whole=False)  # type: ignore[attr-defined]
+    return dict(stated)
 
 
 def check_start(
@@ -150,7 +175,8 @@ def check_start(
         )
     stated, wanted = to_dict(_comparable(config)), to_dict(_comparable(source.config))
     if extends_positions(config, source.config):
-        wanted["encoder"].pop("max_position_embeddings")
+        for name in ("max_position_embeddings", "rotary_theta"):
+            wanted["encoder"].pop(name, None)
     differing = [
         f"{name} {stated['encoder'].get(name)!r} instead of {value!r}"
         for name, value in wanted["encoder"].items()
@@ -168,23 +194,23 @@ def check_start(
     return rows
 
 
-def start_from(model: Any, source: SourceModel, rows: VocabularyRows | None = None) -> str:
+def start_from(
+    model: Any, source: SourceModel, rows: VocabularyRows | None = None, *, positions: str = "repeat"
+) -> Started:
     """Sets a model's weights to those of `source`.
 
     Args:
         model: a `BertPretrainerV2`.
         source: what it starts from.
         rows: what becomes of the rows of its vocabulary; by default, nothing: the model has the same.
-
-    Returns:
-        What was done, in words: where the weights are from, which stay random, and which are of no use.
+        positions: how a table of learned positions is made longer; see `longer_table`.
 
     Raises:
         InputError: if they do not fit, or the encoder's are not all there.
     """
     rows = rows if rows is not None and rows.changes else None
     if source.model is not None:
-        return _start_from_run(model, source.model, source.path, rows)
+        return _start_from_run(model, source.model, source.path, rows, positions)
     family, weights = source.family, source.weights
     if rows is not None:
         of_vocabulary = {name: rows.of(weights[name]) for name in family.vocabulary_rows if name in weights}
@@ -192,16 +218,16 @@ def start_from(model: Any, source: SourceModel, rows: VocabularyRows | None = No
     longer = ""
     name = f"{family.prefix}embeddings.position_embeddings.weight"
     if name in weights and (wanted := _positions(model)) is not None and wanted.shape[0] > len(weights[name]):
-        longer = describe_positions(len(weights[name]), wanted.shape[0])
-        weights = {**weights, name: longer_table(weights[name], wanted.shape[0])}
+        longer = describe_positions(len(weights[name]), wanted.shape[0], positions)
+        weights = {**weights, name: longer_table(weights[name], wanted.shape[0], positions)}
     assigned = assign_weights(family, model, weights, source=source.path)
     lacking = [name for name in assigned.missing if family.is_encoders(name)]
     if lacking:
         raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
-    return _describe(source.path, assigned.missing, assigned.unused, rows, longer)
+    return Started(_describe(source.path, assigned.missing, assigned.unused, rows, longer), assigned.lacked)
 
 
-def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | None) -> str:
+def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | None, positions: str) -> Started:
     """Copies the weights of a model of ours by their paths, whatever its encoder is."""
     use_trained_pooler(trained)
     held: dict[str, Any] = {weight.path: weight for weight in trained.weights}
@@ -212,8 +238,8 @@ def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | 
     longer = ""
     table, places = _positions(trained), _positions(model)
     if table is not None and places is not None and places.shape[0] > table.shape[0]:
-        longer = describe_positions(table.shape[0], places.shape[0])
-        held[table.path] = longer_table(np.asarray(table), places.shape[0])
+        longer = describe_positions(table.shape[0], places.shape[0], positions)
+        held[table.path] = longer_table(np.asarray(table), places.shape[0], positions)
     shared = sorted(wanted.keys() & held.keys())
     for name in shared:
         if wanted[name].shape != held[name].shape:
@@ -224,7 +250,8 @@ def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | 
             )
     for name in shared:
         wanted[name].assign(held[name])
-    return _describe(path, sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys()), rows, longer)
+    lacked, unused = sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys())
+    return Started(_describe(path, lacked, unused, rows, longer), tuple(lacked))
 
 
 def _positions(model: Any) -> Any:

@@ -24,10 +24,12 @@ class Assigned(NamedTuple):
 
     Attributes:
         missing: weights of the model that were not given and are as they were.
+        lacked: the paths of their variables.
         unused: weights that were given and that the model has no place for.
     """
 
     missing: tuple[str, ...]
+    lacked: tuple[str, ...]
     unused: tuple[str, ...]
 
 
@@ -68,6 +70,7 @@ def assign_weights(
     names = {slot.name for slot in trained}
     return Assigned(
         missing=tuple(sorted(names - weights.keys())),
+        lacked=tuple(v.path for slot in trained if slot.name not in weights for v in slot.variables),
         unused=tuple(sorted(weights.keys() - names - {slot.name for slot in slots})),
     )
 

@@ -204,7 +204,7 @@ def measure_pace(
         names=[],
         validation=validation,
         mask_id=mask_id,
-        initialize=lambda model: None,
+        initialize=lambda model: (),
         before_first_step=lambda model, step: models.append(model),
         show_progress=False,
         writes=True,

@@ -86,6 +86,12 @@ class Progress:
             self._said_pace = True
             self._say(f"step {self._step:,}: {self._pace:.3g} s a step, {self._time_left()}")
 
+    def begin_anew(self, text: str) -> None:
+        """Says why steps take another time from here on, and measures their pace anew."""
+        self._say(text)
+        self._begin = self._pace = None
+        self._said_pace = False
+
     def note_training(
         self,
         step: int,

@@ -44,8 +44,13 @@ class StepLoop:
     """
 
     def __init__(self, train_step: TrainStep, state: TrainingState, batches: Any) -> None:
-        self._train_step, self._state = train_step, state
+        self._state = state
         self._batches, self._iterator = batches, iter(batches)
+        self.go_on_with(train_step)
+
+    def go_on_with(self, train_step: TrainStep) -> None:
+        """Lets another one make the steps from here on."""
+        self._train_step = train_step
         scalars = [tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)]
         self._steps = tf.function(self._make_steps, input_signature=scalars)
 
@@ -86,7 +91,8 @@ class StepLoop:
 class LoopLength:
     """How many steps the next loop has.
 
-    It ends where a summary, an evaluation or a checkpoint is due. Nothing that is computed depends on it.
+    It ends where a summary, an evaluation or a checkpoint is due, and with the steps that train heads alone. Nothing
+    that is computed depends on it.
 
     Args:
         config: steps and intervals.
@@ -102,6 +108,8 @@ class LoopLength:
         config = self._config
         intervals = (config.summary_interval, config.validation_interval, config.checkpoint_interval)
         left = min(config.train_steps - step, *(interval - step % interval for interval in intervals))
+        if step < config.heads_only_steps:
+            left = min(left, config.heads_only_steps - step)
         return min(self._wanted, left)
 
     def note(self, steps: int, seconds: float) -> None:

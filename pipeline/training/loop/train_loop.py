@@ -55,6 +55,7 @@ def train(
     progress: Progress,
     stop: StopRequest,
     *,
+    heads_step: TrainStep | None = None,
     alone: bool = True,
     describe_batch: Callable[[int], str] = lambda step: f"batch {step:,}",
     describe_sources: Callable[[int], Mapping[str, Mapping[str, float]]] = lambda step: {},
@@ -73,6 +74,7 @@ def train(
         validate: evaluates the model; None where there is nothing to evaluate on.
         progress: shows and writes the progress.
         stop: asked with every loop whether to save and stop.
+        heads_step: makes the first `config.heads_only_steps` steps, if it is given.
         alone: whether no other process makes the same steps.
         describe_batch: returns where the batch of a step (counted from 0) came from, for an error.
         describe_sources: returns what each source of a mixture gave before a step, for the log.
@@ -87,7 +89,9 @@ def train(
             or if a machine is lost. The last checkpoint stays as it is.
     """
     step = int(state.step)
-    loop, length = StepLoop(train_step, state, batches), LoopLength(config, alone=alone)
+    heads_steps = config.heads_only_steps if heads_step is not None else 0
+    making = heads_step if heads_step is not None and step < heads_steps else train_step
+    loop, length = StepLoop(making, state, batches), LoopLength(config, alone=alone)
     compiled = False
     # Early stopping goes by what the model is for; the loss as a whole may fall by the next sentences alone.
     counts = "loss" if config.early_stopping is None else MASKED_LM.loss_name
@@ -105,8 +109,13 @@ def train(
             state.timed_tokens.assign_add(steps.tokens)
             length.note(count, seconds)
         compiled = True
+        if step == heads_steps:
+            loop.go_on_with(train_step)
+            compiled = False
         last = step == config.train_steps
         progress.advance(count)
+        if step == heads_steps:
+            progress.begin_anew(f"step {step:,}: from here on, everything is trained")
         if step % config.summary_interval == 0 or last:
             row = {
                 **state.take_means(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,7 @@ class TrainStep:
         parts: parts that each device computes its share in, one after another.
         clip_norm: largest global norm of the gradient; 0 does not clip.
         average: takes in the weights after each update, where an average of them is kept.
+        frozen: weights that are not trained; they take no part in the gradient's norm either.
         enable_xla: whether to compile with XLA.
         static_shapes: whether to compute padding rather than have shapes that depend on values.
 
@@ -96,6 +97,7 @@ class TrainStep:
         parts: int = 1,
         clip_norm: float = 0.0,
         average: WeightAverage | None = None,
+        frozen: Sequence[Any] = (),
         enable_xla: bool = False,
         static_shapes: bool = False,
     ) -> None:
@@ -104,6 +106,8 @@ class TrainStep:
         self._strategy = strategy or tf.distribute.get_strategy()
         self._seed, self._parts, self._clip_norm = seed, parts, clip_norm
         self._average = average
+        left_out = {id(variable) for variable in frozen}
+        self._variables = [variable for variable in model.trainable_variables if id(variable) not in left_out]
         self._static_shapes = enable_xla or static_shapes
         # On one device the whole step is compiled; on several the passes through the model: sums over them cannot be.
         self._is_compiled = enable_xla and is_one_device(self._strategy)
@@ -237,9 +241,9 @@ class TrainStep:
             scored = score_all(task.objectives, labels, outputs)
             loss = task.build_losses(labels, outputs, None, aux_losses=aux_losses, totals=totals, scored=scored)
             scaled_loss = loss * loss_scale
-        gradients = tape.gradient(scaled_loss, [variable.value for variable in model.trainable_variables])
+        gradients = tape.gradient(scaled_loss, [variable.value for variable in self._variables])
         # The encoder's own pooler takes no part in pre-training: heads pool for themselves.
-        self._trained = [v for v, g in zip(model.trainable_variables, gradients, strict=True) if g is not None]
+        self._trained = [v for v, g in zip(self._variables, gradients, strict=True) if g is not None]
         return [tf.convert_to_tensor(g) for g in gradients if g is not None], {
             "loss": loss,
             **batch_sums(task.objectives, scored),
@@ -265,7 +269,7 @@ class TrainStep:
             self._strategy.extended.update(
                 variable.value,
                 lambda v, g, r: self._optimizer.update_step(g, v, r),
-                args=(gradient, rate),
+                args=(gradient, self._optimizer.rate_of(variable, rate)),
                 group=False,
             )
         self._optimizer.iterations.assign_add(1)

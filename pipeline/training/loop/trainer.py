@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.reader.stages import StagedBatches
 from pipeline.training.configs import DataConfig, ExperimentConfig
 from pipeline.training.data.loader import training_batches
 from pipeline.training.distribution import check_agreement, distribute
+from pipeline.training.loop.heads_first import HeadsFirst
 from pipeline.training.loop.plateau import Plateau
 from pipeline.training.loop.progress import Progress
 from pipeline.training.loop.stopping import StopRequest
@@ -64,7 +65,7 @@ def train_experiment(
     names: Sequence[str],
     validation: Mapping[str, DataConfig],
     mask_id: int,
-    initialize: Callable[[Any], None],
+    initialize: Callable[[Any], Collection[str]],
     before_first_step: Callable[[Any, int], float | None],
     fill_example: Callable[[Any], str] = lambda model: "",
     show_progress: bool,
@@ -81,7 +82,8 @@ def train_experiment(
         names: those of the corpora, in their order.
         validation: what to evaluate on, by the corpus's name; nothing where no corpus has validation examples.
         mask_id: id of `[MASK]`.
-        initialize: sets the weights that the model starts with; is called where there is no checkpoint.
+        initialize: sets the weights that the model starts with, and returns the paths of those that it leaves random
+            in a model that starts from another one; is called where there is no checkpoint.
         before_first_step: is called with the model and the steps made before, unless these are all; returns the
             unigram baseline that evaluations are compared with, if it is known.
         fill_example: fills the masks of a sentence; is called with the model at each evaluation.
@@ -111,6 +113,7 @@ def train_experiment(
         )
         decay = trainer.optimizer.ema_decay
         average = None if decay is None else WeightAverage(model.trainable_variables, decay)
+    heads_first = HeadsFirst(trainer.heads_only_steps)
     state = TrainingState(
         folder.checkpoints,
         model,
@@ -119,6 +122,7 @@ def train_experiment(
         task.objectives,
         clock,
         average=average,
+        heads_first=heads_first,
         max_to_keep=trainer.max_to_keep,
         writes=writes,
     )
@@ -129,7 +133,7 @@ def train_experiment(
         logger.info(f"{folder.path}: decaying the learning rate from {trainer.decay_from}")
     elif not step:
         with strategy.scope():
-            initialize(model)
+            heads_first.choose(initialize(model))
             if average is not None:
                 average.restart()
     check_agreement(strategy, step)
@@ -142,7 +146,8 @@ def train_experiment(
     plan = training_batches(data) if several else None
     start_example = plan.sizes.examples_before(step) if plan else step * data.global_batch_size
     batches = distribute(strategy, lambda context: task.build_inputs(data, context, start_example=start_example))
-    train_step = TrainStep(
+    make_step = functools.partial(
+        TrainStep,
         task,
         model,
         optimizer,
@@ -155,6 +160,13 @@ def train_experiment(
         enable_xla=runtime.enable_xla,
         static_shapes=runtime.needs_static_shapes,
     )
+    heads_step: TrainStep | None = None
+    if frozen := heads_first.frozen(model.trainable_variables):
+        optimizer.start_late(frozen, heads_first.steps, warmup_steps=trainer.optimizer.warmup_steps)
+        if step < heads_first.steps:
+            heads_step = make_step(frozen=frozen)
+    if writes and heads_first.steps and (heads_step is not None or not step):
+        logger.info(f"{folder.path}: {heads_first.describe(model)}")
     validate: Callable[[], Evaluation] | None = None
     if validation:
         held_out = {
@@ -169,7 +181,7 @@ def train_experiment(
     baseline = before_first_step(model, step) if step < trainer.train_steps else None
     plateau = Plateau(
         baseline,
-        warmup_steps=trainer.optimizer.warmup_steps,
+        warmup_steps=max(trainer.optimizer.warmup_steps, heads_first.steps if frozen else 0),
         train_steps=trainer.train_steps,
         history=[
             (row["step"], row[MASKED_LM.loss_name])
@@ -181,13 +193,14 @@ def train_experiment(
     shown = Progress(folder, trainer.train_steps, step, shows=show_progress, writes=writes, plateau=plateau)
     with stop, shown as progress:
         finished = loop(
-            train_step,
+            make_step(),
             trainer,
             state,
             batches,
             validate,
             progress,
             stop,
+            heads_step=heads_step,
             alone=runtime.distribution_strategy != "multi_worker_mirrored",
             describe_batch=lambda step: describe_batch(data, step),
             describe_sources=lambda step: describe_sources(plan, names, step),

@@ -13,21 +13,23 @@ from pipeline import files
 from pipeline.errors import OutputError
 from pipeline.training.finite import largest_size, not_finite, short_list
 from pipeline.training.loop.checkpoints import Checkpoints
+from pipeline.training.loop.heads_first import HeadsFirst
 from pipeline.training.objectives.base import Objective, means
 from pipeline.training.optimization.averaging import WeightAverage
 from pipeline.training.optimization.clock import Clock
 from pipeline.training.optimization.loss_scaling import LossScale
 
-# Groups that a checkpoint may lack: the sums since the last summary. Those of new objectives start at zero.
-_OPTIONAL = ("sums",)
+# Groups that a checkpoint may lack: the sums since the last summary, where those of new objectives start at zero; and
+# which weights are trained first.
+_OPTIONAL = ("sums", "heads_first")
 
 
 class TrainingState:
     """The variables of a run, and the checkpoints that hold them.
 
     A checkpoint holds the weights by their paths, their averages if such are kept, the optimiser, the sums since the
-    last summary, the loss scale and the counters. The data's position and the dropout follow from the step: both
-    are functions of the seed and it alone.
+    last summary, the loss scale, which weights are trained first, and the counters. The data's position and the dropout
+    follow from the step: both are functions of the seed and it alone.
 
     Args:
         directory: where checkpoints go.
@@ -37,6 +39,7 @@ class TrainingState:
         objectives: what the model is trained by.
         clock: how far the training has come.
         average: the average of its weights, if one is kept.
+        heads_first: which weights are trained first; by default none.
         max_to_keep: checkpoints to keep, beside the best.
         writes: whether this process writes them; of a cluster, one does.
     """
@@ -51,6 +54,7 @@ class TrainingState:
         clock: Clock,
         *,
         average: WeightAverage | None = None,
+        heads_first: HeadsFirst | None = None,
         max_to_keep: int,
         writes: bool = True,
     ) -> None:
@@ -78,6 +82,7 @@ class TrainingState:
             "optimizer": _by_path(optimizer.variables),
             "sums": self._sums,
             "loss_scale": loss_scale.variables,
+            "heads_first": (heads_first or HeadsFirst(0)).variables,
             "counters": {
                 "step": self.step,
                 "tokens": self.tokens,

@@ -82,7 +82,7 @@ class Muon(SelectiveDecay, keras.optimizers.Muon):
 
     def _adamw_update_step(self, gradient: Any, variable: Any, learning_rate: Any, m: Any, v: Any) -> None:
         betas = self.adam_beta_1, self.adam_beta_2
-        powers = self.powers(*betas, variable.dtype)
+        powers = self.powers(*betas, self._get_variable_index(variable), variable.dtype)
         apply_adam(variable, m, v, gradient, learning_rate, betas=betas, powers=powers, epsilon=self.epsilon)
 
     def get_config(self) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class SelectiveDecay(keras.optimizers.Optimizer):
 
     weight_decay_rate: float
     excluded_from_weight_decay: list[str]
+    _first_steps: dict[int, int]
+    _late_warmup: int
 
     def build(self, variables: Sequence[Any]) -> None:
         """Makes what the optimiser holds of `variables`."""
@@ -28,6 +30,26 @@ class SelectiveDecay(keras.optimizers.Optimizer):
         super().build(variables)
         self._paths = [path_of(variable) for variable in variables]
         self._decays = [self.decays(path) for path in self._paths]
+        self._first_steps = {}
+        self._late_warmup = 0
+
+    def start_late(self, variables: Sequence[Any], steps: int, *, warmup_steps: int = 0) -> None:
+        """Tells that some weights are not updated in the first steps, which their moments then know nothing of.
+
+        Args:
+            variables: these weights.
+            steps: how many steps.
+            warmup_steps: over how many steps from there on `rate_of` rises for them.
+        """
+        self._first_steps = dict.fromkeys(map(self._get_variable_index, variables), steps)
+        self._late_warmup = warmup_steps
+
+    def rate_of(self, variable: Any, rate: Any) -> Any:
+        """The learning rate of a weight: for one that starts late, with a linear warm-up of its own."""
+        first = self._first_steps.get(self._get_variable_index(variable))
+        if first is None or not self._late_warmup:
+            return rate
+        return rate * tf.clip_by_value(tf.cast(self.iterations - first + 1, rate.dtype) / self._late_warmup, 0.0, 1.0)
 
     def decays(self, path: str) -> bool:
         """Whether the weight of a path decays."""
@@ -44,9 +66,9 @@ class SelectiveDecay(keras.optimizers.Optimizer):
         if self.weight_decay_rate and self._decays[self._get_variable_index(variable)]:
             variable.assign_sub(variable * (rate * self.weight_decay_rate))
 
-    def powers(self, beta_1: float, beta_2: float, dtype: Any) -> tuple[Any, Any]:
-        """`beta_1 ** t` and `beta_2 ** t` at this step, the first being 1."""
-        step = tf.cast(self.iterations, dtype) + 1
+    def powers(self, beta_1: float, beta_2: float, index: int, dtype: Any) -> tuple[Any, Any]:
+        """`beta_1 ** t` and `beta_2 ** t` at this step of the weight of an index, its first being 1."""
+        step = tf.cast(self.iterations - self._first_steps.get(index, 0), dtype) + 1
         return tf.constant(beta_1, dtype) ** step, tf.constant(beta_2, dtype) ** step
 
 
@@ -124,7 +146,7 @@ class AdamW(_MomentOptimizer):
             gradient,
             rate,
             betas=(self.beta_1, self.beta_2),
-            powers=self.powers(self.beta_1, self.beta_2, variable.dtype),
+            powers=self.powers(self.beta_1, self.beta_2, index, variable.dtype),
             epsilon=self.epsilon,
         )
 
@@ -221,7 +243,7 @@ class LAMB(_MomentOptimizer):
         """Updates one weight."""
         index = self._get_variable_index(variable)
         rate, gradient = tf.cast(learning_rate, variable.dtype), tf.cast(gradient, variable.dtype)
-        beta_1_power, beta_2_power = self.powers(self.beta_1, self.beta_2, variable.dtype)
+        beta_1_power, beta_2_power = self.powers(self.beta_1, self.beta_2, index, variable.dtype)
         momentum, velocity = self._momentums[index], self._velocities[index]
         first = momentum.value * self.beta_1 + gradient * (1 - self.beta_1)
         second = velocity.value * self.beta_2 + tf.square(gradient) * (1 - self.beta_2)

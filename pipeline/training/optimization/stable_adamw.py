@@ -30,7 +30,7 @@ class StableAdamW(AdamW):
         index, dtype = self._get_variable_index(variable), variable.dtype
         gradient = tf.cast(gradient, dtype)
         momentum, velocity = self._momentums[index], self._velocities[index]
-        powers = self.powers(self.beta_1, self.beta_2, dtype)
+        powers = self.powers(self.beta_1, self.beta_2, index, dtype)
         square = tf.square(gradient)
         second = (velocity.value * self.beta_2 + square * (1 - self.beta_2)) / (1 - powers[1])
         # Where an epsilon of 0 and a gradient of 0 meet, the ratio is none.

@@ -70,7 +70,7 @@ def test_the_commands_take_the_last_one(stopped: Path, tmp_path: Path, capsys: A
 def test_another_run_starts_from_one(stopped: Path) -> None:
     last = str(stopped / "checkpoints" / "step-24")
     first, second = load_trained(last).model, load_trained(str(stopped / "checkpoints" / "step-15")).model
-    assert start_from(second, read_source(last)) == f"starting from {last}"
+    assert start_from(second, read_source(last)).description == f"starting from {last}"
     mine, theirs = (read_weights(Bert(), model) for model in (second, first))
     for name, value in theirs.items():
         np.testing.assert_array_equal(mine[name], value, err_msg=name)

@@ -83,7 +83,7 @@ def test_what_is_exported_and_imported_is_the_same_model(
     assert source.config.encoder == trained.config.encoder
     assert source.config.mlm_activation == activation
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    assert start_from(model, source) == f"starting from {tmp_path}/out"
+    assert start_from(model, source).description == f"starting from {tmp_path}/out"
     ours, theirs = (m(batch, training=False) for m in (trained.model, model))
     names = {"mlm_logits", *(["next_sentence"] if options.get("next_sentence", True) else [])}
     for name in names:
@@ -116,7 +116,7 @@ def test_an_encoder_alone_is_a_start(
     write_safetensors(path, alone, {})
     source = read_huggingface(str(folder))
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    assert f"; random at first: {head}" in start_from(model, source)
+    assert f"; random at first: {head}" in start_from(model, source).description
     with pytest.raises(InputError, match=f"must hold a masked-LM head. Received: no .*{family.mlm_head[0]}"):
         load_trained(str(folder))
     write_safetensors(path, dict(list(alone.items())[1:]), {})

@@ -146,7 +146,7 @@ def test_names_of_old_are_read(copy: Path, trained: Any) -> None:
     source = read_source(str(copy))
     assert source.config.cls_heads == ()
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    said = start_from(model, source)
+    said = start_from(model, source).description
     assert "random at first: cls.predictions.bias, cls.predictions.transform.LayerNorm.bias" in said
     weights = read_weights(Bert(), model)
     name = "bert.encoder.layer.1.output.dense.weight"
@@ -237,6 +237,31 @@ def test_pickles_and_nothing_are_refused(copy: Path, tmp_path: Path) -> None:
         read_source(str(tmp_path / "empty"))
     (copy / "config.json").write_text("[1")
     with pytest.raises(InputError, match="must be JSON"):
+        read_source(str(copy))
+
+
+def test_half_written_folders_are_refused(copy: Path) -> None:
+    index, weights = copy / "model.safetensors.index.json", copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"model.safetensors must be a safetensors file.* Copy it again"):
+        read_source(str(copy))
+    index.write_text(json.dumps({"weight_map": {"a": "model-1.safetensors", "b": weights.name}}))
+    with pytest.raises(InputError, match=r"must hold the 2 files of weights .* Received: no model-1.safetensors"):
+        read_source(str(copy))
+    for map_ in (None, {}, ["a"], {"a": 1}):
+        index.write_text(json.dumps({"weight_map": map_}))
+        with pytest.raises(InputError, match="must have a weight_map from weights to files"):
+            read_source(str(copy))
+
+
+@pytest.mark.parametrize("damage", [{"added_tokens": [{"id": 1}]}, {"added_tokens": ["[MASK]"]}, {"vocab": {"a": "0"}}])
+def test_a_tokenizer_without_numbers_is_refused(copy: Path, damage: dict[str, Any]) -> None:
+    path = copy / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["model"] |= {name: value for name, value in damage.items() if name == "vocab"}
+    path.write_text(json.dumps({**values, **damage}))
+    (copy / "vocab.txt").unlink()
+    with pytest.raises(InputError, match="must number its tokens from 0 without a gap"):
         read_source(str(copy))
 
 

@@ -32,7 +32,7 @@ def test_checkpoints(written: Path, batch: Any, name: str, way: str) -> None:
     encoder = source.config.encoder
     assert (encoder.num_layers, encoder.num_attention_heads, encoder.intermediate_size) == (2, 4, 24)
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    said = start_from(model, source)
+    said = start_from(model, source).description
     outputs = model(batch, training=False)
     expected = np.load(written / f"{name}.npz")
     # Checkpoints of the encoder alone have no heads; nor their output layers, those of `checkpoint_items`.

@@ -44,7 +44,7 @@ def test_a_checkpoint_of_google_research(google: Path, trained: Any, batch: Any)
     assert source.config == trained.config
     assert source.vocabulary == trained.vocabulary
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    assert start_from(model, source) == f"starting from {prefix}"
+    assert start_from(model, source).description == f"starting from {prefix}"
     ours, theirs = (m(batch, training=False) for m in (trained.model, model))
     for name in ("mlm_logits", "next_sentence"):
         np.testing.assert_array_equal(ours[name], theirs[name])

@@ -46,7 +46,7 @@ OURS: dict[str, dict[str, Any]] = {
     "xlm-roberta": {"mlm_activation": "gelu_exact", "next_sentence": False, "layer_norm_epsilon": 0.1},
     "albert": {"type": "albert", "embedding_size": 8},
     "albert-masked-lm": {"type": "albert", "embedding_size": 8, "next_sentence": False},
-    "modernbert": {**MODERN, "mlm_activation": "gelu_exact"},
+    "modernbert": {**MODERN, "mlm_activation": "gelu_exact", "rotary_theta": 403_175.0},
     "modernbert-biases": {**MODERN, "use_bias": True, "mlp": "swiglu", "global_attention_every": 2},
 }
 CLASSES = {  # Of masked LM, and of pre-training if there is one.
@@ -176,7 +176,7 @@ def test_sentencepiece_gives_the_same_ids_there(
 def test_what_they_save_computes_the_same_here(computed: Path, batch: Any, name: str) -> None:
     source = read_huggingface(str(computed / "theirs" / name))
     model = MaskedLMTask(MaskedLMConfig(model=source.config)).build_model()
-    assert start_from(model, source) == f"starting from {source.path}"
+    assert start_from(model, source).description == f"starting from {source.path}"
     found = ours_on(model, batch)
     expected = np.load(computed / "theirs-computed" / f"{name}.npz")
     assert set(found) == set(expected.files)

@@ -19,8 +19,8 @@ from pipeline.training.masked_lm import MaskedLMTask
 from pipeline.training.optimization.build import build_optimizer
 
 
-def make_parts(dropout: float = 0.0, **options: Any) -> tuple[TrainStep, Any]:
-    """A step and its model, the same in every call."""
+def make_parts(dropout: float = 0.0, heads_only: bool = False, **options: Any) -> tuple[TrainStep, Any]:
+    """A step and its model, the same in every call; or a step that leaves the encoder alone."""
     keras.utils.set_random_seed(3)
     encoder = EncoderConfig(
         vocab_size=50, hidden_size=16, num_layers=1, num_attention_heads=2, intermediate_size=32,
@@ -35,7 +35,8 @@ def make_parts(dropout: float = 0.0, **options: Any) -> tuple[TrainStep, Any]:
     )
     optimizer = build_optimizer(config, 100, model.trainable_variables)
     spec = {name: tf.TensorSpec([None, None], array.dtype) for name, array in make_batch().items()}
-    return TrainStep(task, model, optimizer, spec, **options), model
+    frozen = model.encoder_network.trainable_variables if heads_only else ()
+    return TrainStep(task, model, optimizer, spec, frozen=frozen, **options), model
 
 
 def make_batch() -> dict[str, np.ndarray]:
