@@ -20,7 +20,7 @@ RANKS = [
     for line in """
         version errors compiling seeding interrupts s3 scripts worth_a_look
         files standard_output splitmix
-        quiet locks config
+        quiet locks config hub
         records
         manifest masking
         text.reading tokenizers sample

@@ -18,7 +18,7 @@ from pipeline.text.inputs import InputPlan, plan_inputs
 from pipeline.text.reading.plan import Block
 from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.casing import Casing
-from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.tokenizers.vocabulary import find_vocabulary, read_vocabulary
 from pipeline.version import __version__
 
 WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until their contents are in the manifest.
@@ -131,8 +131,9 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan]:
         InputError: if an input matches no file, or all files are empty.
         VocabularyError: if the vocabulary is missing or malformed.
     """
-    vocabulary = read_vocabulary(config.vocab)
-    tokenizer, casing = tokenizer_of_file(config.vocab, vocabulary, lower_case=config.lower_case)
+    path = find_vocabulary(config.vocab)
+    vocabulary = read_vocabulary(path)
+    tokenizer, casing = tokenizer_of_file(path, vocabulary, lower_case=config.lower_case)
     plan = plan_inputs(config)
     config = dataclasses.replace(
         config,
