@@ -53,7 +53,8 @@ def test_a_run_notes_the_commit_and_goes_on_with_it(hub: Hub, source: Path, caps
     config = yaml.safe_load(Path("run/config.yaml").read_text())
     assert config["task"]["init_checkpoint"] == f"{NAME}@{commit}"
     # The branch moves on: the run does not.
-    hub.commit(NAME, {path.name: path.read_bytes() + b"\n" for path in source.iterdir()})
+    changed = {path.name: path.read_bytes() for path in source.iterdir()}
+    hub.commit(NAME, changed | {"config.json": changed["config.json"] + b"\n"})
     hub.asked.clear()
     assert pretrain("--init-from", NAME) == 0
     assert "finished already" in capsys.readouterr().out
