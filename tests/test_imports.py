@@ -21,7 +21,7 @@ RANKS = [
         version errors compiling seeding interrupts scripts shipped worth_a_look
         stores
         files standard_output splitmix
-        quiet locks config
+        quiet locks config hub
         records
         manifest masking
         text.reading tokenizers sample

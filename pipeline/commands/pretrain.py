@@ -111,8 +111,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--init-from",
         metavar="PATH",
-        help="model to start from: a run, a Hugging Face folder, or a TensorFlow checkpoint of google-research/bert or"
-        " tensorflow/models; it determines the shape of the model. Rate, warm-up, steps and batch are chosen for it,"
+        help="model to start from: a run, a Hugging Face folder, a TensorFlow checkpoint of google-research/bert or"
+        " tensorflow/models, or a model of the Hugging Face hub, owner/name or"
+        " owner/name@revision; it determines the shape of the model. Rate, warm-up, steps and batch are chosen for it,"
         " where they are left open",
     )
     parser.add_argument(

@@ -18,7 +18,7 @@ from pipeline.records.decoding import check_examples, infer_spec, read_serialize
 from pipeline.records.spec import RecordSpec
 from pipeline.tokenizers import load_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.base import Tokenizer
-from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.tokenizers.vocabulary import find_vocabulary, read_vocabulary
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def _records(path: str, start: int, reading: _Reading) -> Iterator[tuple[int, by
 def _find_reading(path: str, vocab: str) -> _Reading:
     directory, _, name = path.rpartition("/")
     directory = directory or ("/" if path.startswith("/") else os.curdir)
+    vocab = find_vocabulary(vocab) if vocab else vocab
     tokenizer: Tokenizer | None = tokenizer_of_file(vocab, read_vocabulary(vocab))[0] if vocab else None
     pairing, spec, group = "", None, None
     if files.exists(files.join(directory, MANIFEST_NAME)):

@@ -73,9 +73,11 @@ def stated_casing(path: str, vocabulary: bytes) -> Casing | None:
     learned = _read_object(f"{path}.json")
     if learned.get("sha256") == sha256:
         options = _mapping(learned.get("options"))
-        # A SentencePiece model folds case itself, and a tokenizer.json has a normaliser.
-        if isinstance(options.get("lower_case"), bool) and options.get("kind") != "bytebpe":
-            return Casing(options["lower_case"] and options.get("kind") == "wordpiece", f"{path}.json says so")
+        # A SentencePiece model that was learned folds case itself, one that was extended may not ("sentencepiece"); a
+        # tokenizer.json has a normaliser.
+        if isinstance(options.get("lower_case"), bool) and options.get("kind") not in ("bytebpe", "huggingface"):
+            lower_case = options["lower_case"] and options.get("kind") in ("wordpiece", "sentencepiece")
+            return Casing(lower_case, f"{path}.json says so")
     for neighbour in ("manifest.json", "run.json"):
         described = _mapping(_read_object(files.join(folder, neighbour)).get("tokenizer"))
         if described.get("sha256") == sha256 and isinstance(described.get("lower_case"), bool):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.tokenizers.base import Tokenizer
-from pipeline.tokenizers.tokenizer_file import is_unused
+from pipeline.tokenizers.base import TokenBatch, Tokenizer
+from pipeline.tokenizers.huggingface import HuggingFaceTokenizer
+from pipeline.tokenizers.sentencepiece import SentencePieceTokenizer
+from pipeline.tokenizers.tokenizer_file import is_unused, model_type
 from pipeline.tokenizers.wordpiece import WordPieceTokenizer
 
 _CONTINUES = "##"
@@ -79,14 +81,31 @@ def growth(old: Tokenizer, new: Tokenizer) -> Growth | None:
 
 def _old_pieces(old: Tokenizer, new: Tokenizer, ids: list[int]) -> Iterator[list[int]]:
     unknown = old.special_ids["unk"]
-    if isinstance(old, WordPieceTokenizer):
+    if isinstance(old, WordPieceTokenizer) or _is_wordpiece(old):
         known = {token: index for index, token in enumerate(old.tokens) if token}
         yield from (_cut(new.tokens[index], known) for index in ids)
         return
-    texts = [(" " if new.tokens[i].startswith(_SPACES) else "") + new.decode([i]) for i in ids]
-    found, splits = old.encode(texts)
-    for start, end in itertools.pairwise(splits.tolist()):
-        yield [int(piece) for piece in found[start:end] if piece != unknown]
+    # Added tokens are spelled as text, all others as the old entries are.
+    added = new.added if isinstance(new, HuggingFaceTokenizer) else {}
+    entries = [new.tokens[index] for index in ids]
+    if isinstance(old, HuggingFaceTokenizer | SentencePieceTokenizer):
+        spelled = iter(_rows(old.spell([entry for entry in entries if entry not in added])))
+    of_text = iter(_rows(old.encode([_text(new, index) for index in ids if new.tokens[index] in added])))
+    for entry in entries:
+        yield [piece for piece in next(of_text if entry in added else spelled) if piece != unknown]
+
+
+def _is_wordpiece(tokenizer: Tokenizer) -> bool:
+    return isinstance(tokenizer, HuggingFaceTokenizer) and model_type(tokenizer.values) == "WordPiece"
+
+
+def _text(tokenizer: Tokenizer, index: int) -> str:
+    return (" " if tokenizer.tokens[index].startswith(_SPACES) else "") + tokenizer.decode([index])
+
+
+def _rows(batch: TokenBatch) -> list[list[int]]:
+    ids = batch.ids.tolist()
+    return [ids[start:end] for start, end in itertools.pairwise(batch.row_splits.tolist())]
 
 
 def _cut(token: str, known: dict[str, int]) -> list[int]:

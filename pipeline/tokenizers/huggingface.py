@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -123,6 +124,86 @@ class HuggingFaceTokenizer:
             lengths.append(np.fromiter(map(len, lists), np.int64, len(lists)))
             ids.append(np.fromiter(itertools.chain.from_iterable(lists), np.int32, int(lengths[-1].sum())))
         return TokenBatch(np.concatenate(ids), np.cumsum(np.concatenate(lengths)))
+
+    def encode_words(self, texts: Sequence[str]) -> tuple[TokenBatch, np.ndarray]:
+        """Tokenizes texts like `encode`, and tells which tokens the pre-tokenizer cuts off from what is before them.
+
+        Returns:
+            The tokens; and bool `[tokens]`, of which the first of a text is whatever it is.
+        """
+        ids, words, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], [np.zeros(1, np.int64)]
+        for start in range(0, len(texts), _BATCH):
+            batch = [text_for_library(text, self.lower_case) for text in texts[start : start + _BATCH]]
+            found = self._library.encode_batch(batch, add_special_tokens=False)
+            lengths.append(np.fromiter((len(each.ids) for each in found), np.int64, len(found)))
+            total = int(lengths[-1].sum())
+            ids.append(np.fromiter(itertools.chain.from_iterable(each.ids for each in found), np.int32, total))
+            numbers = (-1 if word is None else word for each in found for word in each.word_ids)
+            words.append(np.fromiter(numbers, np.int64, total))
+        begins = np.diff(np.concatenate(words), prepend=-1) != 0
+        return TokenBatch(np.concatenate(ids), np.cumsum(np.concatenate(lengths))), begins
+
+    def split_words(self, text: str) -> list[str]:
+        """Returns a text normalised, as the words that the model is given one by one."""
+        normalizer, splitter = self._library.normalizer, self._library.pre_tokenizer
+        text = text_for_library(text, self.lower_case)
+        text = normalizer.normalize_str(text) if normalizer is not None else text
+        return [word for word, _ in splitter.pre_tokenize_str(text)] if splitter is not None else [text]
+
+    def spell(self, entries: Sequence[str]) -> TokenBatch:
+        """Cuts entries of another vocabulary, spelled as this one's are, into those of this one, as `encode` does."""
+        model = {name: value for name, value in self._values["model"].items() if name != "dropout"}
+        suffix = model.get("end_of_word_suffix") or ""
+        # The model puts the suffix to what it is given, which is the end of a word only if the entry is one.
+        bare = {
+            ends: _load(json.dumps({"version": "1.0", "added_tokens": [], "model": model | end}), self._name)
+            for ends, end in ((True, {}), (False, {"end_of_word_suffix": None} if suffix else {}))
+        }
+        ids, lengths = [], [0]
+        for entry in entries:
+            ends = bool(suffix) and entry.endswith(suffix)
+            found = bare[ends].encode(entry.removesuffix(suffix) if ends else entry, add_special_tokens=False).ids
+            ids += found
+            lengths.append(len(found))
+        return TokenBatch(np.array(ids, np.int32), np.cumsum(lengths, dtype=np.int64))
+
+    @functools.cached_property
+    def word_prefix(self) -> str:
+        """What to put before a word to give it the tokens that it has within a text: " " or ""."""
+        ids, splits = self.encode(["a", "a a"])
+        alone, both = ids[: splits[1]], ids[splits[1] :]
+        return "" if np.array_equal(both[len(alone) :], alone) else " "
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The parsed tokenizer.json."""
+        return self._values
+
+    @property
+    def scores(self) -> list[float]:
+        """The scores of a unigram model, by id."""
+        return [score for _, score in self._values["model"]["vocab"]]
+
+    @property
+    def added(self) -> Mapping[str, int]:
+        """The added tokens, which are cut off before the model sees the text, with their ids."""
+        return {token["content"]: int(token["id"]) for token in self._values.get("added_tokens") or ()}
+
+    @property
+    def mergeable_ids(self) -> np.ndarray:
+        """int64: the ids of entries that the model makes of text, without bytes of characters that it does not know."""
+        added, unknown = self.added, self.own_special_ids.get("unk")
+        has_bytes = bool(self._values["model"].get("byte_fallback"))
+        return np.array(
+            [
+                index
+                for index in self.ordinary_ids.tolist()
+                if self.tokens[index] not in added
+                and index != unknown
+                and not (has_bytes and tokenizer_file.is_byte_piece(self.tokens[index]))
+            ],
+            np.int64,
+        )
 
     def encode_with_masks(self, text: str) -> list[int]:
         """Tokenizes a text in which [MASK], or the tokenizer's own name for it, becomes the special token."""

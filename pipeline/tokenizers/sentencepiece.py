@@ -109,6 +109,37 @@ class SentencePieceTokenizer:
         # The library prepends white space to every text, even before a mask.
         return [i for i, next_id in itertools.pairwise([*ids, -1]) if next_id != mask_id or self.tokens[i] != SPACE]
 
+    def spell(self, entries: Sequence[str]) -> TokenBatch:
+        """Cuts entries of another vocabulary, spelled as this one's are, into those of this one, as `encode` does."""
+        model = type(self._model).FromString(self._model.SerializeToString())
+        model.normalizer_spec.Clear()
+        model.normalizer_spec.add_dummy_prefix = model.normalizer_spec.remove_extra_whitespaces = False
+        lists = _make_processor(model, "the vocabulary").encode(list(entries), out_type=int)
+        splits = np.cumsum([0, *map(len, lists)], dtype=np.int64)
+        return TokenBatch(np.array(list(itertools.chain.from_iterable(lists)), np.int32), splits)
+
+    @property
+    def is_unigram(self) -> bool:
+        """Whether the model cuts by the scores of whole cuts (Kudo, 2018)."""
+        return self._model.trainer_spec.model_type in (0, sentencepiece_model.UNIGRAM)
+
+    @property
+    def is_byte_pairs(self) -> bool:
+        """Whether the model merges pairs of pieces, by their scores."""
+        return bool(self._model.trainer_spec.model_type == sentencepiece_model.BPE)
+
+    @property
+    def scores(self) -> list[float]:
+        """The pieces' scores, by id."""
+        return [piece.score for piece in self._model.pieces]
+
+    @property
+    def mergeable_ids(self) -> np.ndarray:
+        """int64: the ids of pieces of text, without bytes and pieces that are found before all others."""
+        special = set(self.special_ids.values())
+        types = [piece.type for piece in self._model.pieces]
+        return np.array([i for i, kind in enumerate(types) if kind == sentencepiece_model.NORMAL and i not in special])
+
     @functools.cached_property
     def _masking_processor(self) -> Any:
         return _make_processor(self.model_bytes(mask=self.tokens[self.special_ids["mask"]]), "the vocabulary")

@@ -13,13 +13,15 @@ from pipeline.errors import VocabularyError
 
 # ModelProto.SentencePiece.Type.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
-UNIGRAM = 1  # TrainerSpec.ModelType.
+# TrainerSpec.ModelType; 0 where the field is left out, which means unigrams.
+UNIGRAM, BPE = 1, 2
 
 # The fields of each message, with their numbers and types.
 _SCHEMA = {
     "Piece": {"piece": (1, "STRING"), "score": (2, "FLOAT"), "type": (3, "INT32")},
     "TrainerSpec": {
         "model_type": (3, "INT32"),
+        "vocab_size": (4, "INT32"),
         "byte_fallback": (35, "BOOL"),
         "seed_sentencepieces_file": (54, "STRING"),
     },

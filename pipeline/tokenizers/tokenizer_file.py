@@ -21,6 +21,7 @@ NAMES = {
 }
 # A JSON object with a key. No vocabulary of one token per line begins like this: BERT cuts text at each mark.
 _OBJECT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"[^"\n]*"\s*:')
+_BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 _UNUSED = re.compile(r"\[unused\d+\]|<unused\d+>|madeupword\d+")
 
 
@@ -32,6 +33,11 @@ def is_tokenizer_file(data: bytes) -> bool:
 def is_unused(token: str) -> bool:
     """Returns whether an entry is a placeholder: "[unused0]" of BERT, "madeupword0000" of fairseq."""
     return _UNUSED.fullmatch(token) is not None
+
+
+def is_byte_piece(token: str) -> bool:
+    """Returns whether an entry stands for a byte of a character that is no entry: "<0xE4>"."""
+    return _BYTE_PIECE.fullmatch(token) is not None
 
 
 def parse_tokenizer_file(data: bytes, *, name: str) -> dict[str, Any]:

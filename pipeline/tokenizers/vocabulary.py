@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
 from pipeline import files
 from pipeline.errors import InputError, VocabularyError
+from pipeline.hub import VOCABULARIES, fetch, is_hub_name
+from pipeline.shipped import find_shipped
 from pipeline.tokenizers.base import SPECIAL_NAMES
 
 _RESERVED = re.compile(r"\[[^\[\]\s]+\]")
@@ -26,6 +29,31 @@ def is_reserved(token: str) -> bool:
     No other token has this form, because BERT cuts text at brackets.
     """
     return _RESERVED.fullmatch(token) is not None
+
+
+def find_vocabulary(path: str) -> str:
+    """Returns the file of a vocabulary.
+
+    Args:
+        path: the file, which may be one that this package ships; or the directory of a model, or the name of a model
+            of the hub, whose vocabulary it is.
+
+    Raises:
+        VocabularyError: if a directory holds none.
+        UserError: if the hub has no such model, or cannot be asked; see `pipeline.hub.fetch`.
+    """
+    path = find_shipped(path)
+    folder = fetch(path, weights=False).folder if is_hub_name(path) else path
+    if not os.path.isdir(folder):
+        return path
+    found = next((name for name in VOCABULARIES if files.exists(files.join(folder, name))), None)
+    if found is None:
+        raise VocabularyError(
+            f"{path} must hold a vocabulary: {', '.join(VOCABULARIES)}",
+            received=", ".join(files.list_names(folder)[:5]) or "an empty directory",
+            do="Name the vocabulary's file",
+        )
+    return files.join(folder, found)
 
 
 def read_vocabulary(path: str) -> bytes:

@@ -143,7 +143,9 @@ class MaskedLMConfig(Config):
         source="tensorflow/models",
     )
     init_checkpoint: str = option(
-        "", "what the weights start from: a run, a Hugging Face folder, a TensorFlow checkpoint; empty for random ones"
+        "",
+        "what the weights start from: a run, a Hugging Face folder, a TensorFlow checkpoint, a model of the Hugging"
+        " Face hub (owner/name, noted with its commit); empty for random ones",
     )
     init_positions: str = option(
         "repeat",

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pipeline import files
 from pipeline.errors import ConfigError, CorpusError, OutputError, UserError
+from pipeline.hub import is_hub_name
 from pipeline.tokenizers import Tokenizer, load_tokenizer
 from pipeline.training.budgeted import as_decided, check_budget, decide, measure
 from pipeline.training.configs import DataConfig, ExperimentConfig, MaskedLMConfig
@@ -82,13 +83,16 @@ def pretrain(
     if config.trainer.budget:
         check_budget(config, given)
         config = as_decided(config, folder.held_config(), given) if begun else config
-    open_config = config
     source: SourceModel | None = None
     rows: VocabularyRows | None = None
+    start = folder.start_as_held(config.task.init_checkpoint)
     # With a checkpoint, a run no longer needs what it started from: that may have moved.
-    if config.task.init_checkpoint and not folder.has_checkpoint():
-        source = read_source(config.task.init_checkpoint)
+    if start and not folder.has_checkpoint():
+        source = read_source(start)
+        start = source.path if is_hub_name(start) else start
         rows = check_start(config.task.model, manifest.tokenizer, source, corpora.directory)
+    config = dataclasses.replace(config, task=dataclasses.replace(config.task, init_checkpoint=start))
+    open_config = config
     from pipeline.training.distribution import build_strategy, is_chief
 
     strategy = build_strategy(config.runtime)

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline import files
 from pipeline.config.tree import dump_yaml, from_dict, read_yaml, to_dict
 from pipeline.errors import ConfigError, InputError, OutputError
+from pipeline.hub import pins
 from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, TokenizerDescription
 from pipeline.training.bert import PretrainerConfig
@@ -225,6 +226,18 @@ class RunFolder:
         """
         task = self.held_config().task if files.exists(self.config) else None
         return task.model if task is not None and task.init_checkpoint == path else None
+
+    def start_as_held(self, path: str) -> str:
+        """What the run in the folder started from, if `path` names that: a model of the hub, with its commit.
+
+        Returns:
+            `path` itself, if there is no run yet, or it started from anything else.
+
+        Raises:
+            InputError: if its configuration is damaged.
+        """
+        held = self.held_config().task.init_checkpoint if files.exists(self.config) else ""
+        return held if pins(held, path) else path
 
     def _read_origin(self) -> dict[str, Any]:
         if not files.exists(self._origin):

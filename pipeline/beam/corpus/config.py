@@ -39,7 +39,11 @@ class CorpusConfig(TextConfig):
     """
 
     output: str = option("", "directory for the shards, the manifest and the vocabulary")
-    vocab: str = option("", "vocabulary: one WordPiece token per line, a SentencePiece model, or a tokenizer.json")
+    vocab: str = option(
+        "",
+        "vocabulary: one WordPiece token per line, a SentencePiece model, or a tokenizer.json; or the folder of a"
+        " model, or a model of the Hugging Face hub (owner/name), whose vocabulary it is",
+    )
     dedup: str = option(
         "none",
         "; ".join(f"{name}: {what}" for name, what in DEDUPLICATIONS.items()) + "; reads the input twice",

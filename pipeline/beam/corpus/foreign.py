@@ -29,9 +29,8 @@ from pipeline.records.chunks import records_per_chunk
 from pipeline.records.decoding import check_examples, first_record, read_serialized, value_ranges
 from pipeline.records.scanning import index_file
 from pipeline.records.spec import RecordSpec
-from pipeline.shipped import find_shipped
 from pipeline.tokenizers import tokenizer_of_file
-from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.tokenizers.vocabulary import find_vocabulary, read_vocabulary
 from pipeline.version import __version__
 
 _AT_ONCE = 1024  # Records that are parsed together.
@@ -72,7 +71,7 @@ def describe_records(
     both = {info.path for info in found["train"]} & {info.path for info in found["validation"]}
     if both:
         raise InputError("Records must not be both trained and evaluated on", received=sorted(both)[0])
-    vocab = find_shipped(vocab)
+    vocab = find_vocabulary(vocab)
     vocabulary = read_vocabulary(vocab)
     inputs = [dataclasses.asdict(info) for infos in found.values() for info in infos]
     stated = [hashlib.sha256(vocabulary).hexdigest(), str(lower_case), *map(str, inputs), str(len(found["train"]))]

@@ -14,12 +14,11 @@ from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.running.plan_file import PlanFile
 from pipeline.beam.running.work import WorkFolder
 from pipeline.config.tree import to_dict
-from pipeline.shipped import find_shipped
 from pipeline.text.inputs import InputPlan, plan_inputs
 from pipeline.text.reading.plan import Block
 from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
 from pipeline.tokenizers.casing import Casing
-from pipeline.tokenizers.vocabulary import read_vocabulary
+from pipeline.tokenizers.vocabulary import find_vocabulary, read_vocabulary
 from pipeline.version import __version__
 
 WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until their contents are in the manifest.
@@ -132,9 +131,9 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan]:
         InputError: if an input matches no file, or all files are empty.
         VocabularyError: if the vocabulary is missing or malformed.
     """
-    config = dataclasses.replace(config, vocab=find_shipped(config.vocab))
-    vocabulary = read_vocabulary(config.vocab)
-    tokenizer, casing = tokenizer_of_file(config.vocab, vocabulary, lower_case=config.lower_case)
+    path = find_vocabulary(config.vocab)
+    vocabulary = read_vocabulary(path)
+    tokenizer, casing = tokenizer_of_file(path, vocabulary, lower_case=config.lower_case)
     plan = plan_inputs(config)
     config = dataclasses.replace(
         config,

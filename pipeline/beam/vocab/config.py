@@ -31,8 +31,8 @@ class VocabConfig(TextConfig):
     )
     extend: str = option(
         "",
-        "WordPiece vocabulary to extend instead of learning one: its entries keep their ids, new ones take the places"
-        " of its [unused0], [unused1] ... and then follow behind",
+        "vocabulary to extend instead of learning one, as corpus --vocab takes it: its entries keep their ids, new ones"
+        " take the places of a WordPiece vocabulary's [unused0], [unused1] ... and then follow behind",
     )
     add: int = option(
         2000,
@@ -122,11 +122,6 @@ class VocabConfig(TextConfig):
                     do="Name it with --extend, or set --vocab-size to learn a new one",
                 )
             return
-        if files.same(self.extend, self.output):
-            raise ConfigError(
-                "output must be another file than the vocabulary to extend: a model that was trained with it needs it",
-                received=self.output,
-            )
         for name in ("kind", "vocab_size", "special_tokens", "unused_tokens", "byte_fallback"):
             if getattr(self, name) != getattr(VocabConfig, name):
                 raise ConfigError(

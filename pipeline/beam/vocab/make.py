@@ -12,14 +12,14 @@ from pipeline import files
 from pipeline.beam.running.runner import check_paths
 from pipeline.beam.running.work import WorkFolder
 from pipeline.beam.vocab.config import VocabConfig
-from pipeline.beam.vocab.extend import Extended, describe_added, describe_extension, extend_vocabulary, read_base
+from pipeline.beam.vocab.extend import Base, Extended, describe_added, describe_extension, extend_vocabulary, read_base
 from pipeline.beam.vocab.summary import TextCounts, measures, readable
 from pipeline.beam.vocab.word_counts import WordCounts
 from pipeline.config.tree import to_dict
 from pipeline.errors import InputError, VocabularyError
 from pipeline.locks import locked
 from pipeline.text.inputs import InputPlan, plan_inputs
-from pipeline.tokenizers import Tokenizer, make_tokenizer
+from pipeline.tokenizers import make_tokenizer
 from pipeline.tokenizers.learning.coverage import coverage
 from pipeline.tokenizers.learning.learn import learn_vocabulary
 from pipeline.tokenizers.normalizer import strip_accents
@@ -68,7 +68,7 @@ def make_vocabulary(
     files.check_output_file(config.output, files.is_as_described, overwrite=overwrite, beside=[f"{config.output}.json"])
     old = read_base(config) if config.extend else None
     # Decided before words are counted: they are counted as they will be cut.
-    lower_case = old.lower_case if old is not None else config.lower_case is not False
+    lower_case = old.tokenizer.lower_case if old is not None else config.lower_case is not False
     config = dataclasses.replace(config, lower_case=lower_case)
     plan = plan_inputs(config)
     folder, _, name = config.output.rpartition("/")
@@ -78,14 +78,15 @@ def make_vocabulary(
 
 def _make(
     config: VocabConfig,
-    old: Tokenizer | None,
+    old: Base | None,
     plan: InputPlan,
     beam_args: Sequence[str],
     workers: int,
     show_progress: bool,
 ) -> str:
     print(plan, file=sys.stderr, flush=True)
-    learned, held_out, counted = _count_words(config, plan, beam_args, workers, show_progress)
+    whole = old is not None and old.counts_whole_words
+    learned, held_out, counted = _count_words(config, whole, plan, beam_args, workers, show_progress)
     if not learned.words:
         counted.clear()
         raise InputError(
@@ -100,7 +101,7 @@ def _make(
         except VocabularyError:
             counted.clear()
             raise
-        data = extended.data
+        data, tokenizer = extended.data, extended.tokenizer
     else:
         data = learn_vocabulary(
             learned.word_counts,
@@ -113,25 +114,26 @@ def _make(
             byte_fallback=config.byte_fallback,
             min_count=config.min_count,
         )
-    # A SentencePiece model folds case itself, and a tokenizer.json has a normaliser.
-    lower_case = bool(config.lower_case) and config.kind == "wordpiece"
-    tokenizer = make_tokenizer(data, name=config.output, lower_case=None if config.kind == "bytebpe" else lower_case)
+        # A SentencePiece model folds case itself, and a tokenizer.json has a normaliser.
+        folds = bool(config.lower_case) and config.kind == "wordpiece"
+        tokenizer = make_tokenizer(data, name=config.output, lower_case=None if config.kind == "bytebpe" else folds)
     report = coverage(tokenizer, held_out.word_counts) if held_out.words else None
-    before = coverage(old, held_out.word_counts) if old is not None and held_out.words else None
+    before = coverage(old.tokenizer, held_out.word_counts) if old is not None and held_out.words else None
     notes = vocabulary_notes(
-        asked=config.vocab_size if old is None else old.vocab_size,
+        asked=config.vocab_size if old is None else old.tokenizer.vocab_size,
         entries=tokenizer.vocab_size,
         kind=config.kind,
         min_count=config.min_count,
         unknown_share=report.unknown_share if report else 0.0,
-        strips_marks=_words_stripped(held_out.word_counts) if lower_case else "",
+        strips_marks=_words_stripped(held_out.word_counts) if tokenizer.lower_case else "",
         adds=(config.add, len(extended.tokens)) if extended else None,
     )
     left_out = {"input", "output", *(("vocab_size",) if config.extend else ("extend", "add"))}
     description = {
         "sha256": hashlib.sha256(data).hexdigest(),
         "entries": tokenizer.vocab_size,
-        "options": {name: value for name, value in to_dict(config).items() if name not in left_out},
+        "options": {name: value for name, value in to_dict(config).items() if name not in left_out}
+        | ({"kind": tokenizer.describe().kind} if config.extend else {}),
         **({"extends": describe_extension(config, old, extended)} if old is not None and extended else {}),
         "inputs": plan.describe(),
         "learned_from": learned.describe(),
@@ -163,16 +165,16 @@ def _words_stripped(word_counts: Mapping[str, int]) -> str:
 
 
 def _count_words(
-    config: VocabConfig, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool
+    config: VocabConfig, whole: bool, plan: InputPlan, beam_args: Sequence[str], workers: int, show_progress: bool
 ) -> tuple[TextCounts, TextCounts, WorkFolder]:
     """Counts the words to learn from and those of held-out text; the caller clears the returned folder of counts."""
     # Beside the output, where all workers have access, and where missing write permission shows early.
     folder = files.temporary_name(config.output) + ".d"
     options = {name: value for name, value in to_dict(config).items() if name not in ("input", "output")}
     # Determines the counts, so that those of a different run are not used.
-    identity = [options, __version__, [list(file) for file in plan.files]]
+    identity = [options, whole, __version__, [list(file) for file in plan.files]]
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    job = WordCounts(config, folder, len(plan.blocks), key)
+    job = WordCounts(config, folder, len(plan.blocks), key, whole)
     if (job.counted.begun() or {}).get("key") != key:
         job.counted.clear()
     job.counted.begin({"key": key, "run": key})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,14 @@ class WordCounts:
         folder: its work folder.
         blocks: number of blocks in the plan.
         key: distinguishes the run from others in the folder.
+        whole: whether words to learn from are what white space separates, whatever the kind of the vocabulary.
     """
 
     config: VocabConfig
     folder: str
     blocks: int
     key: str = ""
+    whole: bool = False
 
     @property
     def plan(self) -> PlanFile:
@@ -89,7 +91,9 @@ class WordCounts:
 
     def count_block(self, index: int) -> dict[str, Any]:
         """Counts the words of a block, and writes a table of where each part begins, then the counts by part."""
-        split_words = word_splitter(self.config.kind, lower_case=self.config.lower_case is not False)
+        split_words: Callable[[str], list[str]] = str.split
+        if not self.whole:
+            split_words = word_splitter(self.config.kind, lower_case=self.config.lower_case is not False)
         words: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         documents = [0, 0]
         for segment in self.plan.block(index).segments:

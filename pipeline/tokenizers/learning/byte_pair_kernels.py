@@ -9,7 +9,6 @@ from pipeline.compiling import called, compiled
 
 _INT32, _INT64 = types.int32[::1], types.int64[::1]
 _PAIRS = types.int32[:, ::1]
-_UINT8 = types.uint8[::1]
 
 
 @called
@@ -73,6 +72,40 @@ def _pop(counts: np.ndarray, pairs: np.ndarray, size: int, keys: np.ndarray) -> 
 
 
 @called
+def _text_hash(texts: np.ndarray, begin: int, end: int) -> np.int64:
+    code = np.int64(end - begin)
+    for place in range(begin, end):
+        code = _hashed(code * np.int64(257) + np.int64(texts[place]) + np.int64(1))
+    return code
+
+
+@compiled(types.void, _INT32, _INT64, _INT64)
+def hash_texts(texts: np.ndarray, splits: np.ndarray, hashes: np.ndarray) -> None:
+    """Computes the hashes of texts, by which `learn_merges` bars them.
+
+    Args:
+        texts: int32 `[characters]`.
+        splits: int64 `[texts + 1]`: where each begins and ends.
+        hashes: int64 `[texts]`: gets the hashes.
+    """
+    for number in range(len(hashes)):
+        hashes[number] = _text_hash(texts, splits[number], splits[number + 1])
+
+
+@called
+def _is_among(hashes: np.ndarray, code: np.int64) -> bool:
+    """Returns whether a sorted array holds a value."""
+    low, high = 0, len(hashes)
+    while low < high:
+        middle = (low + high) // 2
+        if hashes[middle] < code:
+            low = middle + 1
+        else:
+            high = middle
+    return low < len(hashes) and bool(hashes[low] == code)
+
+
+@called
 def _same_text(texts: np.ndarray, splits: np.ndarray, token: int, begin: int, end: int) -> bool:
     if splits[token + 1] - splits[token] != end - begin:
         return False
@@ -82,12 +115,14 @@ def _same_text(texts: np.ndarray, splits: np.ndarray, token: int, begin: int, en
     return True
 
 
-@compiled(types.int64, _INT32, _INT64, _INT64, types.int64, types.int64, types.int64, _PAIRS)
+@compiled(types.int64, _INT32, _INT64, _INT64, _INT32, _INT64, _INT64, types.int64, types.int64, _PAIRS)
 def learn_merges(
     symbols: np.ndarray,
     row_splits: np.ndarray,
     word_counts: np.ndarray,
-    alphabet_size: int,
+    first_texts: np.ndarray,
+    first_splits: np.ndarray,
+    barred: np.ndarray,
     wanted: int,
     min_count: int,
     merges: np.ndarray,
@@ -95,10 +130,13 @@ def learn_merges(
     """Learns merges (Sennrich et al., 2016), with the order and the ties of Hugging Face's `BpeTrainer`.
 
     Args:
-        symbols: int32 `[symbols]`, the words: numbers below `alphabet_size`. They are changed.
+        symbols: int32 `[symbols]`, the words: numbers of the alphabet. They become the tokens after all merges, with -1
+            behind those of a word.
         row_splits: int64 `[words + 1]`: word i holds `symbols[row_splits[i]:row_splits[i + 1]]`.
         word_counts: int64 `[words]`.
-        alphabet_size: number of symbols, at most 256.
+        first_texts: int32 `[characters]`, the texts of the alphabet; no two are the same.
+        first_splits: int64 `[alphabet + 1]`: where each begins and ends.
+        barred: int64, sorted: the hashes of texts that no merge may make, as `hash_texts` computes them.
         wanted: number of tokens to make, at least 1.
         min_count: minimum number of occurrences of a pair.
         merges: int32 `[limit, 2]`: gets the pairs in the order of their merges. The token of a merge has the next free
@@ -120,14 +158,16 @@ def learn_merges(
     heap_counts, heap_pairs = np.zeros(1 << 12, np.int64), np.zeros(1 << 12, np.int64)
     heap_size = 0
     # === Tokens: their texts, as symbols; and a hash table of these. ===
-    texts, text_splits = np.zeros(1 << 12, np.uint8), np.zeros(alphabet_size + wanted + 2, np.int64)
+    alphabet_size = len(first_splits) - 1
+    texts = np.zeros(len(first_texts) + (1 << 12), np.int32)
+    text_splits = np.zeros(alphabet_size + wanted + 2, np.int64)
+    for offset in range(len(first_texts)):
+        texts[offset] = first_texts[offset]
+    for symbol in range(alphabet_size + 1):
+        text_splits[symbol] = first_splits[symbol]
     token_slots = np.zeros(4 * (alphabet_size + wanted) + 64, np.int64)
     token_hashes = np.zeros(alphabet_size + wanted + 1, np.int64)
-    tokens = 0
-    for symbol in range(alphabet_size):
-        texts[symbol], text_splits[symbol + 1] = symbol, symbol + 1
-        token_hashes[symbol] = symbol + 1
-        tokens += 1
+    tokens = alphabet_size
 
     lengths = np.diff(row_splits)
     # Changes of counts, of which the first pass over the words is one: left, right, count, word.
@@ -217,41 +257,45 @@ def learn_merges(
                 _push(heap_counts, heap_pairs, heap_size, keys, counts[pair], pair)
                 heap_size += 1
         touched_size = 0
-        if tokens >= alphabet_size + wanted or made == len(merges):
-            return made
-        # The most frequent pair. A count in the heap may be out of date, but then it is too high.
-        while heap_size:
-            pair, stated = heap_pairs[0], heap_counts[0]
+        # The most frequent pair that may be merged. A count in the heap may be out of date, but then it is too high.
+        chosen = np.int64(-1)
+        start = text_splits[tokens]
+        length, code = np.int64(0), np.int64(0)
+        while heap_size and tokens < alphabet_size + wanted and made < len(merges):
+            candidate, stated = heap_pairs[0], heap_counts[0]
             _pop(heap_counts, heap_pairs, heap_size, keys)
             heap_size -= 1
-            if stated == counts[pair]:
+            if stated != counts[candidate]:
+                if counts[candidate] > 0:
+                    _push(heap_counts, heap_pairs, heap_size, keys, counts[candidate], candidate)
+                    heap_size += 1
+                continue
+            if stated < max(min_count, 1):
                 break
-            if counts[pair] > 0:
-                _push(heap_counts, heap_pairs, heap_size, keys, counts[pair], pair)
-                heap_size += 1
-            stated = np.int64(0)
-        else:
+            left, right = keys[candidate] >> np.int64(32), keys[candidate] & np.int64(0xFFFFFFFF)
+            length = text_splits[left + 1] - text_splits[left] + text_splits[right + 1] - text_splits[right]
+            while start + length >= len(texts):
+                texts = _room(texts, len(texts))
+            place = start
+            for part in (left, right):
+                for offset in range(text_splits[part], text_splits[part + 1]):
+                    texts[place] = texts[offset]
+                    place += 1
+            code = _text_hash(texts, start, start + length)
+            if _is_among(barred, code):
+                continue
+            chosen = candidate
+            break
+        if chosen < 0:
+            for number in range(len(word_counts)):
+                for behind in range(row_splits[number] + lengths[number], row_splits[number + 1]):
+                    symbols[behind] = -1
             return made
-        if stated < max(min_count, 1):
-            return made
-        left, right = keys[pair] >> np.int64(32), keys[pair] & np.int64(0xFFFFFFFF)
         merges[made, 0], merges[made, 1] = left, right
         made += 1
-        counts[pair] = 0
-        node, heads[pair] = heads[pair], 0
+        counts[chosen] = 0
+        node, heads[chosen] = heads[chosen], 0
         # Its token: that of the same text, or a new one.
-        start = text_splits[tokens]
-        length = text_splits[left + 1] - text_splits[left] + text_splits[right + 1] - text_splits[right]
-        while start + length >= len(texts):
-            texts = _room(texts, len(texts))
-        place = start
-        for part in (left, right):
-            for offset in range(text_splits[part], text_splits[part + 1]):
-                texts[place] = texts[offset]
-                place += 1
-        code = np.int64(length)
-        for offset in range(start, start + length):
-            code = _hashed(code * np.int64(257) + np.int64(texts[offset]) + np.int64(1))
         place = code % len(token_slots)
         token = np.int64(-1)
         while token_slots[place]:

@@ -156,5 +156,7 @@ def _learn(
 
     # Several merges may make the same token, if rarely.
     merges = np.zeros((2 * wanted + 1024, 2), np.int32)
-    made = learn_merges(number_of[codes], row_splits, counts, len(alphabet), wanted, min_count, merges)
+    letters, splits = np.arange(len(alphabet), dtype=np.int32), np.arange(len(alphabet) + 1)
+    barred = np.zeros(0, np.int64)
+    made = learn_merges(number_of[codes], row_splits, counts, letters, splits, barred, wanted, min_count, merges)
     return [(left, right) for left, right in merges[:made].tolist()]

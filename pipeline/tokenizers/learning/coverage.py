@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.huggingface import HuggingFaceTokenizer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,8 @@ def coverage(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> CoverageRe
     if not words:
         raise InputError("Coverage must be measured on words", received="none", do="Check that the input holds text")
     counts = np.array([word_counts[word] for word in words], np.int64)
-    ids, row_splits = tokenizer.encode(words)
+    prefix = tokenizer.word_prefix if isinstance(tokenizer, HuggingFaceTokenizer) else ""
+    ids, row_splits = tokenizer.encode([f"{prefix}{word}" for word in words])
     word_of_token = np.repeat(np.arange(len(words)), np.diff(row_splits))
     unknown = word_of_token[ids == tokenizer.special_ids["unk"]]
     return CoverageReport(

@@ -11,6 +11,8 @@ import numpy as np
 
 from pipeline import files
 from pipeline.errors import InputError
+from pipeline.hub import VOCABULARIES
+from pipeline.tokenizers import special_beside
 from pipeline.tokenizers.casing import stated_casing
 from pipeline.tokenizers.tokenizer_file import is_tokenizer_file
 from pipeline.training.exchange.families.base import Family
@@ -19,9 +21,9 @@ from pipeline.training.exchange.safetensors_file import read_safetensors, tensor
 from pipeline.training.exchange.source_model import SourceModel
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-_TOKENIZER = "tokenizer.json"
+_TOKENIZER = "tokenizer.json"  # Read last, of the names of `VOCABULARIES`.
 _SHIFTED = "sentencepiece.bpe.model"  # XLM-RoBERTa's.
-_VOCABULARIES = ("vocab.txt", "spm.model", "spiece.model")
+_VOCABULARIES = tuple(name for name in VOCABULARIES if name != _TOKENIZER)
 
 
 def read_huggingface(folder: str) -> SourceModel:
@@ -54,6 +56,7 @@ def read_huggingface(folder: str) -> SourceModel:
         architecture=family.model_type,
         vocabulary=vocabulary,
         lower_case=lower_case_beside(folder, vocabulary_file, vocabulary),
+        special=special_beside(files.join(folder, _TOKENIZER)),
     )
 
 

@@ -10,7 +10,6 @@ from pipeline.errors import ConfigError
 from pipeline.tokenizers import Tokenizer
 from pipeline.tokenizers import sentencepiece_model as spm
 
-_UNIGRAM, _BPE = 1, 2  # TrainerSpec.ModelType.
 _SPACE = "▁"
 _NEVER = -1e6  # The score of pieces that text never gives: all others are likelier.
 
@@ -28,9 +27,9 @@ def sentencepiece_parts(tokenizer: Tokenizer, vocabulary: bytes) -> dict[str, An
     model = spm.parse_model(vocabulary, name="the vocabulary")
     special = set(tokenizer.special_ids.values())
     user_defined = [p.piece for i, p in enumerate(model.pieces) if p.type == spm.USER_DEFINED and i not in special]
-    kind = model.trainer_spec.model_type or _UNIGRAM
+    kind = model.trainer_spec.model_type or spm.UNIGRAM
     for refused, what in (
-        (kind not in (_UNIGRAM, _BPE), "a model of words or characters"),
+        (kind not in (spm.UNIGRAM, spm.BPE), "a model of words or characters"),
         (bool(user_defined), f"user-defined pieces, such as {', '.join(map(repr, user_defined[:3]))}"),
         (not _flag(model.normalizer_spec, "escape_whitespaces"), "a model that does not escape white space"),
     ):
@@ -49,7 +48,7 @@ def sentencepiece_parts(tokenizer: Tokenizer, vocabulary: bytes) -> dict[str, An
         },
         "pre_tokenizer": space,
         "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}, space]},
-        "model": _unigram(model, tokenizer) if kind == _UNIGRAM else _byte_pairs(model, tokenizer),
+        "model": _unigram(model, tokenizer) if kind == spm.UNIGRAM else _byte_pairs(model, tokenizer),
     }
 
 

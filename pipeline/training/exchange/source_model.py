@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,13 @@ class SourceModel:
     """A model to start from: what it is, and its weights, which are read once, when they are asked for.
 
     Attributes:
-        path: where it came from.
+        path: where it came from: a path, or the name of a model of the hub with its commit.
         config: the model's configuration.
         read_weights: reads the weights, by the names of its family.
         architecture: Hugging Face's model_type of what it is, or was trained from; None where nothing tells.
         vocabulary: the bytes of its vocabulary or SentencePiece model; None where there is none.
         lower_case: whether its tokenizer lower-cases; None where nothing tells.
+        special: special tokens of a tokenizer.json by role, where something beside it states them.
         load_model: of a run of this project, loads its model. Weights are then copied by their paths, whatever its
             encoder is.
     """
@@ -36,6 +37,7 @@ class SourceModel:
     architecture: str | None = None
     vocabulary: bytes | None = None
     lower_case: bool | None = None
+    special: Mapping[str, str | int] = field(default_factory=dict)
     load_model: Callable[[], Any] | None = None
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 from pipeline import files
 from pipeline.config.tree import merged, parse_overrides, to_dict
 from pipeline.errors import ConfigError, InputError
+from pipeline.hub import fetch, is_hub_name
 from pipeline.manifest import TokenizerDescription
 from pipeline.training.bert import PretrainerConfig
 from pipeline.training.encoders import EncoderConfig
@@ -61,11 +62,13 @@ def read_source(path: str) -> SourceModel:
     """Reads what the model at a path is, whatever its format; its weights are read when they are asked for.
 
     Args:
-        path: a run's directory, or a checkpoint of one, RUN/checkpoints/step-N; a Hugging Face folder; or a TensorFlow
-            checkpoint of google-research/bert or tensorflow/models (its prefix or its directory).
+        path: a run's directory, or a checkpoint of one, RUN/checkpoints/step-N; a Hugging Face folder; a TensorFlow
+            checkpoint of google-research/bert or tensorflow/models (its prefix or its directory); or else a model of
+            the Hugging Face hub, owner/name or owner/name@revision, which is downloaded.
 
     Raises:
         InputError: if there is none of these, or it cannot be read.
+        ConfigError: if a model of the hub is named, and `huggingface_hub` is not installed.
     """
     if files.exists(files.join(path, ORIGIN)):
         return _source_of(path, describe_run(path), lambda: load_run(path).model)
@@ -76,16 +79,16 @@ def read_source(path: str) -> SourceModel:
     prefix = find_checkpoint(path)
     if prefix is not None:
         return read_checkpoint(prefix)
+    if is_hub_name(path):
+        found = fetch(path)
+        return dataclasses.replace(read_huggingface(found.folder), path=found.name)
     names = files.list_names(path)
     raise InputError(
-        f"{path} must be a run's directory, a Hugging Face folder (config.json, model.safetensors), or a TensorFlow"
-        " checkpoint (the prefix of its .index file)",
+        f"{path} must be a run's directory, a Hugging Face folder (config.json, model.safetensors), a TensorFlow"
+        " checkpoint (the prefix of its .index file), or a model of the Hugging Face hub (owner/name)",
         received=f"a directory of {', '.join(names[:5]) or 'nothing'}"
         if os.path.isdir(path)
         else f"{path}: no such file",
-        do=""
-        if os.path.exists(path)
-        else "A model of a hub is downloaded first, as with hf download NAME --local-dir FOLDER",
     )
 
 
@@ -98,6 +101,7 @@ def _source_of(path: str, run: FinishedRun, load: Callable[[], Any]) -> SourceMo
         architecture=run.architecture,
         vocabulary=run.vocabulary,
         lower_case=run.tokenizer.lower_case,
+        special=run.tokenizer.special_ids,
         load_model=load,
     )
 
@@ -116,14 +120,23 @@ def fill_in_model(
             it started from.
         overrides: options of the form `a.b=c` that are applied to the result, and count as stated.
 
+    Returns:
+        The options. A model of the hub is named with its commit.
+
     Raises:
         InputError: if that cannot be read.
         ConfigError: if an option is not of that form.
     """
     task = dict(values.get("task") or {})
     model = dict(task.get("model") or {})
-    begun = RunFolder(run_dir).begun_from(path) if run_dir is not None else None
-    source = begun or read_source(path).config
+    folder = RunFolder(run_dir) if run_dir is not None else None
+    path = folder.start_as_held(path) if folder is not None else path
+    begun = folder.begun_from(path) if folder is not None else None
+    if begun is None:
+        read = read_source(path)
+        source, path = read.config, read.path if is_hub_name(path) else path
+    else:
+        source = begun
     derived = to_dict(source)
     stated = _stated_encoder(values, source)
     if begun is None:

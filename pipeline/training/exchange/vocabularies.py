@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline import files
 from pipeline.errors import CorpusError, InputError
 from pipeline.manifest import TokenizerDescription
-from pipeline.tokenizers import Tokenizer, load_tokenizer, make_tokenizer, special_beside
+from pipeline.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from pipeline.tokenizers.growth import differences, growth
 from pipeline.training.exchange.source_model import SourceModel
 from pipeline.training.exchange.vocabulary_rows import VocabularyRows
@@ -26,9 +25,8 @@ def read_tokenizer(source: SourceModel) -> Tokenizer | None:
     """
     if source.vocabulary is None:
         return None
-    special = special_beside(files.join(source.path, "tokenizer.json"))
     name = f"the vocabulary of {source.path}"
-    tokenizer = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case, special=special)
+    tokenizer = make_tokenizer(source.vocabulary, name=name, lower_case=source.lower_case, special=source.special)
     _check_table(tokenizer.vocab_size, source.config.encoder.vocab_size, source.path)
     return tokenizer
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.beam.vocab.config import VocabConfig
+from pipeline.beam.vocab.extend import read_base
 from pipeline.beam.vocab.make import make_vocabulary
 from pipeline.cli import main
 from pipeline.errors import ConfigError, UserError, VocabularyError
@@ -125,15 +126,29 @@ def test_vocabularies_that_cannot_be_extended(tmp_path: Path, old: Path) -> None
     (tmp_path / "half.txt").write_bytes(old.read_bytes()[:20])
     with pytest.raises(VocabularyError, match=r"without \[UNK\], \[CLS\], \[SEP\], \[MASK\]"):
         extend(tmp_path, tmp_path / "half.txt")
-    for kind, reason in (("unigram", "compete by their scores"), ("bytebpe", "merges and scores of a tokenizer.json")):
-        learned = tmp_path / kind
-        options = {"input": (str(tmp_path / "*.text"),), "vocab_size": 300, "format": "lines", "kind": kind}
-        if kind == "unigram":
-            options["vocab_size"] = 100
-        make_vocabulary(VocabConfig(**options, output=str(learned)), show_progress=False)
-        with pytest.raises(VocabularyError, match=f"Only a WordPiece vocabulary.*{reason}"):
-            extend(tmp_path, learned)
     assert not (tmp_path / "new.txt").exists()
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bytebpe", 300), ("unigram", 100)])
+def test_a_vocabulary_of_another_kind_by_the_command(
+    kind: str, size: int, tmp_path: Path, old: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learned, output = tmp_path / "learned", tmp_path / "new"
+    options = {"input": (str(tmp_path / "*.text"),), "vocab_size": size, "format": "lines", "kind": kind}
+    make_vocabulary(VocabConfig(**options, output=str(learned)), show_progress=False)
+    words = ["zindlethresk", "ovundraquor", "vexmarfold", "tasblim", "foldmar", "dlezin", "kthres", "drathresk"]
+    (tmp_path / "b.text").write_text("\n\n".join(f"The {one} {two}." for one in words for two in words))
+    command = ["vocab", "--extend", str(learned), "--add", "8", "--input", str(tmp_path / "b.text")]
+    command += ["--format", "lines", "--held-out-fraction", "0.3", "--output", str(output), "--no-progress"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "8 new ones (8 behind), such as" in said
+    assert "before     after" in said
+    before, after = (tokenizer_of_file(str(path), path.read_bytes())[0] for path in (learned, output))
+    assert list(after.tokens[: before.vocab_size]) == list(before.tokens)
+    description = json.loads(Path(f"{output}.json").read_text())
+    assert description["options"]["kind"] == after.describe().kind
+    assert description["held_out"]["tokens_per_word"] < description["held_out"]["before"]["tokens_per_word"]
 
 
 def test_a_vocabulary_without_case_needs_to_be_told(tmp_path: Path) -> None:
@@ -153,7 +168,6 @@ def test_a_vocabulary_without_case_needs_to_be_told(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"add": 5}, "add needs a vocabulary to extend"),
-        ({"extend": "out.txt"}, "output must be another file"),
         ({"extend": "old.txt", "vocab_size": 9000}, "vocab_size does not go with extend"),
         ({"extend": "old.txt", "kind": "bytebpe"}, "kind does not go with extend"),
         ({"extend": "old.txt", "special_tokens": ("[URL]",)}, "special_tokens does not go with extend"),
@@ -169,3 +183,13 @@ def test_its_own_input_is_no_vocabulary(tmp_path: Path, old: Path) -> None:
     """A text file where the vocabulary is expected."""
     with pytest.raises(UserError, match="must hold the special tokens"):
         extend(tmp_path, tmp_path / "a.text")
+
+
+def test_the_old_vocabulary_is_not_overwritten(tmp_path: Path, old: Path) -> None:
+    for named in (old, tmp_path / "folder"):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        (tmp_path / "folder" / "vocab.txt").write_bytes(old.read_bytes())
+        output = old if named == old else named / "vocab.txt"
+        config = VocabConfig(input=("text",), output=str(output), extend=str(named), lower_case=True)
+        with pytest.raises(ConfigError, match="output must be another file"):
+            read_base(config)
