@@ -59,7 +59,11 @@ def coverage(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> CoverageRe
     """
     words = [word for word, count in word_counts.items() if word and count > 0]
     if not words:
-        raise InputError("Coverage must be measured on words", received="none", do="Check that the input holds text")
+        raise InputError(
+            "The text must contain words to measure coverage on",
+            received="none",
+            do="Check that the input contains text",
+        )
     counts = np.array([word_counts[word] for word in words], np.int64)
     ids, row_splits = tokenizer.encode(words)
     word_of_token = np.repeat(np.arange(len(words)), np.diff(row_splits))
