@@ -62,12 +62,12 @@ def test_of_ordinary_text_there_are_none() -> None:
     [
         (
             {"text": {"documents_read": 1}},
-            r"whole input is one document: documents must be separated by a blank line .*separator '\n'",
+            r"whole input is one document: documents must be separated by a blank line\. .*separator '\n'",
         ),
         ({"text": {"documents_read": 7, "documents_cut": 6}}, "whole input is one document"),
         (
             {"text": {"documents_read": 1}, "inputs": ({"path": "a", "bytes": 9, "format": "wrapped"},)},
-            "one document: three blank lines",
+            "one document: documents must be separated by three blank lines",
         ),
         (
             {"text": {"documents_read": 2}, "options": {"document_separator": "---"}, "inputs": INPUTS * 2},
