@@ -62,7 +62,7 @@ def test_of_ordinary_text_there_are_none() -> None:
     [
         (
             {"text": {"documents_read": 1}},
-            r"whole input is one document: documents must be separated by a blank line\. .*separator '\n'",
+            r"whole input is one document: documents must be separated by a blank line .*separator '\n'",
         ),
         ({"text": {"documents_read": 7, "documents_cut": 6}}, "whole input is one document"),
         (
