@@ -46,8 +46,8 @@ def pace(sizes: dict[float, dict[str, float]], what: str, per: str, *, up_to: fl
 def table(runs: Runs) -> str:
     """Formats a row of Markdown for each job, with ratios to tensorflow/models at the same length."""
     rows = [
-        "| length | job | examples/s | tokens/s | to tensorflow/models | CPU s a million examples | to the limit"
-        " | start-up, s | peak memory, MB | bytes an example |",
+        "| length | job | examples/s | tokens/s | to tensorflow/models | CPU s per million examples | to the"
+        " limit | start-up, s | peak memory, MB | bytes per example |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (length, job), sizes in runs.items():

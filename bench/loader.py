@@ -48,7 +48,7 @@ def main() -> None:
         paces = measure_turns(commands, options.turns)
     theirs = paces["tensorflow/models, static"]
     print(f"Length {options.seq_length}, batches of {options.batch_size}, {os.cpu_count()} cores\n")
-    print("| loader | examples/s | to tensorflow/models | examples a CPU s | to tensorflow/models |")
+    print("| loader | examples/s | to tensorflow/models | examples per CPU s | to tensorflow/models |")
     print("| --- | --- | --- | --- | --- |")
     for name, pace in paces.items():
         ratios = [ours / its for ours, its in zip(pace, theirs, strict=True)]

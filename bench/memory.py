@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, nargs="+", default=[50, 200, 800], help="sizes of the inputs")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    print("| text, MB | files | deduplication | documents | seconds | peak memory, MB | added, bytes a document |")
+    print("| text, MB | files | deduplication | documents | seconds | peak memory, MB | added bytes per document |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for row in _rows(arguments.text, sorted(arguments.megabytes), arguments.workers):
         print(f"| {' | '.join(row)} |", flush=True)

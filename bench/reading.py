@@ -46,7 +46,7 @@ def main() -> None:
         size = sum(os.path.getsize(path) for path in corpus.source.paths)
         last = len(corpus.batches(_BATCH)) - 1
         print(f"{len(corpus):,} examples of {options.seq_length} tokens in {size / 1e6:,.0f} MB\n")
-        print("| one thread, batches of 256 | examples/s | most memory over the start's |\n| --- | --- | --- |")
+        print("| one thread, batches of 256 | examples/s | peak memory above the start |\n| --- | --- | --- |")
         for masking, path in corpora.items():
             found = _measure("pace", path)
             print(f"| {masking} masks | {found['pace']:,.0f} | {found['memory'] / 1e6:,.0f} MB |")
@@ -59,9 +59,10 @@ def main() -> None:
         _simulate(corpora["static"], huge)
         found = _measure("open", huge)
         print(
-            f"\n{_SHARDS:,} shards, {found['examples']:,} examples (simulated): opened and a batch placed in", end=" "
+            f"\n{_SHARDS:,} shards, {found['examples']:,} examples (simulated): opening them and locating a batch took",
+            end=" ",
         )
-        print(f"{found['seconds']:.1f} s, {found['memory'] / 1e6:,.0f} MB in all")
+        print(f"{found['seconds']:.1f} s, {found['memory'] / 1e6:,.0f} MB in total")
 
 
 def _make_corpus(text: str, output: str, seq_length: int, masking: str) -> None:

@@ -1,6 +1,6 @@
 """Predicts corpus jobs of any size from measurements: `make scaling` prints the table of docs/scaling.md.
 
-Measures the time of one core and the bytes of shards per byte of text, the memory of a worker, and the size of a
+Measures the time of one core and the bytes of shards per byte of text, the memory per worker, and the size of a
 manifest's entries. The number of blocks and shards follows from the rules of the plan.
 """
 
@@ -81,8 +81,11 @@ def rows(constants: Constants) -> Iterator[tuple[str, ...]]:
     yield ("block", *(size(default_block_bytes(total)) for total in totals))
     yield ("blocks", *(f"{number:,}" for number in blocks))
     yield ("shards (train and validation)", *(f"{2 * number:,}" for number in blocks))
-    yield ("shards' bytes in all", *(size(total * constants.shard_bytes) for total in totals))
-    yield ("a training shard", *(size(t * constants.shard_bytes / b) for t, b in zip(totals, blocks, strict=True)))
+    yield ("size of all shards", *(size(total * constants.shard_bytes) for total in totals))
+    yield (
+        "size of a training shard",
+        *(size(t * constants.shard_bytes / b) for t, b in zip(totals, blocks, strict=True)),
+    )
     hours = [total / constants.bytes_per_second / 3600 for total in totals]
     yield ("hours of one core", *(f"{number:,.0f}" if number > 10 else f"{number:.2f}" for number in hours))
     yield ("workers", *(f"{workers:,}" for _, workers in SIZES.values()))
@@ -90,11 +93,11 @@ def rows(constants: Constants) -> Iterator[tuple[str, ...]]:
     for (total, workers), number in zip(SIZES.values(), blocks, strict=True):
         rounds = -(-number // workers)
         times.append(rounds * total / number / constants.bytes_per_second)
-    yield ("time with them", *(duration(seconds) for seconds in times))
-    yield ("memory of a worker", *[size(constants.worker_bytes)] * len(totals))
+    yield ("time with these workers", *(duration(seconds) for seconds in times))
+    yield ("memory per worker", *[size(constants.worker_bytes)] * len(totals))
     yield ("manifest", *(size(2 * number * constants.shard_entry) for number in blocks))
     yield ("work folder, while it runs", *(size(number * constants.sidecar) for number in blocks))
-    yield ("planning a file of 10 MB each", *(duration(total / 1e7 * _PLANNING_SECONDS) for total in totals))
+    yield ("planning, with files of 10 MB", *(duration(total / 1e7 * _PLANNING_SECONDS) for total in totals))
 
 
 def size(number: float) -> str:

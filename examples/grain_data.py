@@ -57,7 +57,7 @@ def dataset(batches: Batches, *, process: int = 0, processes: int = 1, threads: 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Read a corpus with Grain.")
     parser.add_argument("corpus", help="the directory of a corpus")
-    parser.add_argument("--batch-size", type=int, default=256, help="examples of a batch, over all processes")
+    parser.add_argument("--batch-size", type=int, default=256, help="examples per batch, over all processes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the order")
     parser.add_argument("--steps", type=int, default=500, help="steps to read")
     parser.add_argument("--threads", type=int, default=2, help="threads that read")

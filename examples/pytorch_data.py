@@ -59,7 +59,7 @@ def data_loader(
 def main() -> None:
     parser = argparse.ArgumentParser(description="Read a corpus with PyTorch's DataLoader.")
     parser.add_argument("corpus", help="the directory of a corpus")
-    parser.add_argument("--batch-size", type=int, default=256, help="examples of a batch, over all processes")
+    parser.add_argument("--batch-size", type=int, default=256, help="examples per batch, over all processes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the order")
     parser.add_argument("--start", type=int, default=0, help="first step; where a run stopped, to continue it")
     parser.add_argument("--steps", type=int, default=500, help="steps to read")

@@ -144,7 +144,7 @@ def _match_local(pattern: str) -> Iterator[FileInfo]:
                 yield info
     except OSError as error:
         raise InputError(
-            f"Cannot list {pattern}", received=str(error), do="Fix this, or name the files themselves"
+            f"Cannot list {pattern}", received=str(error), do="Fix this, or list the files explicitly"
         ) from error
 
 
@@ -190,8 +190,8 @@ def _remote_info(path: str, described: Mapping[str, Any]) -> FileInfo:
     if described.get("size") is None:
         raise InputError(
             "The size of a file must be known, since it is read in parts",
-            received=f"{path}, whose server does not tell it",
-            do="Download the file",
+            received=f"{path}, whose server does not report it",
+            do="Download the file first",
         )
     return FileInfo(path, int(described["size"]), modified(described))
 
@@ -405,7 +405,7 @@ def _cannot_write(path: str, error: OSError) -> OutputError:
     return OutputError(
         f"Cannot write {path}",
         received=_reason(error),
-        do="No partial file was left. Check the space and the permissions, then run again",
+        do="No partial file was left. Check the free space and the permissions, then run again",
     )
 
 
@@ -478,7 +478,7 @@ def check_output_file(path: str, is_own: Callable[[str], bool], *, overwrite: bo
         if overwrite or mine or not exists(name):
             continue
         raise OutputError(
-            f"{name} exists already, and was not written by this command",
+            f"{name} already exists, and was not written by this command",
             do="Choose another output, or replace it with --overwrite",
         )
 

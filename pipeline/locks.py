@@ -84,6 +84,6 @@ def _is_at(descriptor: int, path: str) -> bool:
 def _read_holder(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read() or "a process that has just begun"
+            return stream.read() or "a process that has just started"
     except OSError:
         return "a process that has just ended"

@@ -166,14 +166,14 @@ def read_manifest(corpus_dir: str) -> Manifest:
     if not files.exists(path):
         raise CorpusError(
             f"{corpus_dir} is not a finished corpus: it has no {MANIFEST_NAME}",
-            do="Run the corpus job until it ends; if run again, it continues where it stopped",
+            do="Run the corpus job to its end; when run again, it continues where it stopped",
         )
     try:
         data = json.loads(files.read(path))
         if not isinstance(data, dict) or data.keys().isdisjoint(field.name for field in dataclasses.fields(Manifest)):
             raise CorpusError(
                 f"{path} was not written by this program: {corpus_dir} is not a corpus",
-                do="Name the directory that the corpus job wrote to",
+                do="Give the directory that the corpus job wrote to",
             )
         if data["format_version"] != FORMAT_VERSION:
             raise CorpusError(

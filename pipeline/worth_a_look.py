@@ -69,14 +69,14 @@ def vocabulary_notes(
     notes = []
     if adds is not None and adds[1] < adds[0]:
         notes.append(
-            f"{adds[1]:,} entries were added, not {adds[0]:,}: no more words or pieces that occur {min_count} times"
-            " (--min-count) save a token. More text has more."
+            f"{adds[1]:,} entries were added instead of {adds[0]:,}: no further words or pieces that occur at least"
+            f" {min_count} times (--min-count) save a token. More text yields more entries."
         )
     if entries < asked:
-        fewest = f" that occur {min_count} times (--min-count)" * (kind in ("wordpiece", "bytebpe"))
+        fewest = f" that occur at least {min_count} times (--min-count)" * (kind in ("wordpiece", "bytebpe"))
         notes.append(
-            f"The vocabulary has {entries:,} entries, not {asked:,}: the text has no more pieces{fewest}. A model of"
-            f" {asked:,} does not fit it; more text gives more entries."
+            f"The vocabulary has {entries:,} entries instead of {asked:,}: the text has no further pieces{fewest}. A"
+            f" model with a vocab_size of {asked:,} does not match it; more text yields more entries."
         )
     if unknown_share > _UNKNOWN:
         notes.append(
@@ -85,7 +85,7 @@ def vocabulary_notes(
         )
     if strips_marks:
         notes.append(
-            f"Lower-casing strips the marks of scripts without case, too: {strips_marks}. --no-lower-case keeps them."
+            f"Lower-casing also strips the marks of scripts without case: {strips_marks}. --no-lower-case keeps them."
         )
     return tuple(notes)
 
@@ -108,11 +108,11 @@ def _of_documents(
     holding = text.get("documents_with_separator", 0)
     if documents == 1:
         yield (
-            f"The whole input is one document: {what_separates} never separates two. For one document per line, use"
-            r" --document-separator '\n'."
+            f"The whole input is one document: documents must be separated by {what_separates}. For one document per"
+            r" line, use --document-separator '\n'."
         )
     elif separator and documents <= sum(info.get("files", 1) for info in inputs):
-        yield f"Every file is one document: {what_separates} never separates two."
+        yield f"Every file is one document: within a file, documents must be separated by {what_separates}."
     elif characters > _HUGE_DOCUMENT * documents:
         yield (
             f"The {documents:,} documents are huge, {characters // documents:,} characters each on average: are they"
@@ -122,7 +122,7 @@ def _of_documents(
         mark = separator or "<|endoftext|>"
         yield (
             f"{mark!r} occurs within lines of {_number(holding, 'document')} and is taken as text there. A separator"
-            " needs a line of its own: put line ends around it, and name it with --document-separator."
+            " must be on a line of its own: insert line breaks around it, and specify it with --document-separator."
         )
     dropped = {reason: number for reason, number in text.get("dropped", {}).items() if "duplicate" not in reason}
     if sum(dropped.values()) > _DROPPED * read:
@@ -144,8 +144,8 @@ def _of_characters(options: Mapping[str, Any], text: Mapping[str, Any]) -> Itera
     removed = text.get("characters_removed", 0)
     if removed > _REMOVED * characters:
         yield (
-            f"{removed:,} control characters were removed, {removed / characters:.1%} of the text: does the input hold"
-            " anything but text?"
+            f"{removed:,} control characters were removed, {removed / characters:.1%} of the text: does the input"
+            " contain anything but text?"
         )
     sentences = text.get("sentences", 0)
     if options["sentence_splitter"] != "none" and characters > _LONG_SENTENCE * sentences:
@@ -161,8 +161,8 @@ def _of_examples(options: Mapping[str, Any], train: Mapping[str, Any]) -> Iterat
         within = train.get("pairs_within_document", 0)
         if within > _WITHIN_DOCUMENT * label_1:
             yield (
-                f"{within / label_1:.0%} of the random next sentences come from the same document, as there was no"
-                " other: their label means less than it should."
+                f"{within / label_1:.0%} of the random next sentences come from the same document, because there was"
+                " no other: their label is less meaningful."
             )
         if train.get("label_1_share", 0) > _LABEL_1:
             yield (
@@ -171,20 +171,20 @@ def _of_examples(options: Mapping[str, Any], train: Mapping[str, Any]) -> Iterat
             )
     if train.get("unknown_share", 0) > _UNKNOWN:
         yield (
-            f"{train['unknown_share']:.1%} of the tokens are [UNK]: the vocabulary does not fit the text. Is it for"
-            " this language and this case (--lower-case)?"
+            f"{train['unknown_share']:.1%} of the tokens are [UNK]: the vocabulary does not match the text. Was it"
+            " made for this language and casing (--lower-case)?"
         )
     truncated = train.get("tokens_truncated", 0)
     if truncated > _TRUNCATED * (tokens + truncated):
         yield (
-            f"{truncated / (tokens + truncated):.0%} of the tokens were truncated away: sentences are longer than"
-            f" examples of {options['max_seq_length']} tokens. Was the text split into sentences?"
+            f"{truncated / (tokens + truncated):.0%} of the tokens were truncated: sentences are longer than examples"
+            f" of {options['max_seq_length']} tokens. Was the text split into sentences?"
         )
     if train.get("sequences") and train["examples"] > _MANY_ROWS and train["padding_share"] > _PADDING:
         yield (
-            f"{train['padding_share']:.0%} of the packed rows are padding"
-            f" ({train['padding_unpacked_share']:.0%} without packing): too few examples are short enough to fill them."
-            " Use no --bins, and see --max-sequences-per-row."
+            f"{train['padding_share']:.0%} of the packed rows are padding ({train['padding_unpacked_share']:.0%}"
+            " without packing): too few examples are short enough to fill them. Omit --bins, and see"
+            " --max-sequences-per-row."
         )
 
 
@@ -195,17 +195,17 @@ def _of_validation(options: Mapping[str, Any], statistics: Mapping[str, Any]) ->
     validation = statistics["validation"]
     if not validation.get("examples"):
         yield (
-            "No document was drawn for validation, which is possible with"
-            f" {_number(statistics['text'].get('documents', 0), 'document')} and a validation_fraction of"
-            f" {fraction}: raise it."
+            "No document was selected for validation, which can happen with"
+            f" {_number(statistics['text'].get('documents', 0), 'document')} and a validation_fraction of {fraction}."
+            " Raise --validation-fraction."
         )
         return
     predictions = int(validation.get("tokens", 0) * options["masked_lm_prob"])
     if predictions < _FEW_PREDICTIONS:
         yield (
-            f"The validation set has about {_number(predictions, 'prediction')}, of"
-            f" {_number(validation.get('documents', 0), 'document')}: a loss over so few says little, but training"
-            " keeps the model that does best on them. Raise --validation-fraction."
+            f"The validation set has about {_number(predictions, 'prediction')}, from"
+            f" {_number(validation.get('documents', 0), 'document')}: too few for a reliable loss, although training"
+            " uses it to select the best model. Raise --validation-fraction."
         )
 
 

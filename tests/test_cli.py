@@ -62,7 +62,7 @@ def test_a_corpus_is_made_and_summed_up(setting: Setting, capsys: pytest.Capture
     assert f"{setting.output}: train: " in said.out
     assert (setting.output / "manifest.json").exists()
     assert setting.run() == 0
-    assert "is finished already" in capsys.readouterr().err
+    assert "is already finished" in capsys.readouterr().err
 
 
 def test_options_may_come_from_a_file(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,10 +102,10 @@ NO_MASK = "".join(f"{token}\n" for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]",
     ("options", "message"),
     [
         ({"input": "{folder}/none/*.txt"}, r"Each input must name at least one file. Received: '{folder}/none/*.txt'."),
-        ({"input": "{folder}/empty.txt"}, "The input must hold text. Received: 1 empty file ({folder}/empty.txt)."),
+        ({"input": "{folder}/empty.txt"}, "The input must contain text. Received: 1 empty file ({folder}/empty.txt)."),
         ({"vocab": "{folder}/none.txt"}, "There must be a vocabulary at {folder}/none.txt."),
-        ({"vocab": "{folder}/no-mask.txt"}, "{folder}/no-mask.txt must hold the special tokens"),
-        ({"vocab": "{folder}/empty.txt"}, "{folder}/empty.txt must hold the special tokens"),
+        ({"vocab": "{folder}/no-mask.txt"}, "{folder}/no-mask.txt must contain the special tokens"),
+        ({"vocab": "{folder}/empty.txt"}, "{folder}/empty.txt must contain the special tokens"),
         ({"vocab": "{folder}/bytes.bin"}, "{folder}/bytes.bin must be UTF-8 text, one token per line"),
         ({"max_predictions_per_seq": "49"}, "max_predictions_per_seq must be between 1 and max_seq_length (48)."),
         ({"max_seq_length": "4"}, "max_seq_length needs room for [CLS], [SEP], [SEP] and two tokens"),
@@ -115,23 +115,23 @@ NO_MASK = "".join(f"{token}\n" for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]",
         ({"validation_fraction": "1"}, "validation_fraction must be between 0 and 0.99. Received: 1.0."),
         ({"dupe_factor": "-1"}, "dupe_factor must be between 0 and 1000. Received: -1."),
         ({"block_bytes": "100"}, "block_bytes must be 0 or at least 1024. Received: 100."),
-        ({"bins": "32,16"}, "bins must ascend and end in max_seq_length (48). Received: 32, 16."),
+        ({"bins": "32,16"}, "bins must be ascending lengths that end with max_seq_length (48). Received: 32, 16."),
         ({"output": "{folder}/empty.txt"}, "Cannot create the output directory {folder}/empty.txt."),
         ({"output": "{folder}/empty.txt/below"}, "Cannot create the output directory {folder}/empty.txt/below."),
-        ({"output": None}, "output is needed. Set --output, or output in the config file."),
-        ({"input": None}, "input is needed."),
-        ({"vocab": None}, "vocab is needed."),
+        ({"output": None}, "output is required. Set --output, or output in the config file."),
+        ({"input": None}, "input is required."),
+        ({"vocab": None}, "vocab is required."),
         ({"workers": "0"}, "--workers must be between 1 and 1024. Received: 0."),
         ({"workers": "100000"}, "--workers must be between 1 and 1024. Received: 100000."),
         ({"config": "{folder}/none.yaml"}, "Cannot read {folder}/none.yaml."),
-        ({"config": "{folder}/bytes.bin"}, "{folder}/bytes.bin is not YAML."),
+        ({"config": "{folder}/bytes.bin"}, "{folder}/bytes.bin is not valid YAML."),
         ({"config": "{folder}/typo.yaml"}, "There is no option max_seq_lenght. Did you mean max_seq_length?"),
-        ({"max_seq_lenght": "48"}, "Neither this command nor Beam has such an option. Received: --max-seq-lenght."),
+        ({"max_seq_lenght": "48"}, "Unknown option: neither this command nor Beam has it. Received: --max-seq-lenght."),
         (
             {"runner": "NoSuch"},
-            "--runner must name a runner that Beam has. Received: NoSuch.",
+            "--runner must be the name of a Beam runner. Received: NoSuch.",
         ),
-        ({"output": "nonsense://bucket/x"}, "A path with a scheme needs a file system that Beam supports."),
+        ({"output": "nonsense://bucket/x"}, "The path has an unknown scheme."),
     ],
     ids=str,
 )
@@ -237,11 +237,11 @@ def test_what_training_logs_is_printed_once(capsys: pytest.CaptureFixture[str]) 
     logging.getLogger().addHandler(handler)
     try:
         with printed_messages():
-            logger.info("going on from step 3")
+            logger.info("continuing from step 3")
             logger.warning("note: damaged")
         logger.info("nobody asked for this")
         logger.warning("as a library")
     finally:
         logging.getLogger().removeHandler(handler)
-    assert capsys.readouterr().out == "going on from step 3\nnote: damaged\n"
+    assert capsys.readouterr().out == "continuing from step 3\nnote: damaged\n"
     assert others.getvalue() == "as a library\n"

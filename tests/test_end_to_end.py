@@ -62,7 +62,7 @@ def test_pretrain_learns_and_is_not_redone(sample_corpus: Path, pretrained: tupl
     began = time.monotonic()
     again = _make("pretrain", OUT=sample_corpus, RUN=run)
     assert "Nothing to do" in again
-    assert "finished already" in again
+    assert "already finished" in again
     assert _digests(run) | _digests(sample_corpus) == before
     assert time.monotonic() - began < 60
 
@@ -115,7 +115,7 @@ def test_pretrain_goes_on_after_a_kill(sample_corpus: Path, tmp_path: Path) -> N
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "going on from step" in done.stdout
+    assert "continuing from step" in done.stdout
     assert json.loads((run / "results.json").read_text())["steps"] == 120
 
 

@@ -12,8 +12,8 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 
 
 def test_message_says_what_was_needed_what_came_and_what_to_do() -> None:
-    error = InputError("The input must hold text", received="3 empty files", do="Give some text")
-    assert str(error) == "The input must hold text. Received: 3 empty files. Give some text."
+    error = InputError("The input must contain text", received="3 empty files", do="Give some text")
+    assert str(error) == "The input must contain text. Received: 3 empty files. Give some text."
 
 
 def test_parts_that_are_not_there_leave_no_trace() -> None:

@@ -62,16 +62,16 @@ def test_of_ordinary_text_there_are_none() -> None:
     [
         (
             {"text": {"documents_read": 1}},
-            r"whole input is one document: a blank line never separates two .*separator '\n'",
+            r"whole input is one document: documents must be separated by a blank line .*separator '\n'",
         ),
         ({"text": {"documents_read": 7, "documents_cut": 6}}, "whole input is one document"),
         (
             {"text": {"documents_read": 1}, "inputs": ({"path": "a", "bytes": 9, "format": "wrapped"},)},
-            "one document: three blank lines",
+            "one document: documents must be separated by three blank lines",
         ),
         (
             {"text": {"documents_read": 2}, "options": {"document_separator": "---"}, "inputs": INPUTS * 2},
-            "Every file is one document: the separator '---' never separates two",
+            "Every file is one document: within a file, documents must be separated by the separator '---'",
         ),
         (
             {"text": {"documents_read": 3}, "options": {"document_separator": "---"}, "inputs": ({"files": 3},)},
@@ -96,9 +96,12 @@ def test_of_ordinary_text_there_are_none() -> None:
         ({"train": {"pairs_within_document": 20_227}}, "100% of the random next sentences come from the same document"),
         ({"train": {"label_1_share": 1.0}}, "100% of the pairs have label 1"),
         ({"train": {"unknown_share": 0.908}}, "90.8% of the tokens are [UNK]"),
-        ({"train": {"tokens_truncated": 8_000_000}}, "67% of the tokens were truncated away"),
-        ({"validation": {"tokens": 300, "documents": 1}}, "about 45 predictions, of 1 document: a loss over so few"),
-        ({"validation": {"examples": 0, "tokens": 0}}, "No document was drawn for validation"),
+        ({"train": {"tokens_truncated": 8_000_000}}, "67% of the tokens were truncated"),
+        (
+            {"validation": {"tokens": 300, "documents": 1}},
+            "about 45 predictions, from 1 document: too few for a reliable loss",
+        ),
+        ({"validation": {"examples": 0, "tokens": 0}}, "No document was selected for validation"),
     ],
 )
 def test_each_note_has_its_cause(changed: dict[str, Any], note: str) -> None:
@@ -125,9 +128,11 @@ def test_notes_on_vocabularies() -> None:
     }
     assert vocabulary_notes(**fine) == ()  # type: ignore[arg-type]
     (note,) = vocabulary_notes(**fine | {"entries": 90})  # type: ignore[arg-type]
-    assert note.startswith("The vocabulary has 90 entries, not 100: the text has no more pieces that occur 2 times")
+    assert note.startswith(
+        "The vocabulary has 90 entries instead of 100: the text has no further pieces that occur at least 2 times"
+    )
     (note,) = vocabulary_notes(**fine | {"entries": 90, "kind": "bpe"})  # type: ignore[arg-type]
-    assert "no more pieces. A model of 100" in note
+    assert "no further pieces. A model with a vocab_size of 100" in note
     (note,) = vocabulary_notes(**fine | {"unknown_share": 0.03})  # type: ignore[arg-type]
     assert note.startswith("3.0% of the tokens of held-out text are [UNK]")
     (note,) = vocabulary_notes(**fine | {"strips_marks": "a becomes b"})  # type: ignore[arg-type]

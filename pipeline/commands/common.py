@@ -42,12 +42,12 @@ def add_command(
 
 def add_progress_flag(parser: argparse.ArgumentParser) -> None:
     """Adds `--no-progress`."""
-    parser.add_argument("--no-progress", action="store_true", help="do not draw a progress bar")
+    parser.add_argument("--no-progress", action="store_true", help="do not show a progress bar")
 
 
 def add_overwrite_flag(parser: argparse.ArgumentParser) -> None:
     """Adds `--overwrite`, for a verb that writes one file."""
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that this command has not written")
+    parser.add_argument("--overwrite", action="store_true", help="overwrite a file that this command has not written")
 
 
 def add_model_flag(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def add_model_flag(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         dest="run_dir",
-        help="directory of a finished run, a checkpoint of any run, DIR/checkpoints/step-N, the directory of a model in"
+        help="directory of a finished run, a checkpoint of any run (DIR/checkpoints/step-N), the directory of a model in"
         " another project's format, or a model of the Hugging Face hub, owner/name (docs/import-export.md)",
     )
 
@@ -65,7 +65,7 @@ def add_model_flag(parser: argparse.ArgumentParser) -> None:
 def add_job_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of every Beam job: `--workers` and `--no-progress`."""
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes on this machine (default: one for each core)"
+        "--workers", type=int, metavar="N", help="number of processes on this machine (default: one per core)"
     )
     add_progress_flag(parser)
 

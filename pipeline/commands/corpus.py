@@ -15,7 +15,9 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "corpus", _run, summary, takes_beam_options=True)
     add_flags(parser, CorpusConfig)
     add_job_flags(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished corpus of other options")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a finished corpus that was made with other options"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -11,9 +11,7 @@ from pipeline.config.flags import add_flags, config_from
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    summary = (
-        "Predict what a corpus will hold, and the time and memory that making it takes, from a sample of the text."
-    )
+    summary = "Estimate the contents of a corpus, and the time and memory needed to make it, from a sample of the text."
     parser = add_command(commands, "estimate", _run, summary)
     parser.add_argument("inputs", nargs="*", metavar="INPUT", help="files, directories or globs, as --input")
     parser.add_argument(

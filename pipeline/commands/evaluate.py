@@ -18,8 +18,8 @@ def add(commands: Commands) -> None:
         "--corpus",
         action="append",
         metavar="DIR",
-        help="directory of a corpus; given several times, each is evaluated, and all together (default: the run's own;"
-        " none with --text-file)",
+        help="directory of a corpus; if given several times, each corpus is evaluated, and all of them together"
+        " (default: the run's own; none with --text-file)",
     )
     parser.add_argument(
         "--text-file",
@@ -31,9 +31,10 @@ def add(commands: Commands) -> None:
         type=int,
         default=1000,
         metavar="N",
-        help="tokens of the corpus whose pseudo-perplexity is computed, each masked alone; 0: none (default: 1000)",
+        help="number of tokens of the corpus, each masked on its own, to compute the pseudo-perplexity from; 0: none"
+        " (default: 1000)",
     )
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="examples of a batch (default: 64)")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="examples per batch (default: 64)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_progress_flag(parser)
 

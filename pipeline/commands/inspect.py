@@ -13,8 +13,10 @@ def add(commands: Commands) -> None:
     """Adds the verb."""
     parser = add_command(commands, "inspect", _run, "Show examples of a shard as text, with the masks marked.")
     parser.add_argument("shard", metavar="SHARD", help="TFRecord file")
-    parser.add_argument("--examples", type=int, default=3, metavar="N", help="how many to show (default: 3)")
-    parser.add_argument("--start", type=int, default=0, metavar="N", help="the first to show, from 0 (default: 0)")
+    parser.add_argument("--examples", type=int, default=3, metavar="N", help="number of examples to show (default: 3)")
+    parser.add_argument(
+        "--start", type=int, default=0, metavar="N", help="first example to show, counted from 0 (default: 0)"
+    )
     parser.add_argument("--vocab", default="", metavar="TXT", help="vocabulary (default: the one beside the shard)")
 
 

@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "predict", _run, "Fill the masks of texts with a trained model.")
     parser.add_argument("text", nargs="+", help="text with [MASK] in it, such as 'Paris is the [MASK] of France.'")
     add_model_flag(parser)
-    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="guesses for each mask (default: 5)")
+    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="number of guesses per mask (default: 5)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

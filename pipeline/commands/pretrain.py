@@ -29,14 +29,16 @@ class _ShortFlag(NamedTuple):
 
 
 _SHORT_FLAGS = {
-    "--steps": _ShortFlag("trainer.train_steps", int, "N", "steps of the optimiser, 1,000,000 by default"),
+    "--steps": _ShortFlag("trainer.train_steps", int, "N", "number of optimiser steps, 1,000,000 by default"),
     "--batch-size": _ShortFlag(
         "task.train_data.global_batch_size",
         int,
         "N",
-        "examples of a batch, 512 by default; computed in parts where it does not fit the memory as a whole",
+        "examples per batch, 512 by default; a batch that does not fit in memory is computed in parts",
     ),
-    "--learning-rate": _ShortFlag("trainer.optimizer.learning_rate", float, "RATE", "its peak, 1e-4 by default"),
+    "--learning-rate": _ShortFlag(
+        "trainer.optimizer.learning_rate", float, "RATE", "peak learning rate, 1e-4 by default"
+    ),
 }
 
 
@@ -49,50 +51,50 @@ def add(commands: Commands) -> None:
         "--corpus",
         action="append",
         metavar="DIR[:WEIGHT]",
-        help="directory of a finished corpus. Given several times, the corpora are mixed, each with its weight, its"
-        " share of the tokens: --corpus out/general:0.8 --corpus out/domain:0.2; without weights, each has the share"
-        " that it has of all tokens",
+        help="directory of a finished corpus. If given several times, the corpora are mixed. A weight is the share of"
+        " tokens that is read from the corpus: --corpus out/general:0.8 --corpus out/domain:0.2. Without weights,"
+        " each corpus is read in proportion to its number of tokens",
     )
     parser.add_argument(
         "--until",
         action=_EndStage,
         dest="stages",
         metavar="END",
-        help="ends a stage of the training: the corpora named before it are read until then, and those named behind it"
-        " from then on. '90%%' of the steps, '2e9 tokens' or '1000 steps', counted from the start of the run:"
-        " --corpus out/s128 --until 90%% --corpus out/s512; docs/training.md",
+        help="ends a training stage: the corpora given before this flag are read until then, and those given after it"
+        " from then on. The end is '90%%' of the steps, '2e9 tokens' or '1000 steps', counted from the start of the"
+        " run: --corpus out/s128 --until 90%% --corpus out/s512; see docs/training.md",
     )
     data.add_argument(
         "--input",
         nargs="+",
         metavar="RECORDS",
-        help="instead of a corpus, TFRecords of google-research/bert, ALBERT or tensorflow/models to train on: files,"
-        " directories or globs. Their lengths are found out, and every record is checked",
+        help="TFRecords of google-research/bert, ALBERT or tensorflow/models to train on instead of a corpus: files,"
+        " directories or globs. Their lengths are detected, and every record is checked",
     )
     parser.add_argument(
-        "--validation-input", nargs="+", default=[], metavar="RECORDS", help="such TFRecords to evaluate on"
+        "--validation-input", nargs="+", default=[], metavar="RECORDS", help="TFRecords of the same kind to evaluate on"
     )
-    parser.add_argument("--vocab", metavar="FILE", help="vocabulary that made the records of --input")
+    parser.add_argument("--vocab", metavar="FILE", help="vocabulary that the records of --input were made with")
     parser.add_argument(
         "--lower-case",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="with --vocab: whether text was lower-cased; by default, as with corpus --lower-case",
+        help="with --vocab: whether text was lower-cased; the default is chosen as by corpus --lower-case",
     )
     parser.add_argument("--run", required=True, metavar="DIR", dest="run_dir", help="directory of the run")
     known = "; ".join(f"{name}: {experiment.description}" for name, experiment in EXPERIMENTS.items())
     parser.add_argument(
         "--experiment",
         choices=tuple(EXPERIMENTS),
-        help=f"published configuration to start from, fitted to the corpus. {known}",
+        help=f"published configuration to start from, adapted to the corpus. {known}",
     )
     parser.add_argument(
         "--config",
         action="append",
         default=[],
         metavar="YAML",
-        help="YAML file of options for model, data and training; it overrides the experiment, and further files"
-        " override it, in their order",
+        help="YAML file of options for model, data and training; it overrides the experiment; if there are several"
+        " files, later ones override earlier ones",
     )
     parser.add_argument(
         "--params-override",
@@ -105,38 +107,36 @@ def add(commands: Commands) -> None:
     )
     add_override_flags(parser, ExperimentConfig, dest="params_override")
     for flag, short in _SHORT_FLAGS.items():
-        parser.add_argument(
-            flag, type=short.type, metavar=short.metavar, help=f"{short.help}; another name of {short.path}"
-        )
+        parser.add_argument(flag, type=short.type, metavar=short.metavar, help=f"{short.help}; alias of {short.path}")
     parser.add_argument(
         "--init-from",
         metavar="PATH",
         help="model to start from: a run, a Hugging Face folder, a TensorFlow checkpoint of google-research/bert or"
-        " tensorflow/models, or a model of the Hugging Face hub, owner/name or"
-        " owner/name@revision; it determines the shape of the model. Rate, warm-up, steps and batch are chosen for it,"
-        " where they are left open",
+        " tensorflow/models, or a model of the Hugging Face hub (owner/name or owner/name@revision); it determines the"
+        " architecture and the sizes of the model. Unless they are set, the learning rate, the warm-up, the steps and"
+        " the batch size are chosen to suit it",
     )
     parser.add_argument(
         "--decay-from",
         metavar="RUN",
-        help="run whose learning rate to decay, from its newest checkpoint (or RUN/checkpoints/step-N) over"
-        " trainer.optimizer.decay_steps further steps: a run of its own, with the weights, the optimiser, the place in"
-        " the data and the configuration of RUN, which may still go on. --corpus can be left out",
+        help="run whose learning rate to decay, from its newest checkpoint (or RUN/checkpoints/step-N), over"
+        " trainer.optimizer.decay_steps further steps. This is a new run with the weights, the optimiser state, the"
+        " position in the data and the configuration of RUN; RUN itself can still continue. --corpus can be omitted",
     )
     parser.add_argument(
         "--more-steps",
         type=int,
         metavar="N",
-        help="gives the finished run in --run N more steps: weights, the optimiser and the place in the data go on, and"
-        " the learning rate has its schedule once more over them, warm-up and decay. --corpus can be left out, and"
-        " trainer.optimizer.* changes the schedule",
+        help="trains the finished run in --run for N more steps, from its weights, its optimiser state and its"
+        " position in the data; the learning rate schedule, warm-up and decay, is repeated over these steps. --corpus"
+        " can be omitted, and trainer.optimizer.* changes the schedule",
     )
     parser.add_argument(
         "--budget",
         metavar="TIME",
-        help="wall time of the whole command, such as 90s, 30m, 2h or 1h30m: the pace is measured, the number of steps"
-        " follows from it, and the learning rate is decayed when the time is over. Without --experiment, --config and"
-        " --init-from, it also chooses the model and the recipe",
+        help="wall time of the whole command, such as 90s, 30m, 2h or 1h30m: the speed is measured, the number of"
+        " steps is chosen accordingly, and the decay of the learning rate is complete when the time is over. Without"
+        " --experiment, --config and --init-from, the budget also determines the model and the recipe",
     )
     add_progress_flag(parser)
 
@@ -146,7 +146,7 @@ class _EndStage(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         if not namespace.corpus:
-            parser.error("--until stands behind the --corpus that is read until then")
+            parser.error("--until must come after the --corpus that is read until then")
         namespace.stages = [*(namespace.stages or []), (namespace.corpus, values)]
         namespace.corpus = None
 
@@ -195,7 +195,10 @@ def _check(arguments: argparse.Namespace) -> None:
         ConfigError: naming those that do not.
     """
     if arguments.more_steps is not None and arguments.decay_from:
-        raise ConfigError("--decay-from does not go with --more-steps", do="It starts a run of its own: leave one out")
+        raise ConfigError(
+            "--decay-from and --more-steps cannot be used together",
+            do="Omit one of them: --decay-from starts a new run, --more-steps continues a finished one",
+        )
     if arguments.decay_from or arguments.more_steps is not None:
         named = {
             "--budget": "budget",
@@ -207,24 +210,26 @@ def _check(arguments: argparse.Namespace) -> None:
         other = "--decay-from" if arguments.decay_from else "--more-steps"
         for flag, name in named.items():
             if getattr(arguments, name):
-                raise ConfigError(
-                    f"{flag} does not go with {other}", do="Leave it out: the run that is named there says it"
-                )
+                raise ConfigError(f"{flag} cannot be used with {other}", do="Omit it: the earlier run determines it")
     elif arguments.stages and not arguments.corpus:
         raise ConfigError(
             "--until must be followed by the --corpus that is read from then on", received=arguments.stages[-1][1]
         )
     elif not (arguments.corpus or arguments.input):
         raise ConfigError(
-            "pretrain needs examples to train on", do="Name a corpus with --corpus, or records with --input"
+            "pretrain needs examples to train on", do="Specify a corpus with --corpus, or records with --input"
         )
     if arguments.input and not arguments.vocab:
-        raise ConfigError("--input needs the vocabulary that made the records", do="Name it with --vocab")
+        raise ConfigError("--input needs the vocabulary that the records were made with", do="Specify it with --vocab")
     if arguments.corpus:
         for name in ("validation_input", "vocab", "lower_case"):
             if getattr(arguments, name) not in (None, []):
                 flag = f"--{name.replace('_', '-')}"
-                raise ConfigError(f"{flag} belongs to --input", received="--corpus", do="A corpus says it by itself")
+                raise ConfigError(
+                    f"{flag} can only be used with --input",
+                    received="--corpus",
+                    do="Omit it: a corpus has its own vocabulary and validation examples",
+                )
     if arguments.budget is not None:
         arguments.params_override = [*arguments.params_override, f"trainer.budget={json.dumps(arguments.budget)}"]
     if arguments.stages:
@@ -319,7 +324,7 @@ def _take_short_flags(arguments: argparse.Namespace) -> None:
                 raise ConfigError(
                     f"{flag} and {short.path} are the same option",
                     received=f"{value} and {text}",
-                    do="Give one of them",
+                    do="Use only one of them",
                 )
         arguments.params_override = [*arguments.params_override, f"{short.path}={value!r}"]
 
@@ -348,7 +353,7 @@ def _with_stages(config: ExperimentConfig, arguments: argparse.Namespace) -> Exp
         return config
     if config.task.train_data.stages:
         raise ConfigError(
-            "Stages are named by --until or by task.train_data.stages, not by both",
+            "Stages must be set by --until or by task.train_data.stages, not by both",
             received=f"{len(arguments.stages)} by --until, {len(config.task.train_data.stages)} by the option",
         )
     stages = []

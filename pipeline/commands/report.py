@@ -18,7 +18,8 @@ def add(commands: Commands) -> None:
         type=int,
         default=20_000,
         metavar="N",
-        help="training examples to read for what the manifest does not hold, about (default: 20000)",
+        help="approximate number of training examples to read for statistics that the manifest does not contain"
+        " (default: 20000)",
     )
     add_overwrite_flag(parser)
 

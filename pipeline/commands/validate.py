@@ -9,7 +9,7 @@ from pipeline.commands.common import EXIT_FAILED, EXIT_OK, Commands, add_command
 
 def add(commands: Commands) -> None:
     """Adds the verb."""
-    summary = "Check every record of a corpus; exit with 1 if anything is wrong."
+    summary = "Check every record of a corpus; exit with status 1 if anything is wrong."
     parser = add_command(commands, "validate", _run, summary)
     parser.add_argument("corpus", metavar="OUT", help="directory of a finished corpus")
     parser.add_argument(

@@ -26,7 +26,7 @@ def add_flags(parser: argparse.ArgumentParser, kind: type, *, group: str = "opti
         action="append",
         metavar="YAML",
         default=[],
-        help="YAML file of options; flags override it, and so do further files, in their order",
+        help="YAML file of options; flags override it; if there are several files, later ones override earlier ones",
     )
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):

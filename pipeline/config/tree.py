@@ -197,9 +197,9 @@ def read_yaml(path: str) -> dict[str, Any]:
     except InputError as error:
         raise ConfigError(str(error)) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML", received=" ".join(str(error).split())) from error
+        raise ConfigError(f"{path} is not valid YAML", received=" ".join(str(error).split())) from error
     if values is not None and not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a mapping of options", received=repr(values)[:80])
+        raise ConfigError(f"{path} must contain a mapping of options", received=repr(values)[:80])
     return values or {}
 
 
@@ -280,7 +280,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             value = _load(text)
         except yaml.YAMLError as error:
             raise ConfigError(
-                f"The value in {override!r} is not YAML", received=" ".join(str(error).split())
+                f"The value in {override!r} is not valid YAML", received=" ".join(str(error).split())
             ) from error
         # A mapping of some options keeps others of the group that were set before.
         both = isinstance(value, dict) and isinstance(node.get(last), dict)

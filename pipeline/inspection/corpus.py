@@ -44,7 +44,7 @@ def open_corpus(directory: str) -> Corpus:
         return Corpus(directory, manifest, from_dict(CorpusConfig, manifest.options))
     except ConfigError as error:
         raise CorpusError(
-            f"The manifest of {directory} must hold the options of this version of the corpus job",
+            f"The manifest of {directory} must contain the options of this version of the corpus job",
             received=str(error),
             do="Use the version of this package that made the corpus, or make it again",
         ) from error

@@ -180,7 +180,7 @@ def render_estimate(estimate: Estimate, workers: int) -> str:
     for number in dict.fromkeys((1, workers)):
         what = f"time with {number} worker{'s' * (number != 1)}"
         rows.append((what, _duration(estimate.run_seconds(number)), ""))
-    rows.append(("memory of a worker", size(estimate.worker_bytes), ""))
+    rows.append(("memory per worker", size(estimate.worker_bytes), ""))
     basis = (
         "the whole input was processed: the counts are exact except for deduplication"
         if estimate.whole
@@ -188,7 +188,7 @@ def render_estimate(estimate: Estimate, workers: int) -> str:
         " ± is two standard errors.\nAssumes that the validation split gets its share of the documents; does not"
         " include deduplication across the whole input"
     )
-    speed = "Time and memory are for this machine under its present load, with the text on its disk."
+    speed = "Time and memory are for this machine under its current load, with the text on its disk."
     return f"{table(rows, indent='  ')}\n{count(estimate.blocks)} blocks; {basis}.\n{speed}"
 
 

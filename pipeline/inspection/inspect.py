@@ -62,7 +62,7 @@ def show_examples(
     if start < 0 or examples < 1:
         raise ConfigError("--start must be at least 0 and --examples at least 1", received=f"{start} and {examples}")
     if not files.exists(path):
-        raise InputError(f"There must be a shard at {path}", do="Check the path")
+        raise InputError(f"{path} must be a shard", received="no such file", do="Check the path")
     reading = _find_reading(path, vocab)
     number = -1
     for number, record in itertools.islice(_records(path, start, reading), examples):
@@ -107,7 +107,7 @@ def _find_reading(path: str, vocab: str) -> _Reading:
     if tokenizer is None:
         raise ConfigError(
             f"There is no {MANIFEST_NAME} next to {path} that names its vocabulary",
-            do="Name the vocabulary with --vocab",
+            do="Specify the vocabulary with --vocab",
         )
     return _Reading(tokenizer, pairing, spec, group)
 

@@ -38,7 +38,7 @@ def render_example(
     paint = _painter(color)
     predicted = np.flatnonzero(examples.predicted[row]).tolist()
     facts = [f"{examples.lengths[row]} of {examples.ids.shape[1]} tokens"]
-    masks = f"{len(predicted)} predictions" if len(predicted) else "no mask: it is drawn when the example is read"
+    masks = f"{len(predicted)} predictions" if len(predicted) else "no mask: masks are drawn when examples are read"
     sequence = np.cumsum(examples.begins[row])
     if examples.packed:
         number = int(sequence[-1])

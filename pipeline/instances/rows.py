@@ -14,8 +14,8 @@ import numpy as np
 from pipeline.instances.instances import Instances, concatenate
 
 PACKINGS = {
-    "none": "an example in each row",
-    "best-fit": "several whole examples behind one another in a row, best-fit decreasing",
+    "none": "one example in each row",
+    "best-fit": "several whole examples, one after another, in each row (best-fit decreasing)",
 }
 _TOKENS_A_SEGMENT = 8  # Sentences of prose have more: rows of single sentences are full before they hold as many.
 

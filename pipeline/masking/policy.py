@@ -11,8 +11,8 @@ from pipeline.errors import ConfigError
 UNITS = {
     "token": "single tokens (Devlin et al., 2019, BERT)",
     "word": "whole words (google-research/bert's do_whole_word_mask)",
-    "ngram": "n-grams of words, of length n with weight 1/n (Lan et al., 2020, ALBERT; tensorflow/models)",
-    "span": "spans of words, of geometric lengths (Joshi et al., 2020, SpanBERT)",
+    "ngram": "n-grams of words, length n with weight 1/n (Lan et al., 2020, ALBERT; tensorflow/models)",
+    "span": "spans of words, of geometrically distributed lengths (Joshi et al., 2020, SpanBERT)",
 }
 _SPAN_SUCCESS_PROB, _MAX_SPAN_WORDS = 0.2, 10  # SpanBERT, section 3.1.
 

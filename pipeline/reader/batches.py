@@ -177,7 +177,7 @@ class Batches(Sequence[dict[str, np.ndarray]]):
             return [self[number] for number in range(*step.indices(len(self)))]
         number = step + len(self) if step < 0 else step
         if not 0 <= number < len(self):
-            raise IndexError(f"There are {len(self):,} steps; step {step:,} is not one of them.")
+            raise IndexError(f"Step {step:,} does not exist: there are {len(self):,} steps, counted from 0.")
         return self.read(int(number), self.slots(int(number)))
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
@@ -190,7 +190,7 @@ class Batches(Sequence[dict[str, np.ndarray]]):
             IndexError: for a step below 0.
         """
         if step < 0:
-            raise IndexError(f"Steps are counted from 0; step {step:,} is not one of them.")
+            raise IndexError(f"`step` must be at least 0. Received: {step:,}.")
         return BatchIterator(self, step)
 
     def read(self, step: int, slots: Slots) -> dict[str, np.ndarray]:
@@ -234,7 +234,8 @@ class Batches(Sequence[dict[str, np.ndarray]]):
         masks = self._reading.masks[source] if source < len(self._reading.masks) else None
         if masks is None:
             raise ConfigError(
-                f"The examples of {self.sources[source].name} have no masks, which only the corpus's manifest can draw"
+                f"The examples of {self.sources[source].name} have no masks, and masks can only be drawn with the"
+                " corpus's manifest"
             )
         return masks[number]
 

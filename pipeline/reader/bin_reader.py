@@ -137,6 +137,4 @@ class BinReader:
         path, number = self.group.paths[int(place.files[0])], int(self.record_numbers(place)[0])
         record = chunk.record(int(place.records[0]))
         check_examples(self.group.spec, [record], self._ranges, path, number)
-        raise CorpusError(
-            f"Record {number:,} of {path} lacks a feature that was asked for, or has it in another length"
-        )
+        raise CorpusError(f"Record {number:,} of {path} lacks a requested feature, or has it with another length")

@@ -114,8 +114,8 @@ class ChunkFiles:
         return CorpusError(
             f"Records {first:,} to {first + records - 1:,} of {path} must be those that its index describes",
             received=received,
-            do="If the corpus was made again while it was read, start again with another run directory; otherwise copy"
-            " the shard and the index again (validate tells which is damaged)",
+            do="If the corpus was made again while it was read, start again with another run directory; otherwise"
+            " copy the shard and the index again (validate shows which of them is damaged)",
         )
 
 

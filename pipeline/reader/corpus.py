@@ -85,7 +85,7 @@ class Corpus(Sequence[dict[str, np.ndarray]]):
         numbers = np.asarray(indices, np.int64)
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
-            raise IndexError(f"There are {len(self):,} examples.")
+            raise IndexError(f"Example number out of range: there are {len(self):,} examples.")
         found: list[dict[str, np.ndarray]] = [{}] * len(numbers)
         for rows, slots in self._in_order.of_examples(numbers):
             columns = self._in_order.read(0, slots)

@@ -20,10 +20,10 @@ def check_alike(sources: Sequence[RecordSource]) -> None:
         ours, theirs = ([group.spec for group in source.bins] for source in (first, other))
         if ours != theirs:
             raise CorpusError(
-                f"The corpora of a mixture must have examples of the same shapes, and {first.name} and {other.name}"
-                " have not",
+                f"The corpora of a mixture must have examples of the same shapes, but {first.name} and {other.name}"
+                " differ",
                 received=f"{_described(first)}, and {_described(other)}",
-                do="Make one of them again with the options of the other: see stats for both",
+                do="Make one of them again with the options of the other; the stats command shows them",
             )
 
 
@@ -44,25 +44,26 @@ def check_stages(stages: Sequence[Sequence[RecordSource]]) -> None:
         ours, theirs = ((source.spec.next_sentence, source.spec.packed) for source in (first, other))
         if ours != theirs:
             raise CorpusError(
-                "The corpora of all stages must have examples of one kind, sentence pairs or single segments, packed or"
-                f" not, and {first.name} and {other.name} have not",
+                "The corpora of all stages must have examples of one kind, sentence pairs or single segments, packed"
+                f" or not, but {first.name} and {other.name} differ",
                 received=f"{_described(first)}, and {_described(other)}",
-                do="Make one of them again with the options of the other, but for its lengths: see stats for both",
+                do="Make one of them again with the options of the other, except for the lengths; the stats command"
+                " shows them",
             )
 
 
 def _check_vocabulary(first: RecordSource, other: RecordSource, of: str) -> None:
     if first.manifest is None or other.manifest is None:
         raise CorpusError(
-            f"{of[0].upper()}{of[1:]} must be of corpora, whose manifests tell their vocabularies and tokens",
+            f"{of[0].upper()}{of[1:]} must consist of corpora, whose manifests describe their vocabularies and tokens",
             received=f"TFRecord files such as {(first if first.manifest is None else other).name}",
-            do="Name the directories of finished corpora",
+            do="Give the directories of finished corpora",
         )
     here, there = first.manifest.tokenizer, other.manifest.tokenizer
     if (here.sha256, here.lower_case) != (there.sha256, there.lower_case):
         what = "another vocabulary" if here.sha256 != there.sha256 else "the same vocabulary in another case"
         raise CorpusError(
-            f"The corpora of {of} must have one vocabulary, and {first.name} and {other.name} have not",
+            f"The corpora of {of} must share one vocabulary, but {first.name} and {other.name} differ",
             received=f"{here.vocab_file} of {here.vocab_size:,} entries, and {what} of {there.vocab_size:,}",
             do=f"Make one of them again with --vocab {first.name}/{here.vocab_file}",
         )
@@ -72,7 +73,7 @@ def _described(source: RecordSource) -> str:
     spec = source.spec
     lengths = " and ".join(str(group.spec.max_seq_length) for group in source.bins)
     kind = "sentence pairs" if spec.next_sentence else "single segments"
-    masks = f"{spec.max_predictions_per_seq} predictions" if spec.masked else "masks drawn at reading"
+    masks = f"{spec.max_predictions_per_seq} predictions" if spec.masked else "masks drawn when examples are read"
     packed = f", {spec.max_sequences_per_row} at most packed in a row" * spec.packed
     return f"{kind} of {lengths} tokens with {masks}{packed} ({spec.feature_names} names)"
 
@@ -91,7 +92,8 @@ def example_shares(sources: Sequence[RecordSource], weights: Sequence[float]) ->
         return [source.examples for source in sources]
     if len(weights) != len(sources) or min(weights) <= 0:
         raise ConfigError(
-            f"A mixture of {len(sources)} corpora needs as many weights above 0", received=", ".join(map(str, weights))
+            f"A mixture of {len(sources)} corpora needs {len(sources)} weights, all above 0",
+            received=", ".join(map(str, weights)),
         )
     return [weight / mean_tokens(source) for source, weight in zip(sources, weights, strict=True)]
 

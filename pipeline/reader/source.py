@@ -152,7 +152,7 @@ def _check_counts(paths: Sequence[str], found: Sequence[int], stated: Sequence[i
     for path, here, there in zip(paths, found, stated, strict=True):
         if here != there:
             raise CorpusError(
-                f"{path} must hold {there:,} examples, as the manifest says",
+                f"{path} must contain {there:,} examples, as the manifest says",
                 received=f"{here:,}",
                 do="Copy the shard again, or make the corpus again",
             )
@@ -184,7 +184,7 @@ def _check_sizes(directory: str, manifest: Manifest, split: str) -> None:
 def _check_size(path: str, size: int | None, stated: int, what: str) -> None:
     if size != stated:
         raise CorpusError(
-            f"{path} must hold {stated:,} bytes, as the manifest says",
+            f"{path} must contain {stated:,} bytes, as the manifest says",
             received="no such file" if size is None else f"{size:,} bytes",
             do=f"Copy the {what} again, or make the corpus again",
         )

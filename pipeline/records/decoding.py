@@ -153,12 +153,12 @@ def first_record(path: str) -> tuple[bytes, RecordSpec]:
     """
     record = next(read_serialized(path), None)
     if record is None:
-        raise CorpusError(f"{path} must hold masked-LM examples", received="a file without records")
+        raise CorpusError(f"{path} must contain masked-LM examples", received="a file without records")
     spec = infer_spec(record, f"The first record of {path}")
     if not spec.masked:
         raise CorpusError(
-            f"{path} holds examples without a mask, whose vocabulary only the corpus tells",
-            do="Name the corpus's directory instead of its files",
+            f"{path} contains examples without masks; drawing masks requires the corpus's vocabulary",
+            do="Give the corpus's directory instead of its files",
         )
     return record, spec
 
@@ -228,7 +228,7 @@ def describe_fault(spec: RecordSpec, record: bytes, ranges: Mapping[str, Range] 
         low, high, limit = ranges[v2.name] if ranges else (-math.inf, math.inf, "")
         wrong = next((value for value in values if not low <= value <= high), None)
         if wrong is not None:
-            return f"{feature.name} must be between {low} and {high} ({limit}), but holds {wrong}"
+            return f"{feature.name} must be between {low} and {high} ({limit}), but contains {wrong}"
     return ""
 
 

@@ -20,9 +20,9 @@ class TextConfig:
     )
     format: str = option(
         "auto",
-        "format of the text; auto detects it by the endings "
+        "format of the text; auto detects it from the extensions "
         + ", ".join(ending for kind in FORMATS.values() for ending in kind.endings)
-        + ", and by the content of a few other files. "
+        + ", and from the content of a few other files. "
         + "; ".join(f"{name}: {kind.description}" for name, kind in FORMATS.items()),
         choices=("auto", *FORMATS),
     )
@@ -55,7 +55,7 @@ class TextConfig:
     )
     block_bytes: int = option(
         0,
-        "bytes of text in a block, the unit of work; 0 chooses 4 to 32 MiB, depending on the size of the input",
+        "bytes of text in a block, the unit of work; 0 means 4 to 32 MiB, depending on the size of the input",
         minimum=0,
         maximum=1 << 40,
     )
@@ -71,7 +71,7 @@ class TextConfig:
             ConfigError: if an option is invalid.
         """
         if not self.input:
-            raise ConfigError("input is needed", do="Set --input, or input in the config file")
+            raise ConfigError("input is required", do="Set --input, or input in the config file")
         if 0 < self.block_bytes < 1024:
             raise ConfigError("block_bytes must be 0 or at least 1024", received=self.block_bytes)
         if not self.text_field:

@@ -85,19 +85,21 @@ def plan_inputs(config: TextConfig) -> InputPlan:
     found = [info for info in matched if not config.writes(info.path)]
     if not found:
         raise InputError(
-            "The input must hold more than what the job itself writes",
+            "The input must contain files other than the job's own output",
             received=matched[0].path,
             do="Choose another output: input files are never overwritten",
         )
     inputs = [info for info in without_descriptions(found) if info.bytes]
     if not inputs:
-        raise InputError("The input must hold text", received=f"{_count(len(found), 'empty file')} ({found[0].path})")
+        raise InputError(
+            "The input must contain text", received=f"{_count(len(found), 'empty file')} ({found[0].path})"
+        )
     detected = config.format == "auto"
     formats = sniff_formats([info.path for info in inputs]) if detected else [config.format] * len(inputs)
     described = _describe_all(inputs, formats, config)
     total = sum(file.text_bytes for file in described)
     if not total:
-        raise InputError("The input must hold text", received="Parquet or Arrow files without rows")
+        raise InputError("The input must contain text", received="Parquet or Arrow files without rows")
     block_bytes = config.block_bytes or default_block_bytes(total)
     return InputPlan(described, detected, block_bytes, tuple(plan_blocks(described, block_bytes)))
 
@@ -136,7 +138,8 @@ def _describe(info: FileInfo, text_format: str) -> InputFile:
     named, compression = format_and_compression(info.path)
     if compression and not FORMATS[text_format].may_be_compressed:
         raise ConfigError(
-            f"{info.path}: {text_format.capitalize()} compresses internally; compressed whole, it cannot be read"
+            f"{info.path}: {text_format.capitalize()} compresses internally; a file that is also compressed as a whole"
+            " cannot be read"
         )
     if named and not FORMATS[named].is_text and text_format != named:
         raise ConfigError(

@@ -11,7 +11,7 @@ from pipeline.text.sentences import split_sentences
 
 SPLITTERS = {
     "auto": "lines for BERT's format, otherwise rules",
-    "rules": "split at full stops and the like, for many languages",
+    "rules": "split at full stops and other sentence ends, for many languages",
     "lines": "each line is a sentence",
     "none": "each document is one sentence",
 }

@@ -100,8 +100,8 @@ def load_tokenizer(description: TokenizerDescription, directory: str) -> Tokeniz
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != description.sha256:
         raise CorpusError(
-            f"{path} must be the vocabulary that made the corpus (SHA-256 {description.sha256})",
-            received=f"one with SHA-256 {sha256}",
+            f"{path} must be the vocabulary that the corpus was made with (SHA-256 {description.sha256})",
+            received=f"a file with SHA-256 {sha256}",
             do="Put the right file there, or make the corpus again",
         )
     return make_tokenizer(data, name=path, lower_case=description.lower_case, special=description.special_ids)

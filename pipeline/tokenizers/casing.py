@@ -25,7 +25,7 @@ _HUGGING_FACE_NAMES = ("vocab.txt", "spm.model", "spiece.model", "sentencepiece.
 
 
 FOLDED_BY_MODEL = "the model folds case itself"
-NORMALIZED_BY_TOKENIZER = "the tokenizer.json says how text is normalised"
+NORMALIZED_BY_TOKENIZER = "the tokenizer.json specifies how text is normalised"
 AS_ASKED = "as requested"
 
 
@@ -77,11 +77,11 @@ def stated_casing(path: str, vocabulary: bytes) -> Casing | None:
         # tokenizer.json has a normaliser.
         if isinstance(options.get("lower_case"), bool) and options.get("kind") not in ("bytebpe", "huggingface"):
             lower_case = options["lower_case"] and options.get("kind") in ("wordpiece", "sentencepiece")
-            return Casing(lower_case, f"{path}.json says so")
+            return Casing(lower_case, f"as specified in {path}.json")
     for neighbour in ("manifest.json", "run.json"):
         described = _mapping(_read_object(files.join(folder, neighbour)).get("tokenizer"))
         if described.get("sha256") == sha256 and isinstance(described.get("lower_case"), bool):
-            return Casing(described["lower_case"], f"the {neighbour} beside the vocabulary says so")
+            return Casing(described["lower_case"], f"as specified in the {neighbour} beside the vocabulary")
     return _as_hugging_face_says(folder) if name in _HUGGING_FACE_NAMES else None
 
 
@@ -100,7 +100,7 @@ def _as_hugging_face_says(folder: str) -> Casing | None:
             received=f"lower case: {lower_case}, strip_accents: {strips}",
             do="For a corpus, set --lower-case or --no-lower-case, which does both or neither",
         )
-    return Casing(lower_case, f"the {name} beside the vocabulary says so")
+    return Casing(lower_case, f"as specified in the {name} beside the vocabulary")
 
 
 def casing_of_entries(entries: Iterable[str]) -> Casing:

@@ -69,11 +69,11 @@ class HuggingFaceTokenizer:
         found = tokenizer_file.find_special(self._values, ids, special or {}, name=name)
         if not all(0 <= index < self.vocab_size and self.tokens[index] for index in found.values()):
             raise VocabularyError(
-                f"{name} must hold all special tokens", received=f"{self.vocab_size:,} entries: {found}"
+                f"{name} must contain all special tokens", received=f"{self.vocab_size:,} entries: {found}"
             )
         if "unk" not in found and not tokenizer_file.spells_everything(self._values, ids):
             raise VocabularyError(
-                f"{name} must hold a token for unknown text, or one for each byte",
+                f"{name} must contain a token for unknown text, or one for each byte",
                 received=f"{len(ids):,} tokens, without {', '.join(tokenizer_file.NAMES['unk'])}",
             )
         self.own_special_ids: Mapping[str, int] = {key: found[key] for key in SPECIAL_NAMES if key in found}
@@ -89,7 +89,7 @@ class HuggingFaceTokenizer:
             if token and index not in never_text and not tokenizer_file.is_unused(token)
         ]
         if not ordinary:
-            raise VocabularyError(f"{name} must hold more than special and unused tokens")
+            raise VocabularyError(f"{name} must contain more than special and unused tokens")
         self.ordinary_ids = np.array(ordinary, np.int32)
         self.casing = Casing(False, NORMALIZED_BY_TOKENIZER) if lower_case is None else Casing(lower_case, AS_ASKED)
         self.lower_case = self.casing.lower_case

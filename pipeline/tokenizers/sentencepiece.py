@@ -56,7 +56,7 @@ class SentencePieceTokenizer:
         never_text = (sentencepiece_model.CONTROL, sentencepiece_model.UNUSED)
         ordinary = [i for i, kind in enumerate(types) if i not in special and kind not in never_text]
         if not ordinary:
-            raise VocabularyError(f"{name} must hold more than special and unused pieces")
+            raise VocabularyError(f"{name} must contain more than special and unused pieces")
         self.ordinary_ids = np.array(ordinary, np.int32)
         # Written as <0xE4>.
         byte_pieces = {
@@ -205,7 +205,7 @@ def _find_special(tokens: Sequence[str], types: Sequence[int], name: str) -> dic
     missing = [f"{special_token(key)} or {_OTHER_NAMES.get(key, '<unk>')}" for key in SPECIAL_NAMES if key not in found]
     if missing:
         raise VocabularyError(
-            f"{name} must hold special pieces for padding, unknown text, classification, separation and masks",
+            f"{name} must contain special pieces for padding, unknown text, classification, separation and masks",
             received=f"{len(tokens):,} pieces, without {', '.join(missing)}",
             do="Learn a model with the vocab command, or name the pieces when training one: --pad_piece=[PAD]"
             " --unk_piece=[UNK] --bos_piece=[CLS] --eos_piece=[SEP] --pad_id=0 --control_symbols=[MASK]",

@@ -101,7 +101,7 @@ def find_special(
     missing = [f"{role} ({', '.join(names)})" for role, names in NAMES.items() if role != "unk" and role not in found]
     if missing:
         raise VocabularyError(
-            f"{name} must hold special tokens for padding, classification, separation and masks",
+            f"{name} must contain special tokens for padding, classification, separation and masks",
             received=f"{len(ids):,} tokens, without {'; '.join(missing)}",
             do="Use the tokenizer of a masked language model, or name its tokens in a tokenizer_config.json beside it,"
             ' as in {"mask_token": "<mask>"}',
@@ -110,7 +110,7 @@ def find_special(
         del found["unk"]  # GPT-2's end of text, for example, has several roles, and no text becomes it.
     if len(set(found.values())) < len(found):
         raise VocabularyError(
-            f"{name} must hold a token of its own for each of padding, classification, separation and masks",
+            f"{name} must contain a separate token for each of padding, classification, separation and masks",
             received=", ".join(f"{role}: {index}" for role, index in found.items()),
         )
     return found
@@ -209,7 +209,7 @@ def bytes_of(token: str) -> bytes:
     try:
         return bytes(map(symbol_bytes().__getitem__, token))
     except KeyError as error:
-        raise ValueError(f"{token!r} must hold symbols of bytes alone") from error
+        raise ValueError(f"{token!r} must contain only symbols of bytes") from error
 
 
 def for_plain_text(values: Mapping[str, Any], special: Mapping[str, int], *, mask: str = "") -> str:

@@ -106,7 +106,7 @@ def check_tokens(tokens: Sequence[str], *, name: str) -> None:
     missing = [special_token(key) for key in SPECIAL_NAMES if special_token(key) not in present]
     if missing:
         raise VocabularyError(
-            f"{name} must hold the special tokens [PAD], [UNK], [CLS], [SEP] and [MASK]",
+            f"{name} must contain the special tokens [PAD], [UNK], [CLS], [SEP] and [MASK]",
             received=f"{len(present):,} entries, without {', '.join(missing)}",
             do="Use a BERT vocabulary, or learn one with the vocab command",
         )

@@ -50,7 +50,7 @@ class WordPieceTokenizer:
         # An empty line takes up an id, as in google-research/bert, but is not a token.
         ordinary = [i for i, token in enumerate(self.tokens) if token and not is_reserved(token)]
         if not ordinary:
-            raise VocabularyError(f"{name} must hold more than special and unused tokens")
+            raise VocabularyError(f"{name} must contain more than special and unused tokens")
         self.ordinary_ids = np.array(ordinary, np.int32)
         self.word_boundaries = WordBoundaries(np.array([not token.startswith("##") for token in self.tokens]))
         if lower_case is None:

@@ -30,23 +30,29 @@ class ClsHeadConfig(Config):
 
     inner_dim: int | None = option(
         0,
-        "width of the pooling layer; null is the encoder's hidden_size, 0 is no pooling layer",
+        "width of the pooling layer; null: the encoder's hidden_size; 0: no pooling layer",
         minimum=0,
         maximum=2**16,
     )
     num_classes: int = option(2, "classes", minimum=1, maximum=2**16)
     activation: str | None = option("tanh", "activation of the pooling layer", choices=ACTIVATIONS)
-    dropout_rate: float = option(0.0, "dropout before the classes", minimum=0, maximum=0.99)
+    dropout_rate: float = option(0.0, "dropout rate before the output layer", minimum=0, maximum=0.99)
     cls_token_idx: int = option(
-        0, "place of the token that is pooled; the shortest text is [CLS] [MASK] [SEP]", minimum=0, maximum=2
+        0,
+        "position of the pooled token; at most 2, because the shortest text is [CLS] [MASK] [SEP]",
+        minimum=0,
+        maximum=2,
     )
-    name: str | None = option(None, "name of the head and of its output; next_sentence takes those labels")
+    name: str | None = option(
+        None, "name of the head and of its output; a head named next_sentence learns from the next-sentence labels"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ConfigError(
-                "A classification head's name must be a word without slash, of letters, digits, '.', '_' and '-'",
+                "A classification head's name must start with a letter or a digit, and contain only letters, digits,"
+                " '.', '_' and '-'",
                 received=repr(self.name),
             )
         if self.name == "next_sentence" and self.num_classes < 2:
@@ -57,7 +63,7 @@ class ClsHeadConfig(Config):
             )
         if self.name in _OUTPUTS:
             raise ConfigError(
-                f"A classification head's name must be none of the model's own outputs: {', '.join(_OUTPUTS)}",
+                f"A classification head's name must not be one of the model's own outputs: {', '.join(_OUTPUTS)}",
                 received=repr(self.name),
             )
 
@@ -74,14 +80,14 @@ class PretrainerConfig(Config):
     cls_heads: tuple[ClsHeadConfig, ...] = option((), "classification heads")
     mlm_activation: str | None = option(
         None,
-        "activation of the masked-LM head's dense layer; null is the encoder's own: gelu, or modernbert's"
-        " hidden_activation",
+        "activation of the masked-LM head's dense layer; null: the encoder's default: gelu, or hidden_activation for"
+        " modernbert",
         choices=ACTIVATIONS,
     )
     mlm_initializer_range: float | None = option(
         None,
-        "standard deviation of the masked-LM head's initialiser; null is the encoder's own: 0.02, or modernbert's for"
-        " layers whose output is added to the residual",
+        "standard deviation of the masked-LM head's initialiser; null: the encoder's default: 0.02, or for modernbert"
+        " that of layers whose output is added to the residual",
         minimum=0,
         maximum=10,
     )

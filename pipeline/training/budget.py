@@ -128,7 +128,7 @@ def plan_steps(budget: float, used: float, pace: Pace, kept: Intervals = Interva
     if steps < FEWEST_STEPS:
         needed = (used + pace.start + pace.end + fixed + FEWEST_STEPS * of_step) / (1 - _RESERVE)
         raise ConfigError(
-            f"The budget must suffice for {FEWEST_STEPS} steps: about {format_duration(math.ceil(needed))}",
+            f"The budget must be long enough for {FEWEST_STEPS} steps: about {format_duration(math.ceil(needed))}",
             received=f"{format_duration(budget)}; starting and measuring took {format_duration(used)}, compiling again"
             f" and saving take {format_duration(pace.start + pace.end)}, and a step takes {format_duration(pace.step)}",
             do="Raise the budget, or make the model or task.train_data.global_batch_size smaller",

@@ -67,28 +67,29 @@ def check_budget(config: ExperimentConfig, given: Collection[str]) -> None:
     trainer = config.trainer
     if _STEPS in given:
         raise ConfigError(
-            "trainer.budget decides the number of steps",
-            received=f"{_STEPS} {trainer.train_steps:,} beside a budget of {trainer.budget}",
+            "trainer.budget determines the number of steps",
+            received=f"{_STEPS} {trainer.train_steps:,} and a budget of {trainer.budget}",
             do="Leave one of them out",
         )
     if trainer.decay_from:
         raise ConfigError(
-            "A run that decays from another one has its number of steps",
+            "The length of a run with trainer.decay_from is set by its decay steps, so it cannot have a budget",
             received=f"trainer.budget {trainer.budget}",
             do="Leave the budget out",
         )
     if trainer.warmup_share is not None and _WARMUP in given:
-        raise ConfigError(f"{_WARMUP} and trainer.warmup_share exclude one another", do="Leave one of them out")
+        raise ConfigError(f"{_WARMUP} and trainer.warmup_share cannot both be set", do="Leave one of them out")
     if config.runtime.distribution_strategy == "multi_worker_mirrored":
         raise ConfigError(
-            "trainer.budget is for a single machine: several would measure a pace each",
+            "trainer.budget is for a single machine: several would each measure a different speed",
             received="distribution_strategy multi_worker_mirrored",
             do="Measure on one of them, and set trainer.train_steps",
         )
     for number, stage in enumerate(config.task.train_data.stages, start=1):
         if stage.until is not None and parse_until(stage.until)[1] != "%":
             raise ConfigError(
-                "With a budget, stages must end at shares of the steps, whose number it decides",
+                "With a budget, stages must end at percentages of the steps, because the budget determines their"
+                " number",
                 received=f"until {stage.until!r} in stage {number}",
                 do="Write it like '90%'",
             )
@@ -190,7 +191,7 @@ def decide(config: ExperimentConfig, given: Collection[str], pace: Pace, used: f
     try:
         config = _with_values(config, values)
     except ConfigError as error:
-        raise error.within(f"The budget of {trainer.budget} suffices for {steps:,} steps") from None
+        raise error.within(f"The budget of {trainer.budget} is enough for {steps:,} steps") from None
     logger.info(_describe(config, plan, pace, used))
     return config
 

@@ -37,65 +37,74 @@ class DataConfig(Config):
 
     input_path: str | tuple[str, ...] = option(
         "",
-        "a corpus's directory, or a list of several to mix; TFRecord files or globs of them, also several by commas; or"
-        ' "dummy" for zeros',
+        'directory of a corpus, or a list of several to mix; TFRecord files or globs, separated by commas; or "dummy"'
+        " for zeros",
     )
     weights: tuple[float, ...] = option(
         (),
-        "where input_path names several corpora: the share of tokens of each; by default, by the tokens they have",
+        "with several corpora in input_path: the share of tokens of each; by default, in proportion to their numbers"
+        " of tokens",
         minimum=1e-9,
         maximum=1e9,
     )
-    global_batch_size: int = option(512, "examples of a batch, over all replicas", minimum=1, maximum=MOST_EXAMPLES)
+    global_batch_size: int = option(512, "examples per batch, over all replicas", minimum=1, maximum=MOST_EXAMPLES)
     stages: tuple[StageConfig, ...] = option(
         (),
-        "in training: stages, one after another, each with its corpora, its batch size and its end; none reads one"
-        " input_path in batches of one size",
+        "for training: consecutive stages, each with its corpora, its batch size and its end; without stages,"
+        " input_path is read in batches of one size",
     )
-    is_training: bool | None = option(None, "whether to shuffle and repeat; null lets the task decide by the role")
+    is_training: bool | None = option(
+        None, "whether to shuffle and repeat; null: true for train_data, false for validation_data"
+    )
     seq_length: int | None = option(
-        None, "tokens of an example; null takes the corpus's", minimum=1, maximum=MOST_POSITIONS
+        None, "length of an example in tokens; null: as in the corpus", minimum=1, maximum=MOST_POSITIONS
     )
     max_predictions_per_seq: int | None = option(
-        None, "room for predictions; null takes the corpus's", minimum=1, maximum=MOST_POSITIONS
+        None, "maximum number of predictions per example; null: as in the corpus", minimum=1, maximum=MOST_POSITIONS
     )
     use_next_sentence_label: bool | None = option(
-        None, "whether to read next-sentence labels; null reads them if they are there"
+        None, "whether to read next-sentence labels; null: if the records contain them"
     )
-    use_position_id: bool = option(False, "whether to read position_ids, which records of other tools may hold")
-    use_v2_feature_names: bool | None = option(None, "input_word_ids rather than input_ids; null finds out")
-    drop_remainder: bool | None = option(
-        None, "whether to drop a last batch that is not full; null does in training only"
+    use_position_id: bool = option(False, "whether to read position_ids, which records of other tools may contain")
+    use_v2_feature_names: bool | None = option(
+        None,
+        "whether features have v2 names (input_word_ids) rather than v1 names (input_ids); null: detected from the"
+        " records",
     )
+    drop_remainder: bool | None = option(None, "whether to drop an incomplete last batch; null: in training only")
     shuffle_buffer_size: int | None = option(
         None,
-        "examples that are read and shuffled together, after the order of all chunks was; null takes 32,768, or fewer"
-        " where these are over 8 million tokens",
+        "number of examples that are read and shuffled together, after the order of the chunks has been shuffled;"
+        " null: 32,768, or fewer if these have over 8 million tokens",
         minimum=1,
         maximum=2**31 - 1,
     )
     cycle_length: int | None = option(
-        None, "deprecated, without effect: an epoch's chunks come from all files", minimum=1, maximum=1024
+        None, "deprecated, has no effect: the chunks of an epoch come from all files", minimum=1, maximum=1024
     )
-    seed: int | None = option(None, "seed of the order; null takes the run's, or 0", minimum=0, maximum=_LARGEST_SEED)
-    trim: bool = option(True, "cut batches to their longest sequence, so that padding costs nothing")
+    seed: int | None = option(
+        None, "seed of the order of examples; null: the run's seed, or 0", minimum=0, maximum=_LARGEST_SEED
+    )
+    trim: bool = option(True, "whether to cut each batch to its longest sequence, which saves computing on padding")
     masked_lm_prob: float | None = option(
         None,
-        "share of tokens to predict, where the mask is drawn at reading; null takes the corpus's",
+        "share of tokens to predict, if masks are drawn when examples are read; null: as in the corpus",
         minimum=0.0001,
         maximum=1,
     )
     final_masked_lm_prob: float | None = option(
         None,
-        "that share after masking_schedule_steps; null does not change it",
+        "masked_lm_prob after masking_schedule_steps; null: unchanged",
         minimum=0.0001,
         maximum=1,
         source="Yang et al., 2023, https://arxiv.org/abs/2212.04803",
     )
-    masking_schedule: str = option("linear", "how the share gets there", choices=("linear", "cosine"))
+    masking_schedule: str = option(
+        "linear", "how masked_lm_prob changes to final_masked_lm_prob", choices=("linear", "cosine")
+    )
     masking_schedule_steps: int | None = option(
         None,
-        "steps over which the share changes; null takes the run's train_steps",
+        "steps over which masked_lm_prob changes; null: the run's train_steps",
         minimum=1,
         maximum=_MOST_STEPS,
     )
@@ -105,7 +114,7 @@ class DataConfig(Config):
         check_stages(self.stages, self.global_batch_size)
         if self.cycle_length is not None:
             warnings.warn(
-                "cycle_length has no effect any more: the chunks of an epoch come from all files in random order",
+                "cycle_length no longer has any effect: the chunks of an epoch come from all files in random order",
                 FutureWarning,
                 stacklevel=3,
             )
@@ -138,19 +147,19 @@ class MaskedLMConfig(Config):
     )
     scale_loss: bool = option(
         False,
-        "in loops of one's own around train_step: whether to divide the loss by the number of replicas, whose"
-        " gradients are summed; pretrain takes the mean over the global batch",
+        "for custom loops around train_step: whether to divide the loss by the number of replicas, whose gradients"
+        " are summed; pretrain averages over the global batch",
         source="tensorflow/models",
     )
     init_checkpoint: str = option(
         "",
-        "what the weights start from: a run, a Hugging Face folder, a TensorFlow checkpoint, a model of the Hugging"
-        " Face hub (owner/name, noted with its commit); empty for random ones",
+        "source of the initial weights: a run, a Hugging Face folder, a TensorFlow checkpoint, or a model of the Hugging"
+        " Face hub (owner/name; its commit is added); empty: random weights",
     )
     init_positions: str = option(
         "repeat",
-        "where the model has more learned positions than what it starts from: repeat: their table is repeated;"
-        " interpolate: it is stretched, linearly",
+        "how learned positions are extended if the model has more of them than its source: repeat: the table is"
+        " repeated; interpolate: it is stretched linearly",
         choices=("repeat", "interpolate"),
         source="repeat: Beltagy et al., 2020, https://arxiv.org/abs/2004.05150",
     )
@@ -162,8 +171,8 @@ class MaskedLMConfig(Config):
         labels = self.train_data.use_next_sentence_label
         if labels is False and self.validation_data.use_next_sentence_label:
             raise ConfigError(
-                "validation_data.use_next_sentence_label must not be true where train_data.use_next_sentence_label is"
-                " false: a head that nothing trains would be evaluated",
+                "validation_data.use_next_sentence_label must not be true if train_data.use_next_sentence_label is"
+                " false: the head to evaluate would be untrained",
                 do="Leave it out of validation_data",
             )
         if self.validation_data.stages:
@@ -185,9 +194,9 @@ def _check_pattern(name: str, pattern: str) -> None:
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ConfigError(f"{name} must hold regular expressions", received=f"{pattern!r} ({error})") from error
+        raise ConfigError(f"{name} must contain regular expressions", received=f"{pattern!r} ({error})") from error
     if not pattern:
-        raise ConfigError(f"{name} must not hold an empty expression, which matches every weight")
+        raise ConfigError(f"{name} must not contain an empty expression, which matches every weight")
 
 
 @dataclass(frozen=True)
@@ -200,72 +209,75 @@ class OptimizerConfig(Config):
 
     type: str = option(
         "adamw",
-        "adamw: Adam with decoupled weight decay (Loshchilov and Hutter, 2019);"
-        " lamb: its steps scaled to each weight's norm, for large batches (You et al., 2020);"
-        " stable_adamw: AdamW with steps clipped weight by weight, for gradient_clip_norm=0 (Wortsman et al., 2023);"
-        " muon: matrices by their orthogonal momentum, other weights by AdamW (Jordan et al., 2024)",
+        "adamw: Adam with decoupled weight decay (Loshchilov and Hutter, 2019); lamb: AdamW with each weight's step"
+        " scaled to its norm, for large batches (You et al., 2020); stable_adamw: AdamW with the step of each weight"
+        " clipped, for gradient_clip_norm=0 (Wortsman et al., 2023); muon: orthogonalised momentum for matrices,"
+        " AdamW for other weights (Jordan et al., 2024)",
         choices=("adamw", "lamb", "stable_adamw", "muon"),
     )
     learning_rate: float = option(
         1e-4,
-        "where the decay starts, at step 0: the warm-up rises to where it has come to. With wsd and triangle, the peak:"
-        " the warm-up rises to it",
+        "learning rate from which the decay starts at step 0; the warm-up ends on the curve of the decay. With wsd"
+        " and triangle: the peak, at which the warm-up ends",
         minimum=0,
         maximum=_LARGEST,
     )
     end_learning_rate: float = option(0.0, "learning rate at the last step", minimum=0, maximum=_LARGEST)
     warmup_steps: int = option(
-        10_000, "steps over which the learning rate rises, linearly", minimum=0, maximum=_MOST_STEPS
+        10_000, "number of warm-up steps, over which the learning rate rises linearly", minimum=0, maximum=_MOST_STEPS
     )
     warmup_start: float = option(
-        0.0, "with wsd and triangle: where it rises from, as a share of the peak", minimum=0, maximum=1
+        0.0,
+        "with wsd and triangle: learning rate at the start of the warm-up, as a share of the peak",
+        minimum=0,
+        maximum=1,
     )
     decay: str = option(
         "linear",
-        "how the learning rate falls: linear, polynomial and cosine from step 0 to the last; constant not at all; wsd"
-        " over the last decay_steps; triangle from the end of the warm-up to the last step, linearly",
+        "how the learning rate falls; linear, polynomial, cosine: from step 0 to the last step; constant: not at all;"
+        " wsd: over the last decay_steps steps; triangle: linearly, from the end of the warm-up to the last step",
         choices=DECAYS,
         source="tensorflow/models; wsd: Hu et al., 2024, https://arxiv.org/abs/2404.06395",
     )
     decay_power: float = option(1.0, "power of the polynomial decay", minimum=0, maximum=1000)
     decay_steps: int | None = option(
-        None, "with wsd: steps of the decay; null takes a tenth of train_steps", minimum=1, maximum=_MOST_STEPS
+        None, "with wsd: number of steps of the decay; null: a tenth of train_steps", minimum=1, maximum=_MOST_STEPS
     )
     decay_form: str = option(
         "1-sqrt",
-        "with wsd: the form of the decay",
+        "with wsd: shape of the decay",
         choices=("1-sqrt", "linear"),
         source="Haegele et al., 2024, https://arxiv.org/abs/2405.18392",
     )
     # The moments are divided by 1 - beta, which must be more than nothing in float32.
-    beta_1: float = option(0.9, "decay of the first moment", minimum=0, maximum=0.999999)
-    beta_2: float = option(0.999, "decay of the second moment", minimum=0, maximum=0.999999)
+    beta_1: float = option(0.9, "decay rate of the first moment", minimum=0, maximum=0.999999)
+    beta_2: float = option(0.999, "decay rate of the second moment", minimum=0, maximum=0.999999)
     epsilon: float = option(
-        1e-6, "added to the second moment's root", minimum=0, maximum=1, source="google-research/bert"
+        1e-6, "added to the square root of the second moment", minimum=0, maximum=1, source="google-research/bert"
     )
     weight_decay_rate: float = option(0.01, "decoupled weight decay", minimum=0, maximum=1000)
     exclude_from_weight_decay: tuple[str, ...] = option(
-        ("layer_norm", "bias"), "weights without decay, by regular expressions on their paths"
+        ("layer_norm", "bias"), "weights without weight decay: regular expressions that match their paths"
     )
     gradient_clip_norm: float = option(
-        1.0, "largest global norm of the gradients; 0 does not clip", minimum=0, maximum=_LARGEST
+        1.0, "maximum global norm of the gradients; 0: no clipping", minimum=0, maximum=_LARGEST
     )
     muon_momentum: float = option(
         0.95,
-        "with muon: momentum of the matrices",
+        "with muon: momentum for the matrices",
         minimum=0,
         maximum=0.999999,
         source="Jordan et al., 2024, https://kellerjordan.github.io/posts/muon",
     )
     exclude_from_muon: tuple[str, ...] = option(
         ("embedding", "logits"),
-        "with muon: matrices that AdamW updates, by regular expressions on their paths; what is no matrix it always"
-        " does",
+        "with muon: matrices that AdamW updates: regular expressions that match their paths; weights that are not"
+        " matrices are always updated by AdamW",
     )
     ema_decay: float | None = option(
         None,
-        "keep the exponential moving average of the weights with this decay (less in the first steps), to evaluate, to"
-        " export and as the final model; null does not",
+        "decay of an exponential moving average of the weights (lower in the first steps), which is evaluated,"
+        " exported and saved as the final model; null: no average",
         minimum=0,
         maximum=0.999999,
         source="tensorflow/models' EMAConfig.average_decay",
@@ -278,10 +290,10 @@ class OptimizerConfig(Config):
                 _check_pattern(name, pattern)
         if self.decay_steps is not None and self.decay != "wsd":
             raise ConfigError(
-                "decay_steps is for decay=wsd only: other decays end with the last step", received=self.decay
+                "decay_steps can only be used with decay=wsd: other decays end at the last step", received=self.decay
             )
         if self.warmup_start and self.decay not in _PEAKED:
-            raise ConfigError(f"warmup_start is for decay={' and '.join(_PEAKED)} only", received=self.decay)
+            raise ConfigError(f"warmup_start can only be used with decay={' or '.join(_PEAKED)}", received=self.decay)
 
     def steps_of_decay(self, train_steps: int) -> int:
         """How many steps the decay of `wsd` and `triangle` takes, of so many."""
@@ -304,24 +316,25 @@ class TrainerConfig(Config):
         ConfigError: for a value out of range.
     """
 
-    train_steps: int = option(1_000_000, "steps of the optimiser", minimum=1, maximum=_MOST_STEPS)
+    train_steps: int = option(1_000_000, "number of optimiser steps", minimum=1, maximum=_MOST_STEPS)
     budget: str = option(
         "",
-        "wall time of the whole pretrain command, such as 90s, 30m, 2h or 1h30m: it measures its pace, then decides"
-        " train_steps, and what is not set of optimizer.warmup_steps, optimizer.decay_steps and the intervals",
+        "wall time of the whole pretrain command, such as 90s, 30m, 2h or 1h30m: the speed is measured, and"
+        " train_steps is chosen accordingly; so are optimizer.warmup_steps, optimizer.decay_steps and the intervals,"
+        " unless they are set",
     )
     warmup_share: float | None = option(
         None,
-        "with budget, where optimizer.warmup_steps is not set: the warm-up's share of train_steps; null takes the"
-        " experiment's, but a tenth at least",
+        "with budget, if optimizer.warmup_steps is not set: the warm-up's share of train_steps; null: the"
+        " experiment's share, but at least a tenth",
         minimum=0,
         maximum=0.9,
     )
     accumulation_steps: int | None = option(
         None,
-        "parts that a replica computes its share of a batch in, one after another and each of similar lengths:"
-        " less memory and less padding, the same step; null: as few as fit its memory, which the run's config.yaml then"
-        " holds",
+        "number of parts, each of sequences of similar lengths, in which a replica computes its share of a batch, one"
+        " after another: less memory and less padding, the same update; null: as few as fit in memory; the run's"
+        " config.yaml records the number",
         minimum=1,
         maximum=MOST_EXAMPLES,
     )
@@ -336,16 +349,19 @@ class TrainerConfig(Config):
     )
     decay_from: str = option(
         "",
-        "checkpoint of a run, RUN/checkpoints/step-N, that this run decays the learning rate from; pretrain"
-        " --decay-from sets it, with all that follows from it",
+        "checkpoint of a run, RUN/checkpoints/step-N, from which this run decays the learning rate; pretrain"
+        " --decay-from sets it, and everything that depends on it",
     )
-    seed: int = option(0, "seed of weights, dropout and the data's order", minimum=0, maximum=_LARGEST_SEED)
-    summary_interval: int = option(100, "steps between summaries and lines of the log", minimum=1, maximum=_MOST_STEPS)
+    seed: int = option(
+        0, "seed of the weights, the dropout and the order of the data", minimum=0, maximum=_LARGEST_SEED
+    )
+    summary_interval: int = option(100, "steps between summaries and log lines", minimum=1, maximum=_MOST_STEPS)
     validation_interval: int = option(1000, "steps between evaluations", minimum=1, maximum=_MOST_STEPS)
     early_stopping: int | None = option(
         None,
-        "end the run after so many evaluations without a lower masked-LM loss; the best weights are then those of the"
-        " lowest masked-LM loss; null makes all steps, and the best are those of the lowest loss as a whole",
+        "stop after this number of evaluations without a lower masked-LM loss; the best weights are then those with"
+        " the lowest masked-LM loss; null: train for all steps, and the best weights are those with the lowest total"
+        " loss",
         minimum=1,
         maximum=1_000_000,
         source="Prechelt, 1998, Early stopping - but when?",
@@ -353,29 +369,33 @@ class TrainerConfig(Config):
     checkpoint_interval: int = option(1000, "steps between checkpoints", minimum=1, maximum=_MOST_STEPS)
     steps_per_loop: int | None = option(
         None,
-        "steps in one call of TensorFlow, at whose end the run looks for signals and errors; a loop also ends where a"
-        " summary, an evaluation or a checkpoint is due. null: as many as take about a second, at most 100; on several"
-        " machines, 1",
+        "steps per call of TensorFlow, after which the run checks for signals and errors; a call also ends where a"
+        " summary, an evaluation or a checkpoint is due. null: as many as take about a second, at most 100; on"
+        " several machines, 1",
         minimum=1,
         maximum=10_000,
         source="tensorflow/models",
     )
-    max_to_keep: int = option(3, "checkpoints to keep, beside the best", minimum=1, maximum=1_000_000)
+    max_to_keep: int = option(
+        3, "number of checkpoints to keep, in addition to the best weights", minimum=1, maximum=1_000_000
+    )
     pseudo_tokens: int = option(
         500,
-        "with --init-from: validation tokens whose pseudo-perplexity is measured before the first step and at the end,"
-        " each masked by itself; 0: none",
+        "with --init-from: number of validation tokens, each masked on its own, from which the pseudo-perplexity is"
+        " computed before the first step and at the end; 0: none",
         minimum=0,
         maximum=MOST_EXAMPLES,
     )
     restart_step: int | None = option(
         None,
-        "step from which the learning rate has its schedule once more, warm-up and decay, over the rest of train_steps;"
+        "step from which the learning rate schedule, warm-up and decay, is repeated over the rest of train_steps;"
         " pretrain --more-steps sets it",
         minimum=1,
         maximum=_MOST_STEPS,
     )
-    example: str = option("Paris is the [MASK] of France.", "sentence whose masks the trained model fills at the end")
+    example: str = option(
+        "Paris is the [MASK] of France.", "sentence whose masks the trained model fills in at the end"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -383,7 +403,7 @@ class TrainerConfig(Config):
             parse_budget(self.budget)
         elif self.warmup_share is not None:
             raise ConfigError(
-                "warmup_share is for a run with a budget only",
+                "warmup_share can only be used with a budget",
                 received=self.warmup_share,
                 do="Set optimizer.warmup_steps, or a budget",
             )
@@ -408,7 +428,7 @@ class TrainerConfig(Config):
         steps = self.optimizer.steps_of_decay(scheduled)
         if self.optimizer.decay == "wsd" and self.optimizer.warmup_steps + steps > scheduled:
             raise ConfigError(
-                f"warmup_steps and decay_steps must be {scheduled:,} together at most, the {of_which}",
+                f"warmup_steps and decay_steps must add up to at most {scheduled:,}, the {of_which}",
                 received=f"{self.optimizer.warmup_steps:,} and {steps:,}",
             )
 
@@ -446,9 +466,10 @@ class TrainerConfig(Config):
     def _check_decay(self, run: str, step: int) -> None:
         if self.optimizer.decay != "wsd" or self.train_steps != step + self.optimizer.steps_of_decay(self.train_steps):
             raise ConfigError(
-                f"A run that decays from step {step:,} needs decay=wsd and {step:,} more train_steps than decay_steps",
+                f"A run that decays from step {step:,} needs decay=wsd, and train_steps that exceed decay_steps by"
+                f" {step:,}",
                 received=f"{self.optimizer.decay}, {self.train_steps:,} and {self.optimizer.decay_steps}",
-                do=f"pretrain --decay-from {run} fills them in",
+                do=f"Use pretrain --decay-from {run}, which sets them",
             )
 
 
@@ -465,23 +486,25 @@ class RuntimeConfig(Config):
         "one_device; mirrored: all devices of this machine; multi_worker_mirrored: all machines of TF_CONFIG; tpu",
         choices=("one_device", "mirrored", "multi_worker_mirrored", "tpu"),
     )
-    tpu: str = option("", "name or address of the TPU; empty for the machine's own")
+    tpu: str = option("", "name or address of the TPU; empty: this machine's TPU")
     mixed_precision_dtype: str = option(
         "float32",
-        "numbers that layers compute in, the weights staying float32; float16 scales the loss",
+        "data type of the computations of the layers; the weights stay float32; float16 also scales the loss",
         choices=("float32", "bfloat16", "float16"),
     )
     loss_scale: float | None = option(
-        None, "with float16: a fixed scale of the loss; null adapts it to the gradients", minimum=1, maximum=2**24
+        None, "with float16: fixed loss scale; null: adapted to the gradients", minimum=1, maximum=2**24
     )
-    enable_xla: bool = option(False, "whether XLA compiles the step; batches are then not trimmed")
+    enable_xla: bool = option(False, "whether to compile the step with XLA; batches are then not trimmed")
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.loss_scale is not None and self.mixed_precision_dtype != "float16":
-            raise ConfigError("loss_scale is for float16 only", received=self.mixed_precision_dtype)
+            raise ConfigError("loss_scale can only be used with float16", received=self.mixed_precision_dtype)
         if self.tpu and self.distribution_strategy != "tpu":
-            raise ConfigError("tpu is for the distribution_strategy tpu only", received=self.distribution_strategy)
+            raise ConfigError(
+                "tpu can only be used with distribution_strategy tpu", received=self.distribution_strategy
+            )
 
     @property
     def needs_static_shapes(self) -> bool:
@@ -500,7 +523,7 @@ class ExperimentConfig(Config):
 
     task: MaskedLMConfig = option(MaskedLMConfig(), "model and data")
     trainer: TrainerConfig = option(TrainerConfig(), "steps, optimiser, intervals")
-    runtime: RuntimeConfig = option(RuntimeConfig(), "devices and numbers")
+    runtime: RuntimeConfig = option(RuntimeConfig(), "devices and precision")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -509,7 +532,7 @@ class ExperimentConfig(Config):
                 raise ConfigError(
                     f"task.{name}.is_training must be {str(role).lower()}",
                     received=str(not role).lower(),
-                    do="Leave it out: the role decides it",
+                    do="Leave it out: it is set automatically",
                 )
         if self.trainer.heads_only_steps and not self.task.init_checkpoint:
             raise ConfigError(

@@ -111,13 +111,13 @@ def open_corpora(named: str | Sequence[str], stages: Sequence[StageConfig] = ())
     weights = tuple(weight for _, weight in pairs if weight is not None)
     if weights and len(weights) < len(pairs):
         raise ConfigError(
-            "Each corpus of a mixture needs its weight, or none of them",
+            "Either every corpus of a mixture must have a weight, or none",
             received=f"none for {next(directory for directory, weight in pairs if weight is None)}",
-            do="Name them all like --corpus out/general:0.8 --corpus out/domain:0.2",
+            do="Write them all like --corpus out/general:0.8 --corpus out/domain:0.2",
         )
     for number, directory in enumerate(directories):
         if any(files.same(directory, other) for other in directories[:number]):
-            raise ConfigError("A corpus must be named once", received=directory, do="Raise its weight instead")
+            raise ConfigError("A corpus must be given only once", received=directory, do="Raise its weight instead")
     weights = weights if len(pairs) > 1 else ()
     first = Corpora(directories, weights, tuple(read_manifest(directory) for directory in directories))
     return dataclasses.replace(first, later=_later(first, stages)) if stages else first
@@ -148,15 +148,15 @@ def _later(first: Corpora, stages: Sequence[StageConfig]) -> tuple[Corpora, ...]
             weights = stage.weights or corpora.weights
             if len(stage.weights) not in (0, len(directories)) or (weights and len(directories) < 2):
                 raise ConfigError(
-                    f"Stage {number} needs as many weights as it has corpora, if several",
+                    f"Stage {number} needs one weight per corpus if it has several corpora, and none if it has one",
                     received=f"{len(weights)} for {', '.join(directories)}",
                 )
             corpora = dataclasses.replace(corpora, directories=directories, weights=weights)
         if number == 1 and (corpora.directories, corpora.weights) != (first.directories, first.weights):
             raise ConfigError(
-                "The first stage reads the corpus that the command names",
+                "The first stage must read the corpora given with --corpus",
                 received=", ".join(corpora.directories),
-                do="Leave its input_path and weights out, and name its corpora with --corpus",
+                do="Leave its input_path and weights out, and give its corpora with --corpus",
             )
         opened.append(corpora)
     return tuple(opened[1:])

@@ -40,7 +40,7 @@ def records_error(batches: Any, error: Exception) -> CorpusError:
     except CorpusError as named:
         return named
     except type(error):
-        what = getattr(error, "message", "bytes that no message can quote")
+        what = getattr(error, "message", "bytes that cannot be displayed")
         return CorpusError(
             "A record cannot be read",
             received=" ".join(str(what).split())[:300],

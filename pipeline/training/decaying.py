@@ -94,9 +94,9 @@ def decay_config(path: str, run_dir: str, values: Mapping[str, Any], overrides: 
     wanted = apply_overrides(replace_values(base, values), overrides)
     if differing := differing_options(base, wanted, but=_CHOSEN):
         raise ConfigError(
-            f"A run that decays from {start.checkpoint} has its configuration",
+            f"A run that decays from {start.checkpoint} uses the configuration of that run",
             received="; ".join(differing),
-            do=f"Leave these out. What can be set is {', '.join(_CHOSEN)}",
+            do=f"Leave these options out. The only ones that can be set are {', '.join(_CHOSEN)}",
         )
     _check_rate(start, wanted)
     steps = wanted.trainer.optimizer.decay_steps
@@ -108,9 +108,9 @@ def decay_config(path: str, run_dir: str, values: Mapping[str, Any], overrides: 
     end, stages = start.step + steps, wanted.task.train_data.stages
     if stages and end <= (last := first_steps(stages)[-1]):
         raise ConfigError(
-            f"A run in stages must decay into its last stage, which begins after step {last:,}",
+            f"In a run with stages, the decay must end in the last stage, which begins after step {last:,}",
             received=f"a decay from step {start.step:,} to step {end:,}",
-            do="Raise trainer.optimizer.decay_steps, or name a later checkpoint",
+            do="Raise trainer.optimizer.decay_steps, or choose a later checkpoint",
         )
     trainer = dataclasses.replace(wanted.trainer, train_steps=end, decay_from=start.checkpoint)
     return dataclasses.replace(wanted, trainer=trainer)
@@ -141,21 +141,21 @@ def check_decay(config: ExperimentConfig, corpora: Corpora) -> None:
     start = _find(config.trainer.decay_from)
     if not RunFolder(start.run).trained_on(corpora):
         raise CorpusError(
-            f"The corpus must be that of {start.run}: the run goes on from its place in the data",
+            f"The corpus must be that of {start.run}: the new run continues from its position in the data",
             received=", ".join(corpora.directories),
-            do="Leave --corpus out, or name the corpus's new place",
+            do="Leave --corpus out, or give the new location of the corpus",
         )
     if differing := differing_options(start.config, config, but=(*_CHOSEN, *_FILLED_IN)):
         raise ConfigError(
-            f"A run that decays from {start.checkpoint} must have its configuration",
+            f"A run that decays from {start.checkpoint} must have the configuration of that run",
             received="; ".join(differing),
-            do=f"pretrain --decay-from {start.run} fills it in",
+            do=f"Use pretrain --decay-from {start.run}, which sets it",
         )
     if config.trainer.optimizer.learning_rate != start.rate:
         raise ConfigError(
             f"trainer.optimizer.learning_rate must be that of {start.checkpoint}, {start.rate!r}",
             received=config.trainer.optimizer.learning_rate,
-            do=f"pretrain --decay-from {start.run} fills it in",
+            do=f"Use pretrain --decay-from {start.run}, which sets it",
         )
     _check_rate(start, config)
 
@@ -166,7 +166,7 @@ def _check_rate(start: _Start, wanted: ExperimentConfig) -> None:
         raise ConfigError(
             f"The learning rate at {start.checkpoint} must be above end_learning_rate, {end:g}",
             received=f"{start.rate:g}",
-            do="Name a checkpoint from before its decay, RUN/checkpoints/step-N",
+            do="Choose a checkpoint from before its decay, RUN/checkpoints/step-N",
         )
 
 
@@ -191,9 +191,9 @@ def _find(path: str) -> _Start:
     config, steps = folder.held_config(), Checkpoints(folder.checkpoints, {}).steps()
     if not steps or (wanted is not None and wanted not in steps):
         raise InputError(
-            f"{run} must hold " + ("a checkpoint" if wanted is None else f"the checkpoint of step {wanted:,}"),
+            f"{run} must contain " + ("a checkpoint" if wanted is None else f"the checkpoint of step {wanted:,}"),
             received=", ".join(f"step-{step}" for step in steps) or "none",
-            do="Choose one that is there: a run keeps its last trainer.max_to_keep" if steps else "",
+            do="Choose an existing checkpoint: a run keeps its last trainer.max_to_keep checkpoints" if steps else "",
         )
     step = steps[-1] if wanted is None else wanted
     return _Start(config, run, step, _rate(config, step))

@@ -48,8 +48,8 @@ def _check_tf_config() -> None:
         raise ConfigError(
             "multi_worker_mirrored needs the environment variable TF_CONFIG, which names the machines and this one",
             received=repr(text) if text else "none",
-            do='Set it to {"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index": 0}}'
-            " with an index of its own for each machine",
+            do='Set it to {"cluster": {"worker": ["host1:port", "host2:port"]}, "task": {"type": "worker", "index":'
+            " 0}} with a different index on each machine",
         )
 
 
@@ -122,6 +122,6 @@ def check_agreement(strategy: tf.distribute.Strategy, step: int) -> None:
     if found != step:
         raise TrainingError(
             "All machines must continue from the same checkpoint",
-            received=f"step {step:,} here and others elsewhere, {found:,.1f} in the mean",
-            do="Let the run's directory be one that all of them see",
+            received=f"step {step:,} on this machine, and {found:,.1f} on average",
+            do="Put the run's directory on a file system that all machines share",
         )

@@ -80,7 +80,7 @@ class BaseEncoderConfig(Choice, Config):
 def norm_option(default: str) -> Any:
     """The option of the kind of norm."""
     return option(
-        default, "layer_norm, or rms_norm, without mean and bias", choices=NORMS, source="Zhang and Sennrich, 2019"
+        default, "layer_norm; rms_norm: without mean and bias", choices=NORMS, source="Zhang and Sennrich, 2019"
     )
 
 
@@ -88,7 +88,8 @@ def bias_option(default: bool) -> Any:
     """The option of biases."""
     return option(
         default,
-        "whether dense layers and layer norms have biases, the masked-LM head's too; its scores have one in any case",
+        "whether dense layers and norms have biases, including those of the masked-LM head; its output scores always"
+        " have one",
     )
 
 
@@ -96,8 +97,8 @@ def mlp_option(default: str) -> Any:
     """The option of a block's dense layers."""
     return option(
         default,
-        "dense: activation between two layers; geglu, swiglu: half of what the first gives, by gelu or silu, times the"
-        " other half; its kernel is of twice intermediate_size",
+        "dense: two layers with an activation in between; geglu, swiglu: the first layer, of width 2 *"
+        " intermediate_size, is split in two halves, and one, after gelu or silu, is multiplied by the other",
         choices=MLPS,
         source="Shazeer, 2020, https://arxiv.org/abs/2002.05202",
     )
@@ -123,7 +124,7 @@ def every_option() -> Any:
     """The option of which blocks attend to the whole sequence."""
     return option(
         3,
-        "with local_attention, the blocks 0, n, 2n... attend to the whole sequence",
+        "with local_attention: blocks 0, n, 2n... attend to the whole sequence",
         minimum=1,
         maximum=1000,
         source="ModernBERT",
@@ -148,11 +149,12 @@ def check_shape(config: Any) -> None:
         )
     if config.local_attention is not None and config.local_attention % 2:
         raise ConfigError(
-            "local_attention must be even, half of it on each side of a token", received=config.local_attention
+            "local_attention must be even: half of the window is on each side of a token",
+            received=config.local_attention,
         )
     if config.mlp != "dense" and config.hidden_activation not in _GATED:
         raise ConfigError(
-            f"mlp {config.mlp!r} has an activation of its own: hidden_activation must be one of {', '.join(_GATED)}",
+            f"mlp {config.mlp!r} has its own activation: hidden_activation must be one of {', '.join(_GATED)}",
             received=repr(config.hidden_activation),
         )
     if config.mlp == "geglu" and config.hidden_activation in ("silu", "swish"):

@@ -69,41 +69,45 @@ class EncoderConfig(BaseEncoderConfig):
         source="Lan et al., 2020",
     )
     vocab_size: int | None = option(
-        30522, "entries of the vocabulary; null takes the corpus's", minimum=6, maximum=2**24
+        30522, "number of entries in the vocabulary; null: as in the corpus", minimum=6, maximum=2**24
     )
     hidden_size: int = option(768, "width of the hidden states", minimum=1, maximum=WIDEST)
-    num_layers: int = option(12, "transformer blocks", minimum=1, maximum=1000)
-    num_attention_heads: int = option(12, "attention heads of a block", minimum=1, maximum=WIDEST)
+    num_layers: int = option(12, "number of transformer blocks", minimum=1, maximum=1000)
+    num_attention_heads: int = option(12, "number of attention heads per block", minimum=1, maximum=WIDEST)
     hidden_activation: str = option("gelu", "activation between a block's two dense layers", choices=ACTIVATIONS)
     intermediate_size: int = option(3072, "width between a block's two dense layers", minimum=1, maximum=4 * WIDEST)
-    dropout_rate: float = option(0.1, "dropout of hidden states", minimum=0, maximum=0.99)
-    attention_dropout_rate: float = option(0.1, "dropout of attention probabilities", minimum=0, maximum=0.99)
-    max_position_embeddings: int = option(512, "longest sequence, in tokens", minimum=1, maximum=MOST_POSITIONS)
-    type_vocab_size: int = option(2, "kinds of segments", minimum=1, maximum=WIDEST)
+    dropout_rate: float = option(0.1, "dropout rate of hidden states", minimum=0, maximum=0.99)
+    attention_dropout_rate: float = option(0.1, "dropout rate of attention probabilities", minimum=0, maximum=0.99)
+    max_position_embeddings: int = option(512, "maximum sequence length in tokens", minimum=1, maximum=MOST_POSITIONS)
+    type_vocab_size: int = option(2, "number of segment types", minimum=1, maximum=WIDEST)
     initializer_range: float = option(
         0.02, "standard deviation of the truncated normal initialiser", minimum=0, maximum=10
     )
     embedding_size: int | None = option(
         None,
-        "width of the embeddings; null is hidden_size",
+        "width of the embeddings; null: hidden_size",
         minimum=1,
         maximum=WIDEST,
         source="ALBERT's factorisation, https://arxiv.org/abs/1909.11942",
     )
     return_all_encoder_outputs: bool = option(False, "whether to return every block's output")
-    norm_first: bool = option(False, "layer norm before attention and dense layers instead of after them")
+    norm_first: bool = option(
+        False, "whether to apply layer norm before attention and dense layers instead of after them"
+    )
     layer_norm_epsilon: float = option(
-        1e-12, "epsilon of every layer norm, the masked-LM head's too; RoBERTa's is 1e-5", minimum=0, maximum=1
+        1e-12, "epsilon of every layer norm, including the masked-LM head's; RoBERTa uses 1e-5", minimum=0, maximum=1
     )
     final_norm: bool = option(
-        False, "with norm_first: a norm after the last block, and none before the first attention, as in modernbert"
+        False,
+        "with norm_first: whether there is a norm after the last block, and none before the first attention, as"
+        " in modernbert",
     )
     norm: str = norm_option("layer_norm")
     use_bias: bool = bias_option(True)
     mlp: str = mlp_option("dense")
     positions: str = option(
         "learned",
-        "learned: embeddings; rotary: queries and keys turn by their place",
+        "learned: position embeddings; rotary: queries and keys are rotated by their positions",
         choices=POSITIONS,
         source="Su et al., 2021",
     )

@@ -48,7 +48,7 @@ def check_weights(weights: Mapping[str, np.ndarray], source: str) -> None:
         raise InputError(
             f"The weights of {source} must be finite numbers",
             received=f"NaN or infinite ones in {short_list(names)}",
-            do="Its training went wrong, or the file is damaged: take another model, or an earlier checkpoint of it",
+            do="Its training failed, or the file is damaged: use another model, or an earlier checkpoint of it",
         )
 
 

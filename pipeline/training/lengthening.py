@@ -57,9 +57,9 @@ def longer_config(
     wanted = apply_overrides(replace_values(base, values), overrides)
     if differing := differing_options(base, wanted, but=_CHOSEN):
         raise ConfigError(
-            f"More steps of {run_dir} have its configuration",
+            f"More steps of {run_dir} must use its configuration",
             received="; ".join(differing),
-            do=f"Leave these out. What can be set is {', '.join(_CHOSEN)}",
+            do=f"Leave these options out. The only ones that can be set are {', '.join(_CHOSEN)}",
         )
     return wanted
 
@@ -70,19 +70,19 @@ def _longer(run_dir: str, held: ExperimentConfig, results: Mapping[str, Any] | N
         if trainer.restart_step is not None and trainer.scheduled_steps == steps:
             return trainer
         raise ConfigError(
-            f"{run_dir} must be finished before it is given more steps than its {trainer.train_steps:,}",
-            received="a run that has not made them all",
-            do="Run the command that it began with again: it goes on from the last checkpoint",
+            f"{run_dir} must finish its {trainer.train_steps:,} steps before it can be given more",
+            received="an unfinished run",
+            do="Run its original command again: it continues from the last checkpoint",
         )
     if held.task.train_data.stages:
         raise ConfigError(
-            "A run in stages cannot be given more steps: its stages end at shares of them",
+            "A run with stages cannot be given more steps: the ends of its stages depend on their number",
             do=f"Start another run with --init-from {run_dir}",
         )
     if trainer.decay_from:
         raise ConfigError(
             f"{run_dir} decays from {trainer.decay_from}, and cannot be given more steps",
-            do="Give them to the run that it is from, and decay from there again",
+            do="Give them to that run, and decay again from its new checkpoint",
         )
     made = int(results["steps"])
     return dataclasses.replace(
@@ -124,12 +124,12 @@ def describe_lengthening(trainer: TrainerConfig) -> str:
     rate = build_schedule(trainer)
     peak, end = (float(rate(step)) for step in (start + optimizer.warmup_steps, trainer.train_steps))
     said = (
-        f"{trainer.scheduled_steps:,} more steps after {start:,}; the optimiser and the place in the data go on, the"
-        " learning rate "
+        f"{trainer.scheduled_steps:,} more steps after step {start:,}, with the same optimiser state and position in"
+        " the data; the learning rate "
     )
     if optimizer.decay == "constant":
         return f"{said}stays {peak:.3g}"
-    rise = f"rises once more over {optimizer.warmup_steps:,} steps to {peak:.3g}, and " * bool(optimizer.warmup_steps)
+    rise = f"rises again over {optimizer.warmup_steps:,} steps to {peak:.3g}, then " * bool(optimizer.warmup_steps)
     fall = f"falls ({optimizer.decay})" + f" from {peak:.3g}" * (not rise)
     return f"{said}{rise}{fall} to {end:.3g} at step {trainer.train_steps:,}"
 
@@ -142,7 +142,8 @@ def check_lengthening(folder: RunFolder) -> None:
     """
     if not folder.has_checkpoint():
         raise ConfigError(
-            f"{files.join(folder.path, 'checkpoints')} must hold the last checkpoint for more steps",
+            f"{files.join(folder.path, 'checkpoints')} must contain the last checkpoint, from which more steps"
+            " continue",
             received="none",
-            do=f"Put it back, or start another run with --init-from {folder.path}",
+            do=f"Restore it, or start another run with --init-from {folder.path}",
         )

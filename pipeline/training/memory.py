@@ -65,9 +65,9 @@ class Fit(NamedTuple):
         if self.needed is None or self.available is None or self.needed <= self.available:
             return None
         return (
-            f"a step needs about {self.needed / 1e9:.1f} GB, more than the {self.available / 1e9:.1f} GB that this run"
-            " should take of the memory: the system may end it without a word. In another run, lower --batch-size, or"
-            " raise trainer.accumulation_steps"
+            f"a step needs about {self.needed / 1e9:.1f} GB, more than the {self.available / 1e9:.1f} GB of memory"
+            " that this run should use: the operating system may kill it without an error message. In another run,"
+            " lower --batch-size, or raise trainer.accumulation_steps"
         )
 
 

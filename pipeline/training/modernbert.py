@@ -38,28 +38,30 @@ class ModernBertEncoderConfig(BaseEncoderConfig):
 
     type: str = option("modernbert", "ModernBERT's encoder", choices=("modernbert",), source="Warner et al., 2024")
     vocab_size: int | None = option(
-        None, "entries of the vocabulary; null takes the corpus's", minimum=6, maximum=2**24
+        None, "number of entries in the vocabulary; null: as in the corpus", minimum=6, maximum=2**24
     )
     hidden_size: int = option(768, "width of the hidden states", minimum=1, maximum=WIDEST)
-    num_layers: int = option(22, "transformer blocks", minimum=1, maximum=1000)
-    num_attention_heads: int = option(12, "attention heads of a block", minimum=1, maximum=WIDEST)
+    num_layers: int = option(22, "number of transformer blocks", minimum=1, maximum=1000)
+    num_attention_heads: int = option(12, "number of attention heads per block", minimum=1, maximum=WIDEST)
     hidden_activation: str = option(
         "gelu_exact", "activation between a block's two dense layers, and of the masked-LM head", choices=ACTIVATIONS
     )
     intermediate_size: int = option(1152, "width between a block's two dense layers", minimum=1, maximum=4 * WIDEST)
-    dropout_rate: float = option(0.0, "dropout of hidden states", minimum=0, maximum=0.99)
-    attention_dropout_rate: float = option(0.0, "dropout of attention probabilities", minimum=0, maximum=0.99)
+    dropout_rate: float = option(0.0, "dropout rate of hidden states", minimum=0, maximum=0.99)
+    attention_dropout_rate: float = option(0.0, "dropout rate of attention probabilities", minimum=0, maximum=0.99)
     max_position_embeddings: int = option(
-        8192, "longest sequence, in tokens; no weight depends on it", minimum=1, maximum=MOST_POSITIONS
+        8192, "maximum sequence length in tokens; no weight depends on it", minimum=1, maximum=MOST_POSITIONS
     )
     initializer_range: float = option(
         0.02,
         "standard deviation of the truncated normal initialiser; that of layers whose output is added to the residual"
-        " is divided by the root of twice num_layers",
+        " is divided by the square root of 2 * num_layers",
         minimum=0,
         maximum=10,
     )
-    layer_norm_epsilon: float = option(1e-5, "epsilon of every norm, the masked-LM head's too", minimum=0, maximum=1)
+    layer_norm_epsilon: float = option(
+        1e-5, "epsilon of every norm, including the masked-LM head's", minimum=0, maximum=1
+    )
     norm: str = norm_option("layer_norm")
     use_bias: bool = bias_option(False)
     mlp: str = mlp_option("geglu")

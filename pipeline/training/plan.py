@@ -53,7 +53,7 @@ def format_plan(config: ExperimentConfig, model: Any, fit: Fit, *, step: int, na
         ("parameters", f"{weights:,}, of which {weights - embeddings:,} outside the embeddings"),
         ("examples", "; ".join(examples)),
         ("batch", ", ".join(batch)),
-        ("steps", f"{steps}; {step:,} are made, it goes on from there" if step else steps),
+        ("steps", f"{steps}; continues after step {step:,}" if step else steps),
         ("epochs", f"{', '.join(epochs)}; {_about(sum(tokens))} tokens"),
         (
             "learning rate",
@@ -101,7 +101,7 @@ def _memory(fit: Fit) -> str:
         return ""
     if fit.available is None:
         return f"about {fit.needed / 1e9:.1f} GB"
-    return f"about {fit.needed / 1e9:.1f} GB, of {fit.available / 1e9:.1f} GB that it may take"
+    return f"about {fit.needed / 1e9:.1f} GB, of up to {fit.available / 1e9:.1f} GB for this run"
 
 
 def _about(number: float) -> str:

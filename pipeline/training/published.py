@@ -155,8 +155,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "bert-base": _bert("Base", _DEVLIN, layers=12, hidden=768, heads=12),
     "bert-large": _bert("Large", _DEVLIN, layers=24, hidden=1024, heads=16),
     "roberta-like": Experiment(
-        "BERT-Base on sentences packed to the full length, masked anew in every epoch, without a next-sentence head"
-        " (Liu et al., 2019)",
+        "BERT-Base on sentences packed to the full length, with new masks in every epoch, without a next-sentence"
+        " head (Liu et al., 2019)",
         _values(
             _BASE,
             batch=8192,

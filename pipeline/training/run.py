@@ -144,7 +144,8 @@ def pretrain(
             folder.open(config, corpora, source.architecture if source is not None else None)
         if results is not None:
             logger.info(
-                f"{run_dir}: finished already; --more-steps N gives it more, and another directory starts another run"
+                f"{run_dir}: already finished; --more-steps N trains it for N more steps, and another directory starts"
+                " a new run"
             )
         else:
             if plan and writes:
@@ -209,7 +210,7 @@ def resolve(config: ExperimentConfig, corpora: Corpora, *, parts: int = 1) -> Ex
     if model.has_head("next_sentence") and reads_labels and not spec.next_sentence:
         raise CorpusError(
             "The model has a next_sentence head, but the corpus has no next-sentence labels",
-            do="Take the head out of model.cls_heads, or make a corpus of sentence pairs",
+            do="Remove the head from model.cls_heads, or make a corpus of sentence pairs",
         )
     heads = model.cls_heads
     if not reads_labels:
@@ -221,7 +222,7 @@ def resolve(config: ExperimentConfig, corpora: Corpora, *, parts: int = 1) -> Ex
         section = getattr(config.task, name)
         if section.input_path not in ("", read.input_path):
             raise ConfigError(
-                f"{name}.input_path must be left empty: the corpus's directory is an argument of its own",
+                f"{name}.input_path must be left empty: the corpus's directory is a separate argument",
                 received=repr(section.input_path),
             )
         seed = trainer.seed if section.seed is None else section.seed
@@ -304,7 +305,9 @@ def _run(
             if baseline is None and has_validation:
                 baseline = _baseline(config, tokenizer)
             if (decay := config.trainer.optimizer.ema_decay) is not None:
-                logger.info(f"{folder.path}: evaluations and the model are of the weights' average, of decay {decay}")
+                logger.info(
+                    f"{folder.path}: evaluations and the final model use the average of the weights, with decay {decay}"
+                )
             logger.info(format_plan(config, model, fitted, step=step, names=corpora.names))
             if too_small := fitted.note():
                 logger.warning(f"note: {too_small}")
@@ -446,5 +449,5 @@ def _save_model(model: Any, path: str) -> None:
         raise OutputError(
             f"Cannot write {path}",
             received=error.strerror or str(error),
-            do="All its steps are made and saved. Check the space and the permissions, then run again",
+            do="All steps of the run are done and saved. Check the free space and the permissions, then run again",
         ) from error

@@ -54,7 +54,7 @@ class RunFolder:
             raise OutputError(
                 "A run's directory must be on a local or mounted file system",
                 received=path,
-                do="Choose a local directory; copy a run to the store, or from it, as a whole",
+                do="Choose a local directory; a run can be copied as a whole to a store or from it",
             )
         self.path = path
         self.checkpoints = files.join(path, "checkpoints")
@@ -152,7 +152,7 @@ class RunFolder:
             self.held_config()  # It is lost: its error says what to do.
         if others:
             raise OutputError(
-                f"{self.path} holds files, but no run of this program",
+                f"{self.path} contains files, but is not a run of this program",
                 received=", ".join(others[:5]),
                 do="Choose another directory for the run, or an empty one",
             )
@@ -161,22 +161,23 @@ class RunFolder:
         held = self.held_config()
         differing = differing_options(held, config, but=LENGTHENED if self._is_lengthened(held, config) else ())
         if self._read_origin()["manifest_sha256"] != manifest_sha256:
-            differing.insert(0, "the corpus is another one")
+            differing.insert(0, "the corpus differs")
         if not differing:
             return
         if len(differing) == 1 and config.trainer.train_steps > held.trainer.train_steps:
             raise OutputError(
-                f"{self.path} is a run of {held.trainer.train_steps:,} steps, and what it has learned so far depends on"
-                " their number",
+                f"{self.path} is a run of {held.trainer.train_steps:,} steps, and what it has learned so far depends"
+                " on this number",
                 received=differing[0],
-                do=f"To train its model further, finish it, and then pretrain --more-steps N --run {self.path}: the"
-                " learning rate has its schedule once more. Only a run with trainer.optimizer.decay=constant, and"
-                " without a masking schedule over all its steps, takes a larger number before",
+                do="To train its model further, let it finish, and then run pretrain --more-steps N --run"
+                f" {self.path}, which repeats the learning rate schedule. Before a run is finished, its number of"
+                " steps can only be raised with trainer.optimizer.decay=constant, and without a masking schedule over"
+                " all its steps",
             )
         raise OutputError(
-            f"{self.path} holds a run of another configuration",
+            f"{self.path} contains a run with another configuration",
             received="; ".join(differing),
-            do="Choose another directory for the new run, or go back to the old configuration",
+            do="Choose another directory for the new run, or use the old configuration",
         )
 
     def _is_lengthened(self, held: ExperimentConfig, config: ExperimentConfig) -> bool:
@@ -203,9 +204,9 @@ class RunFolder:
                 raise ConfigError(f"It lacks {last}")
         except ConfigError as error:
             raise InputError(
-                f"{self.config} must hold the whole configuration of the run",
+                f"{self.config} must contain the complete configuration of the run",
                 received=str(error),
-                do="Put a whole copy of the file back, or start another run in another directory",
+                do="Restore the file from a copy, or start a new run in another directory",
             ) from error
         return config
 
@@ -244,7 +245,7 @@ class RunFolder:
             raise InputError(
                 f"{self.path} must be the directory of a pre-training run",
                 received=f"a directory without {ORIGIN}" if os.path.isdir(self.path) else "no such directory",
-                do="Name the directory that the pretrain command wrote",
+                do="Give the directory that the pretrain command wrote",
             )
         try:
             origin = json.loads(files.read(self._origin))
@@ -252,9 +253,9 @@ class RunFolder:
             return {"manifest_sha256": str(origin["manifest_sha256"]), **origin}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{self._origin} is damaged, or not of a run of this program",
+                f"{self._origin} is damaged, or was not written by this program",
                 received=f"{type(error).__name__}: {error}",
-                do="Put a whole copy of the file back, or choose another directory",
+                do="Restore the file from a copy, or choose another directory",
             ) from error
 
     def trained_on(self, corpora: Corpora) -> bool:
@@ -307,7 +308,7 @@ class RunFolder:
             planned = results.get("stopped_early", {}).get("planned_steps", results["steps"])
             return dict(results) if planned == steps else None
         except (ValueError, KeyError, TypeError, AttributeError):
-            logger.warning(f"note: {self._results} is damaged; it is made again")
+            logger.warning(f"note: {self._results} is damaged; writing it again")
             return None
 
     def write_results(self, results: Mapping[str, Any]) -> None:
@@ -331,7 +332,7 @@ class RunFolder:
             raise OutputError(
                 f"Cannot write {self._log}",
                 received=error.strerror,
-                do="Check the space and the permissions; the same command then continues from the last checkpoint",
+                do="Check the free space and the permissions; the same command then continues from the last checkpoint",
             ) from error
 
     def read_log(self) -> list[dict[str, Any]]:
@@ -352,15 +353,15 @@ class RunFolder:
         reached = max((row["step"] for _, row in lines if row is not None), default=0)
         if not step and reached > checkpoint_interval:
             raise OutputError(
-                f"{self.checkpoints} must hold the checkpoints of this run, whose log reaches step {reached:,}",
+                f"{self.checkpoints} must contain the checkpoints of this run, whose log reaches step {reached:,}",
                 received="none",
-                do="Put them back, or choose another directory to start again",
+                do="Restore them, or choose another directory for a new run",
             )
         # The last line may have been cut short by a kill: its step is done again.
         damaged = sum(row is None for _, row in lines[:-1])
         if damaged:
-            logger.warning(f"note: {self._log}: {damaged:,} damaged lines left out")
-        # Without a checkpoint all is done again, also what was measured before the first step.
+            logger.warning(f"note: {self._log}: ignored {damaged:,} damaged lines")
+        # Without a checkpoint everything is computed again, also what was measured before the first step.
         kept = [line for line, row in lines if step and row is not None and row["step"] <= step]
         files.write_atomically(self._log, b"".join(kept))
 

@@ -27,45 +27,47 @@ class StageConfig(Config):
     """
 
     input_path: str | tuple[str, ...] = option(
-        "", "a corpus's directory, or a list of several to mix; empty for those of the data that the stage is of"
+        "",
+        "directory of a corpus, or a list of several to mix; empty: input_path of the data that the stage belongs to",
     )
     weights: tuple[float, ...] = option(
         (),
-        "where input_path names several corpora: the share of tokens of each; by default, by the tokens they have",
+        "with several corpora in input_path: the share of tokens of each; by default, in proportion to their numbers"
+        " of tokens",
         minimum=1e-9,
         maximum=1e9,
     )
     global_batch_size: int | None = option(
         None,
-        "examples of a batch, over all replicas; null for that of the data that the stage is of",
+        "examples per batch, over all replicas; null: global_batch_size of the data that the stage belongs to",
         minimum=1,
         maximum=MOST_EXAMPLES,
     )
     initial_batch_size: int | None = option(
         None,
-        "examples of the stage's first batches, which grow evenly to global_batch_size in the course of the stage; null"
-        " does not change them",
+        "examples per batch at the start of the stage; the batch size then grows evenly to global_batch_size by the"
+        " end of the stage; null: constant",
         minimum=1,
         maximum=MOST_EXAMPLES,
         source="Geiping and Goldstein, 2023, https://arxiv.org/abs/2212.14034",
     )
     batch_sizes: int = option(
         8,
-        "with initial_batch_size: how many sizes there are at most, the first and the last included; all are multiples"
+        "with initial_batch_size: maximum number of batch sizes, including the first and the last; all are multiples"
         " of the greatest common divisor of these two",
         minimum=2,
         maximum=1000,
     )
     until: str | None = option(
         None,
-        "where the stage ends, counted from the start of the run: '90%' of the steps, '2e9 tokens' without padding, or"
-        " '1000 steps'; null, in the last stage alone, for the end of the run",
+        "where the stage ends, counted from the start of the run: '90%' of the steps, '2e9 tokens' without padding,"
+        " or '1000 steps'; null, for the last stage only: at the end of the run",
     )
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.weights and not self.input_path:
-            raise ConfigError("weights must be given together with the input_path of the stage")
+            raise ConfigError("weights of a stage must be given together with its input_path")
         if self.until is not None:
             parse_until(self.until)
 
@@ -80,7 +82,7 @@ def parse_until(text: str) -> tuple[float, str]:
     number = float(found[1]) if found else 0.0
     unit = found[2].lower() if found else ""
     if not number or (unit == "%" and number >= 100) or (unit == "steps" and number != int(number)):
-        raise ConfigError("until must say where a stage ends", received=repr(text), do=_HOW)
+        raise ConfigError("until must state where a stage ends", received=repr(text), do=_HOW)
     return number, unit
 
 
@@ -97,12 +99,12 @@ def check_stages(stages: Sequence[StageConfig], batch_size: int) -> None:
     for number, stage in enumerate(stages, start=1):
         last, size = number == len(stages), stage.global_batch_size or batch_size
         if stage.until is None and not last:
-            raise ConfigError(f"Stage {number} must say until when it lasts, as all but the last one do", do=_HOW)
+            raise ConfigError(f"Stage {number} needs an until: only the last stage has none", do=_HOW)
         if stage.until is not None and last:
             raise ConfigError(
-                "The last stage lasts until the end of the run",
+                "The last stage must not have an until: it lasts until the end of the run",
                 received=f"until {stage.until!r} in stage {number}",
-                do="Leave its until out, or add a stage that follows",
+                do="Leave its until out, or add another stage",
             )
         if stage.initial_batch_size is not None and stage.initial_batch_size >= size:
             raise ConfigError(
@@ -209,9 +211,10 @@ def first_steps(stages: Sequence[StageConfig]) -> list[int]:
         number, unit = parse_until(stage.until or "")
         if unit != "steps" or stage.initial_batch_size is not None or number <= steps[-1]:
             raise ConfigError(
-                "Without a run, stages must have one batch size each, and end at rising numbers of steps",
+                "Outside a run, each stage must have a single batch size, and end at a larger number of steps than"
+                " the one before",
                 received=f"until {stage.until!r}, initial_batch_size {stage.initial_batch_size}",
-                do="Let pretrain work them out, or see the config.yaml of its run",
+                do="Let pretrain compute them, or copy them from the config.yaml of its run",
             )
         steps.append(int(number))
     return steps
@@ -246,7 +249,7 @@ def _paths(stage: StageConfig) -> Sequence[str]:
 
 def format_stages(stages: Sequence[Mapping[str, Any]]) -> str:
     """What `describe_plan` returns, as a table in plain text."""
-    rows = [("stage", "steps", "examples a batch", "tokens, about", "corpus")]
+    rows = [("stage", "steps", "examples per batch", "tokens (about)", "corpus")]
     for number, stage in enumerate(stages, start=1):
         steps = f"{stage['first_step']:,} to {stage['last_step']:,}"
         numbers = (f"{number}", steps, f"{stage['batch_size']:,}", f"{stage['tokens']:,}")

@@ -51,7 +51,7 @@ def check_inputs(config: ExperimentConfig, corpora: Corpora, replicas: int) -> N
             for directory, manifest in zip(stage.directories, stage.manifests, strict=True):
                 shards = manifest.split(split)
                 if manifest.spec.masked and shards and not sum(shard.predictions for shard in shards):
-                    raise CorpusError(f"The {split} examples of {directory} must hold predictions", received="none")
+                    raise CorpusError(f"The {split} examples of {directory} must contain predictions", received="none")
         build_dataset(data)
 
 
@@ -68,10 +68,10 @@ def check_example(config: ExperimentConfig, tokenizer: Tokenizer) -> None:
     try:
         ids, _ = encode_with_masks(tokenizer, text)
     except InputError as error:
-        raise ConfigError("trainer.example must hold at least one [MASK]", received=repr(text), do=advice) from error
+        raise ConfigError("trainer.example must contain at least one [MASK]", received=repr(text), do=advice) from error
     if limit is not None and len(ids) > limit:
         raise ConfigError(
-            f"trainer.example may have the model's {limit} tokens, specials included",
+            f"trainer.example must have at most the model's {limit} tokens, including special tokens",
             received=f"{len(ids)} tokens",
             do=advice,
         )
@@ -113,5 +113,5 @@ def check_space(folder: RunFolder, config: TrainerConfig, model: Any) -> None:
         raise OutputError(
             f"{folder.path} needs {needed / 1e6:,.0f} MB for {kept} checkpoints, the best weights and the model",
             received=f"{free / 1e6:,.0f} MB of free space",
-            do="Make room, lower trainer.max_to_keep, or choose another directory",
+            do="Free some space, lower trainer.max_to_keep, or choose another directory",
         )

@@ -245,5 +245,5 @@ def test_a_damaged_gzip_file_among_others(
     assert code == 0
     # A file that was cut has another size: another plan, and a fresh start.
     assert ("3 of them finished earlier" in errors) == (damage == "flipped")
-    assert ("holds a corpus made with other options or inputs: starting over" in errors) == (damage == "cut")
+    assert ("contains an unfinished corpus with other options or inputs; starting over" in errors) == (damage == "cut")
     check_is_as_undisturbed(contents, tmp_path / "corpus", tmp_path / "right")

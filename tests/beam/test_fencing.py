@@ -124,7 +124,7 @@ def test_shards_that_another_job_has_written_are_made_again(
     assert len(moments) == 2
     assert manifest.shards == clean[1].shards
     assert (output / name).read_bytes() == (clean[0] / name).read_bytes()
-    assert "Another job has written to some shards: making them again" in capsys.readouterr().err
+    assert "Another job has written to some shards; writing them again" in capsys.readouterr().err
 
 
 def test_a_job_that_keeps_writing_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_a_run_whose_folder_another_has_taken_says_so(options: Options, monkeypa
 
     monkeypatch.setattr(launch, "_run_once", run_none)
     settings: dict[str, Any] = {"beam_args": [], "workers": 1, "description": "x", "show_progress": False}
-    with pytest.raises(CorpusError, match=r"Another run has begun in .*\.blocks"):
+    with pytest.raises(CorpusError, match=r"Another run has started in .*\.blocks"):
         run_units(job.work, plan.blocks, job.build_shards, **settings)
 
 
@@ -209,9 +209,9 @@ def test_a_vocabulary_replaces_its_own_kind_alone(options: Options, tmp_path: Pa
     before = book.read_bytes()
     for words in (["--input", str(book)], ["--input", text]):
         assert main(vocab(*words, "--output", str(book))) == 2
-        assert "book.txt exists already, and was not written by this command" in capsys.readouterr().err
+        assert "book.txt already exists, and was not written by this command" in capsys.readouterr().err
     assert main(vocab("--input", str(book), "--output", str(book), "--overwrite")) == 2
-    assert "The input must hold more than what the job itself writes" in capsys.readouterr().err
+    assert "The input must contain files other than the job's own output" in capsys.readouterr().err
     assert book.read_bytes() == before
     assert main(vocab("--input", text, "--output", str(tmp_path))) == 2
     assert "The output must be a file" in capsys.readouterr().err
@@ -225,7 +225,7 @@ def test_a_vocabulary_replaces_its_own_kind_alone(options: Options, tmp_path: Pa
 def test_a_vocabulary_replaces_no_other_description(options: Options, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "v.txt.json").write_text("mine")
     assert main(vocab("--input", *options().input, "--output", str(tmp_path / "v.txt"))) == 2
-    assert "v.txt.json exists already, and was not written by this command" in capsys.readouterr().err
+    assert "v.txt.json already exists, and was not written by this command" in capsys.readouterr().err
     assert (tmp_path / "v.txt.json").read_text() == "mine"
 
 
@@ -326,7 +326,7 @@ def test_a_corpus_replaces_no_file_of_the_users(make: Make, options: Options, cl
     path = output / name.format(blocks=len(clean[1].split("train")))
     path.write_text("mine")
     (output / "notes.txt").write_text("mine, too")
-    message = f"holds no corpus, but files that the corpus would replace. Received: {path.name}"
+    message = f"is not a corpus, but contains files that the corpus would overwrite. Received: {path.name}"
     with pytest.raises(OutputError, match=message):
         make()
     assert path.read_text() == "mine"

@@ -70,7 +70,7 @@ def test_a_line_of_200_megabytes(
 def test_a_million_empty_lines(corpus: Callable[..., Any], tmp_path: Path, text_format: str) -> None:
     code, errors, _ = corpus(b"\n" * 1_000_000, "--format", text_format)
     assert code == 2
-    assert "the input holds no document, only white space" in errors
+    assert "the input contains no documents, only white space" in errors
     assert not (tmp_path / "corpus" / "manifest.json").exists()
     line = b'{"text": "The river rose. Nobody came."}' if text_format == "jsonl" else b"The river rose.\nNobody came."
     code, errors, _ = corpus(b"\n" * 500_000 + line + b"\n" * 500_000 + line + b"\n", "--format", text_format)
@@ -100,7 +100,7 @@ def test_nothing_but_unknown_words(corpus: Callable[..., Any], vocabulary_tokens
 def test_nothing_but_control_characters(corpus: Callable[..., Any], tmp_path: Path) -> None:
     code, errors, _ = corpus(bytes([1, 2, 3, 7, 8, 27, 127, 10]) * 100_000, "--format", "lines")
     assert code == 2
-    assert "The corpus would hold no training example" in errors
+    assert "The corpus would have no training examples" in errors
     assert not (tmp_path / "corpus" / "manifest.json").exists()
 
 

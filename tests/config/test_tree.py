@@ -156,11 +156,11 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"- a\n- b\n", "must hold a mapping of options. Received: "),
-        (b"just words", "must hold a mapping"),
-        (b"a: [1,\nb: }", "is not YAML"),
-        (b"a: \xff\xfe", "is not YAML"),
-        (b"a: !!python/object:os.system 1", "is not YAML"),
+        (b"- a\n- b\n", "must contain a mapping of options. Received: "),
+        (b"just words", "must contain a mapping"),
+        (b"a: [1,\nb: }", "is not valid YAML"),
+        (b"a: \xff\xfe", "is not valid YAML"),
+        (b"a: !!python/object:os.system 1", "is not valid YAML"),
     ],
 )
 def test_damaged_yaml_is_refused_in_a_line(tmp_path: Path, data: bytes, message: str) -> None:
@@ -207,7 +207,7 @@ def test_the_last_override_stands() -> None:
         ("steps.more=3", r"no option steps\.more"),
         ("step=3", "Did you mean steps?"),
         ("inner.rat=3", r"no option inner\.rat"),
-        ("steps=[", "is not YAML"),
+        ("steps=[", "is not valid YAML"),
         ("steps=many", "steps must be of type int"),
         ("steps=0", "steps must be at least 1"),
     ],
@@ -231,7 +231,7 @@ def test_replacing_within_nested_configs() -> None:
 def test_a_key_that_yaml_gives_twice_is_refused(tmp_path: Path, text: str, name: str) -> None:
     path = tmp_path / "options.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=rf"is not YAML. Received: {name} is given twice.*line \d"):
+    with pytest.raises(ConfigError, match=rf"is not valid YAML. Received: {name} is given twice.*line \d"):
         load_yaml(Outer, str(path))
     with pytest.raises(ConfigError, match="rate is given twice"):
         apply_overrides(Outer(), ["inner={rate: 0.1, rate: 0.2}"])

@@ -20,7 +20,7 @@ def test_a_cluster_made_for_the_run(engines: Any, check: Callable[..., None]) ->
     check("dask", done)
     assert len(done.pids) >= 2  # And maybe the one that took the place of the one that was killed.
     assert done.killed
-    assert "starting it again" not in done.printed  # Dask itself gave the other worker what was lost.
+    assert "restarting it" not in done.printed  # Dask itself gave the other worker what was lost.
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_scheduler_with_two_workers(
     check("cluster", done)
     assert len(done.pids) >= 2
     assert done.killed
-    assert "starting it again" not in done.printed
+    assert "restarting it" not in done.printed
 
     engines.vocab("dask.txt", *arguments, environment=environment)
     for name in ("", ".json"):

@@ -24,7 +24,7 @@ def test_a_job_server_and_workers_in_other_processes(
     done = engines.corpus("portable", *options, environment=environment)
     check("portable", done)
     assert done.killed
-    assert "starting it again" in done.printed
+    assert "restarting it" in done.printed
     assert len(done.pids) >= 3  # Two at a time; the one that was killed, and those that did the work.
 
     engines.vocab("portable.txt", *options, environment=environment)

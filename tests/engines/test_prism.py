@@ -22,5 +22,5 @@ def test_prism_and_a_worker_in_another_process(
     done = engines.corpus("prism", *options, environment=engines.environment("prism"))
     check("prism", done)
     assert done.killed
-    assert "starting it again" in done.printed
+    assert "restarting it" in done.printed
     assert len(done.pids) >= 2  # Prism starts one worker at a time; the one that was killed, and another.

@@ -139,8 +139,8 @@ def test_a_foreign_record_is_named(make: Make, tmp_path: Path) -> None:
     path, spec = corpus.path(shard), corpus.manifest.shard_spec(shard)
     original = decode_examples(spec, list(read_serialized(path)))
     for feature, value, message in (
-        ("masked_lm_positions", 64, r"masked_lm_positions must be between 0 and 63 .*, but holds 64"),
-        ("input_word_ids", 10**6, r"input_word_ids must be between 0 and \d+ \(vocab_size, .*, but holds 1000000"),
+        ("masked_lm_positions", 64, r"masked_lm_positions must be between 0 and 63 .*, but contains 64"),
+        ("input_word_ids", 10**6, r"input_word_ids must be between 0 and \d+ \(vocab_size, .*, but contains 1000000"),
     ):
         columns = {name: values.copy() for name, values in original.items()}
         columns[feature][2, 0] = value

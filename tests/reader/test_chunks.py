@@ -107,7 +107,7 @@ def test_a_shard_that_is_cut_short(corpus: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CorpusError, match=rf"Records \d+ to 999 of {path} .*Received: a file that ends before byte"):
         list(source.batches(24, seed=1))
-    with pytest.raises(CorpusError, match=rf"{path} must hold [\d,]+ bytes, as the manifest says"):
+    with pytest.raises(CorpusError, match=rf"{path} must contain [\d,]+ bytes, as the manifest says"):
         read_all(corpus)
 
 
@@ -115,7 +115,7 @@ def test_an_index_that_is_not_the_corpus_s(corpus: Path, numbered: Make) -> None
     path = corpus / "chunks.bin"
     good = path.read_bytes()
     path.write_bytes(good[:-8])
-    with pytest.raises(CorpusError, match=rf"{path} must hold {len(good)} bytes.*Copy the index again"):
+    with pytest.raises(CorpusError, match=rf"{path} must contain {len(good)} bytes.*Copy the index again"):
         read_all(corpus)
     path.write_bytes(good[8:] + good[:8])
     with pytest.raises(CorpusError, match=rf"{path} must be the index of the [\d,]+ bytes of .*train-"):
@@ -128,7 +128,7 @@ def test_an_index_that_is_not_the_corpus_s(corpus: Path, numbered: Make) -> None
     with pytest.raises(CorpusError, match=r"must be|a damaged record"):
         read_all(corpus)
     path.unlink()
-    with pytest.raises(CorpusError, match=rf"{path} must hold .*no such file"):
+    with pytest.raises(CorpusError, match=rf"{path} must contain .*no such file"):
         read_all(corpus)
 
 

@@ -149,7 +149,7 @@ def test_evaluation_is_of_all(mixture: Any) -> None:
 def test_others_are_refused(numbered: Make, tmp_path: Path) -> None:
     one = numbered("static", (100,))
     for kind, message in (
-        ("dynamic", r"same shapes.*4 predictions.*masks drawn at reading"),
+        ("dynamic", r"same shapes.*4 predictions.*masks drawn when examples are read"),
         ("one segment", r"same shapes.*sentence pairs.*single segments"),
         ("binned", r"same shapes.*of 24 tokens.*of 16 and 24 and 40 tokens"),
         ("names of v1", r"same shapes.*v2 names.*v1 names"),
@@ -161,7 +161,7 @@ def test_others_are_refused(numbered: Make, tmp_path: Path) -> None:
     text = (other / "manifest.json").read_text()
     sha256 = open_corpus(one, "train").manifest.tokenizer.sha256  # type: ignore[union-attr]
     (other / "manifest.json").write_text(text.replace(sha256, "0" * 64))
-    with pytest.raises(CorpusError, match=r"one vocabulary, and .* have not.*--vocab .*vocab\.txt"):
+    with pytest.raises(CorpusError, match=r"one vocabulary, but .* differ.*--vocab .*vocab\.txt"):
         training_batches(config([one, str(other)]))
     flipped = text.replace('"lower_case": true', '"lower_case": false')
     if flipped == text:
@@ -169,14 +169,14 @@ def test_others_are_refused(numbered: Make, tmp_path: Path) -> None:
     (other / "manifest.json").write_text(flipped)
     with pytest.raises(CorpusError, match="the same vocabulary in another case"):
         training_batches(config([one, str(other)]))
-    with pytest.raises(CorpusError, match="must be of corpora"):
+    with pytest.raises(CorpusError, match="must consist of corpora"):
         check_alike([open_corpus(one, "train"), open_corpus(one, "train").__class__(open_corpus(one, "train").bins)])
     for weights in ((1.0,), (1.0, 1.0, 1.0)):
-        with pytest.raises(ConfigError, match="as many weights above 0"):
+        with pytest.raises(ConfigError, match="2 weights, all above 0"):
             training_batches(config([one, numbered("static", (101,))], weights))
     with pytest.raises(ConfigError, match="weights must be between"):
         config([one, one], (1.0, 0.0))
-    with pytest.raises(ConfigError, match="weights are for several corpora"):
+    with pytest.raises(ConfigError, match="weights can only be used with several corpora"):
         training_batches(config([one], (1.0,)))
 
 
@@ -192,10 +192,10 @@ def test_names_on_the_command_line(numbered: Make, tmp_path: Path) -> None:
     assert open_corpora([str(with_colon), one]).directories == (str(with_colon), one)
     assert open_corpora([f"{with_colon}:3", f"{one}:1"]).weights == (3.0, 1.0)
     for named, message in (
-        ([f"{one}:0.8", other], f"needs its weight.*none for {other}"),
+        ([f"{one}:0.8", other], f"must have a weight.*none for {other}"),
         ([f"{one}:0", f"{other}:1"], "must be above 0"),
         ([f"{one}:nan", f"{other}:1"], "must be above 0"),
-        ([one, one + "/"], "named once"),
+        ([one, one + "/"], "given only once"),
     ):
         with pytest.raises(ConfigError, match=message):
             open_corpora(named)

@@ -149,7 +149,7 @@ def test_origins_are_of_the_corpus_of_the_step(numbered: Make) -> None:
 def test_a_start_within_a_batch_is_refused(numbered: Make) -> None:
     config = ramp(numbered("static", SHORT[0], first=SHORT[1]))
     for start in (1, 121, 132, 10 * 12 + 9 * 24 + 24):
-        with pytest.raises(ConfigError, match="in all batches before"):
+        with pytest.raises(ConfigError, match="in all earlier batches"):
             build_dataset(config, start_example=start)
     for start in (120, 144, 336, 384):
         build_dataset(config, start_example=start)
@@ -166,21 +166,24 @@ def test_stages_that_cannot_train_one_model_are_refused(numbered: Make, tmp_path
     single, other = numbered("one segment", SHORT[0], first=SHORT[1]), numbered("static", OTHER[0], first=OTHER[1])
     for config, message in (
         (staged({"until": "5 steps"}, {"input_path": single}, input_path=short), "examples of one kind"),
-        (staged({"until": "5 steps"}, {"input_path": f"{other}/train-*"}, input_path=short), "All stages must be of"),
+        (
+            staged({"until": "5 steps"}, {"input_path": f"{other}/train-*"}, input_path=short),
+            "All stages must consist of",
+        ),
     ):
         with pytest.raises(CorpusError, match=message):
             training_batches(config)
     sha256 = write_numbered(tmp_path / "other", (30,)).tokenizer.sha256
     manifest = tmp_path / "other" / "manifest.json"
     manifest.write_text(manifest.read_text().replace(sha256, "0" * 64))
-    with pytest.raises(CorpusError, match="corpora of all stages must have one vocabulary"):
+    with pytest.raises(CorpusError, match="corpora of all stages must share one vocabulary"):
         training_batches(staged({"until": "5 steps"}, {"input_path": str(tmp_path / "other")}, input_path=short))
 
 
 def test_stages_need_steps_and_a_training(numbered: Make) -> None:
     short = numbered("static", SHORT[0], first=SHORT[1])
     for stage in ({"until": "50%"}, {"until": "1e6 tokens"}, {"until": "9 steps", "initial_batch_size": 6}):
-        with pytest.raises(ConfigError, match="Without a run"):
+        with pytest.raises(ConfigError, match="Outside a run"):
             training_batches(staged(stage, {}, input_path=short))
-    with pytest.raises(ConfigError, match="stages are for training"):
+    with pytest.raises(ConfigError, match="stages can only be used for training"):
         build_dataset(staged({}, input_path=short, is_training=False))

@@ -14,7 +14,7 @@ KINDS = [(CorpusConfig, {"output": "o", "vocab": "v"}), (VocabConfig, {"output":
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"input": ()}, "input is needed"),
+        ({"input": ()}, "input is required"),
         ({"block_bytes": 1000}, "block_bytes must be 0 or at least 1024"),
         ({"format": "xml"}, "format must be one of auto, bert, lines, wrapped, jsonl, parquet, arrow, csv, tsv, warc"),
         ({"on_bad_text": "keep"}, "on_bad_text must be one of replace, drop"),

@@ -189,7 +189,7 @@ def test_the_names_of_special_pieces() -> None:
 
 def test_a_model_without_special_pieces_is_refused() -> None:
     model = train({"walk": 9}, control_symbols=[], pad_id=-1)
-    with pytest.raises(VocabularyError, match=r"mine must hold .* without \[PAD\] or <pad>, \[MASK\] or <mask>"):
+    with pytest.raises(VocabularyError, match=r"mine must contain .* without \[PAD\] or <pad>, \[MASK\] or <mask>"):
         SentencePieceTokenizer(model, name="mine")
 
 
@@ -316,7 +316,7 @@ def test_loading_what_a_manifest_describes(models: dict[str, bytes], tmp_path: P
     assert again.describe() == description
     assert np.array_equal(again.encode(SENTENCES).ids, tokenizer.encode(SENTENCES).ids)
     (tmp_path / "spm.model").write_bytes(models["bpe, folded"])
-    with pytest.raises(CorpusError, match="must be the vocabulary that made the corpus"):
+    with pytest.raises(CorpusError, match="must be the vocabulary that the corpus was made with"):
         load_tokenizer(description, str(tmp_path))
 
 

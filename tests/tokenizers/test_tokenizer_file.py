@@ -89,11 +89,11 @@ def test_what_is_missing_is_named() -> None:
     without = {token: index for token, index in IDS.items() if "mask" not in token.lower() and token != "</s>"}
     with pytest.raises(VocabularyError) as caught:
         find_special({"model": {}}, {"[PAD]": 0, "<s>": 1, **{"x": 8}}, {}, name="my/tokenizer.json")
-    assert str(caught.value).startswith("my/tokenizer.json must hold special tokens for padding")
+    assert str(caught.value).startswith("my/tokenizer.json must contain special tokens for padding")
     assert "3 tokens, without sep ([SEP], </s>, <sep>, <eos>); mask ([MASK], <mask>, <|mask|>)" in str(caught.value)
     with pytest.raises(VocabularyError, match=r"without mask \(\[MASK\]"):
         find_special({"model": {}}, without, {"mask": "<none>"}, name="v")
-    with pytest.raises(VocabularyError, match=r"a token of its own for each.*Received: pad: 0, cls: 0"):
+    with pytest.raises(VocabularyError, match=r"a separate token for each.*Received: pad: 0, cls: 0"):
         find_special({"model": {}}, IDS, {"cls": 0}, name="v")
 
 

@@ -51,7 +51,7 @@ def test_every_special_token_is_needed(token: str) -> None:
     with pytest.raises(VocabularyError) as caught:
         parse_vocabulary(FILE.replace(token + "\n", "").encode(), name="my/vocab.txt")
     message = str(caught.value)
-    assert message.startswith("my/vocab.txt must hold the special tokens [PAD], [UNK], [CLS], [SEP] and [MASK].")
+    assert message.startswith("my/vocab.txt must contain the special tokens [PAD], [UNK], [CLS], [SEP] and [MASK].")
     assert f"6 entries, without {token}." in message
     assert message.endswith("Use a BERT vocabulary, or learn one with the vocab command.")
 

@@ -241,7 +241,7 @@ def test_case_is_that_of_the_vocabulary(tokens: list[str], lower: bool) -> None:
 
 
 def test_a_vocabulary_of_nothing_else_is_refused() -> None:
-    with pytest.raises(VocabularyError, match="v must hold more than special and unused tokens"):
+    with pytest.raises(VocabularyError, match="v must contain more than special and unused tokens"):
         WordPieceTokenizer(as_file([*SPECIAL, "[unused0]"]), name="v")
 
 
@@ -266,7 +266,7 @@ def test_described_and_made_again(
     assert again.describe() == description
     assert rows(again.encode(["The river."])) == rows(small.encode(["The river."]))
     write_atomically(str(directory / "vocab.txt"), vocabulary + b"more\n")
-    with pytest.raises(CorpusError, match="must be the vocabulary that made the corpus"):
+    with pytest.raises(CorpusError, match="must be the vocabulary that the corpus was made with"):
         load_tokenizer(description, str(directory))
 
 

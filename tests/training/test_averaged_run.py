@@ -82,8 +82,8 @@ def test_a_run_goes_on_with_its_averages(
     config = tiny_config(validation_interval=24, optimizer={**OPTIMIZER, "ema_decay": 0.8})
     start(tiny_corpus.directory, run, config)
     shown = capsys.readouterr().out
-    assert f"{run}: going on from step 15" in shown
-    assert f"{run}: evaluations and the model are of the weights' average, of decay 0.8" in shown
+    assert f"{run}: continuing from step 15" in shown
+    assert f"{run}: evaluations and the final model use the average of the weights, with decay 0.8" in shown
     assert_same(held(run, "averages"), held(averaged, "averages"))
     assert_same(weights_of(run), weights_of(averaged))
 

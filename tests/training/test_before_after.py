@@ -95,7 +95,7 @@ def test_a_resumed_run_remembers_what_was_before(
     capsys.readouterr()
     assert main(command) == 0
     shown = capsys.readouterr().out
-    assert "going on from step 4" in shown
+    assert "continuing from step 4" in shown
     assert "before the first step" not in shown
     again = json.loads((run / "results.json").read_text())
     assert again["before"] == whole["before"]

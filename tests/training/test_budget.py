@@ -78,7 +78,7 @@ def test_the_time_is_used_and_not_exceeded(budget: float, used: float, pace: Pac
     try:
         plan = plan_steps(budget, used, pace, kept)
     except ConfigError as error:
-        assert "must suffice for 20 steps" in str(error)  # noqa: PT017
+        assert "must be long enough for 20 steps" in str(error)  # noqa: PT017
         of_step = [(pace.summary, kept.summary), (pace.evaluation, kept.validation), (pace.checkpoint, kept.checkpoint)]
         each = pace.step + sum(cost / interval for cost, interval in of_step if interval)
         looks = 21 * pace.summary + 11 * pace.evaluation + pace.checkpoint * (11 + rest / 300)

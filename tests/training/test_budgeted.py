@@ -102,7 +102,7 @@ def test_the_weights_are_those_of_a_run_without_a_budget(
 
     assert pretrain(tiny_corpus, run, *flags, "--budget", "10s") == 0
     shown = capsys.readouterr().out
-    assert "finished already" in shown
+    assert "already finished" in shown
     assert "measuring" not in shown
     assert pretrain(tiny_corpus, other, *flags, *as_flags(values)) == 0
     assert_same_run(run, other)
@@ -134,7 +134,7 @@ def test_an_interrupted_run_keeps_what_was_decided(
     capsys.readouterr()
     assert pretrain(tiny_corpus, run, *flags) == 0
     shown = capsys.readouterr().out
-    assert "going on from step" in shown
+    assert "continuing from step" in shown
     assert "measuring" not in shown
     assert decided(run) == values
     assert pretrain(tiny_corpus, other, *kept, *as_flags(values)) == 0
@@ -199,19 +199,22 @@ def test_a_budget_alone_chooses_the_recipe(
     [
         (["--budget", "30"], "budget must be a time above 0 with its unit. Received: '30'"),
         (["--trainer.budget", "30"], "trainer.budget must be of type str"),
-        (["--budget", "1m", "--trainer.train-steps", "100000"], "trainer.budget decides the number of steps"),
-        (["--budget", "1m", "--decay-from", "out/run"], "--budget does not go with --decay-from"),
-        (["--trainer.warmup-share", "0.1"], "warmup_share is for a run with a budget only"),
+        (["--budget", "1m", "--trainer.train-steps", "100000"], "trainer.budget determines the number of steps"),
+        (["--budget", "1m", "--decay-from", "out/run"], "--budget cannot be used with --decay-from"),
+        (["--trainer.warmup-share", "0.1"], "warmup_share can only be used with a budget"),
         (
             ["--budget", "1m", "--trainer.warmup-share", "0.1", "--trainer.optimizer.warmup-steps", "5"],
-            "exclude one another",
+            "cannot both be set",
         ),
         (["--budget", "1m", "--runtime.distribution-strategy", "multi_worker_mirrored"], "is for a single machine"),
-        (["--budget", "1m", "--task.train-data.stages", "[{until: 10 steps}, {}]"], "must end at shares of the steps"),
-        pytest.param(["--budget", "3s"], "must suffice for 20 steps", marks=pytest.mark.slow),
+        (
+            ["--budget", "1m", "--task.train-data.stages", "[{until: 10 steps}, {}]"],
+            "must end at percentages of the steps",
+        ),
+        pytest.param(["--budget", "3s"], "must be long enough for 20 steps", marks=pytest.mark.slow),
         pytest.param(
             ["--budget", "20s", "--trainer.optimizer.warmup-steps", "900"],
-            "The budget of 20s suffices for",
+            "The budget of 20s is enough for",
             marks=pytest.mark.slow,
         ),
     ],
@@ -239,7 +242,7 @@ def test_a_signal_while_measuring_leaves_nothing(
 def test_files_of_others_are_left_alone(tiny_corpus: Any, options: str, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     assert pretrain(tiny_corpus, tmp_path, "--config", options, "--budget", "1m") == 2
-    assert "no run of this program" in capsys.readouterr().err
+    assert "not a run of this program" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} <= {"thesis.txt", ".lock"}
 
 

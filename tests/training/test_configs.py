@@ -101,7 +101,7 @@ def test_overrides() -> None:
         (lambda: EncoderConfig(dropout_rate=1.5), "dropout_rate"),
         (lambda: EncoderConfig(type="xlnet"), "type must be one of bert, albert"),
         (lambda: EncoderConfig(hidden_activation="gelly"), "hidden_activation must be one of gelu, gelu_exact, relu,"),
-        (lambda: ClsHeadConfig(name="cls/topic"), "without slash"),
+        (lambda: ClsHeadConfig(name="cls/topic"), "only letters, digits"),
         (lambda: ClsHeadConfig(name="next_sentence", num_classes=1), "at least 2"),
         (lambda: DataConfig(global_batch_size=0), "global_batch_size"),
         (lambda: OptimizerConfig(learning_rate=-1.0), "learning_rate"),
@@ -130,5 +130,5 @@ def test_configurations_come_without_tensorflow() -> None:
 
 
 def test_an_option_without_effect_is_told() -> None:
-    with pytest.warns(FutureWarning, match="cycle_length has no effect"):
+    with pytest.warns(FutureWarning, match="cycle_length no longer has any effect"):
         DataConfig(cycle_length=4)

@@ -78,5 +78,5 @@ def test_the_command_chooses_once_and_says_what(
     (run / "config.yaml").write_text(text.replace("warmup_steps: 2", "warmup_steps: 1"))
     assert main(command) == 0
     shown = capsys.readouterr().out
-    assert "finished already" in shown
+    assert "already finished" in shown
     assert "chosen to continue" not in shown

@@ -109,7 +109,7 @@ def test_it_goes_on_without_the_other_run(
     capsys.readouterr()
     command = ["pretrain", "--decay-from", str(stable), "--run", str(run), "--trainer.optimizer.decay-steps", "9"]
     assert cli.main([*command, "--no-progress"]) == 0
-    assert f"{run}: going on from step 15" in capsys.readouterr().out
+    assert f"{run}: continuing from step 15" in capsys.readouterr().out
     found, expected = held(run, 24), held(whole, 24)
     for name, value in expected.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
@@ -148,12 +148,14 @@ def test_other_options_are_refused(stable: Path, tmp_path: Path, overrides: list
 
 def test_what_is_not_there_is_told(stable: Path, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
-    with pytest.raises(InputError, match=r"must hold the checkpoint of step 7\. Received: step-5, step-10, step-15\. "):
+    with pytest.raises(
+        InputError, match=r"must contain the checkpoint of step 7\. Received: step-5, step-10, step-15\. "
+    ):
         decay_config(f"{stable}/checkpoints/step-7", run, {}, DECAY)
     with pytest.raises(InputError, match="no such directory"):
         decay_config(str(tmp_path / "nowhere"), run, {}, DECAY)
     shutil.rmtree(stable / "checkpoints")
-    with pytest.raises(InputError, match=r"must hold a checkpoint\. Received: none"):
+    with pytest.raises(InputError, match=r"must contain a checkpoint\. Received: none"):
         decay_config(str(stable), run, {}, DECAY)
 
 
@@ -165,7 +167,7 @@ def test_another_corpus_and_a_configuration_by_hand_are_refused(
     with pytest.raises(CorpusError, match=r"must be that of .*stable.*Received: .*other\. Leave --corpus out"):
         start(other, tmp_path / "run", config)
     by_hand: Mapping[str, str] = {
-        "trainer.optimizer.beta_1=0.5": r"must have its configuration\. Received: trainer\.optimizer\.beta_1 is 0\.9",
+        "trainer.optimizer.beta_1=0.5": r"the configuration of that run\. Received: trainer\.optimizer\.beta_1 is 0\.9",
         "trainer.optimizer.learning_rate=0.004": r"learning_rate must be that of .*step-15, 0\.005\. Received: 0\.004",
         "trainer.optimizer.end_learning_rate=0.006": "must be above end_learning_rate",
     }
@@ -179,18 +181,18 @@ def test_a_damaged_checkpoint_is_told(stable: Path, tiny_corpus: Any, tmp_path: 
     config = decay_config(str(stable), str(tmp_path / "run"), {}, DECAY)
     with (stable / "checkpoints" / "step-15.data-00000-of-00001").open("r+b") as stream:
         stream.truncate(100)
-    with pytest.raises(OutputError, match=r"stable/checkpoints must hold a whole checkpoint"):
+    with pytest.raises(OutputError, match=r"stable/checkpoints must contain a complete checkpoint"):
         start(tiny_corpus.directory, tmp_path / "run", config)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "pretrain needs examples to train on. Name a corpus with --corpus, or records with --input"),
-        (["--decay-from", "x", "--init-from", "y"], "--init-from does not go with --decay-from"),
-        (["--decay-from", "x", "--experiment", "bert-tiny"], "--experiment does not go with --decay-from"),
-        (["--decay-from", "x", "--input", "y", "--vocab", "z"], "--input does not go with --decay-from"),
-        (["--decay-from", "x", "--corpus", "y", "--until", "9%"], "--until does not go with --decay-from"),
+        ([], "pretrain needs examples to train on. Specify a corpus with --corpus, or records with --input"),
+        (["--decay-from", "x", "--init-from", "y"], "--init-from cannot be used with --decay-from"),
+        (["--decay-from", "x", "--experiment", "bert-tiny"], "--experiment cannot be used with --decay-from"),
+        (["--decay-from", "x", "--input", "y", "--vocab", "z"], "--input cannot be used with --decay-from"),
+        (["--decay-from", "x", "--corpus", "y", "--until", "9%"], "--until cannot be used with --decay-from"),
     ],
 )
 def test_flags_that_do_not_go_together(words: list[str], message: str, tmp_path: Path, capsys: Any) -> None:
@@ -202,5 +204,5 @@ def test_flags_that_do_not_go_together(words: list[str], message: str, tmp_path:
 def test_the_option_names_a_checkpoint(decay_from: str) -> None:
     with pytest.raises(ConfigError, match=r"must be a checkpoint of a run, RUN/checkpoints/step-N"):
         TrainerConfig(decay_from=decay_from)
-    with pytest.raises(ConfigError, match="needs decay=wsd and 5 more train_steps"):
+    with pytest.raises(ConfigError, match="needs decay=wsd, and train_steps that exceed decay_steps by 5"):
         TrainerConfig(decay_from="out/run/checkpoints/step-5")

@@ -168,11 +168,11 @@ def test_a_cluster_trains_as_one_does_and_goes_on_when_a_machine_was_lost(
     while first.poll() is None and not (log.exists() and log.read_text().count("\n") >= 4):
         time.sleep(0.01)
     second.send_signal(signal.SIGKILL)
-    assert "A machine of the cluster is gone" in finish(first, code=1)
+    assert "Lost the connection to a machine of the cluster" in finish(first, code=1)
     finish(second, code=-signal.SIGKILL)
     first, second = start_both()
     shown = finish(first)
-    assert f"{run}: going on from step " in shown
+    assert f"{run}: continuing from step " in shown
     assert "parameters" in shown
     assert "parameters" not in finish(second)  # The table is shown once.
     assert_same(run, alone)

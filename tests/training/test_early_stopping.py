@@ -62,7 +62,7 @@ def test_the_same_command_shows_it_and_a_killed_one_ends_there(
     run = Path(shutil.copytree(stopped, tmp_path / "run"))
     again = pretrain(tiny_config(**STOPPING), str(tiny_corpus.directory), str(run), show_progress=False)
     shown = capsys.readouterr().out
-    assert "finished already" in shown
+    assert "already finished" in shown
     assert "stopped early, after 3 evaluations without a lower masked-LM loss; 60 steps were planned" in shown
     assert again == json.loads((stopped / "results.json").read_text())
     for name in ("results.json", "model.keras"):

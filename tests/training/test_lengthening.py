@@ -54,10 +54,11 @@ def test_the_schedule_comes_once_more_and_all_else_goes_on(run: Path, capsys: An
     assert more(run, 30) == 0
     shown = capsys.readouterr().out
     assert (
-        "30 more steps after 24; the optimiser and the place in the data go on, the learning rate rises once" in shown
+        "30 more steps after step 24, with the same optimiser state and position in the data; the learning rate rises"
+        " again" in shown
     )
-    assert "over 3 steps to 0.00451, and falls (linear) to 0.0001 at step 54" in shown
-    assert "going on from step 24" in shown
+    assert "over 3 steps to 0.00451, then falls (linear) to 0.0001 at step 54" in shown
+    assert "continuing from step 24" in shown
     rows = log(run)
     assert rows[: len(before)] == before
     rates = {row["step"]: row["learning_rate"] for row in rows if row["split"] == "train"}
@@ -89,21 +90,21 @@ def test_it_is_resumed_exactly(run: Path, tmp_path: Path, capsys: Any) -> None:
         path.unlink()
     capsys.readouterr()
     assert more(run, 12) == 0
-    assert "going on from step 35" in capsys.readouterr().out
+    assert "continuing from step 35" in capsys.readouterr().out
     resumed = held(run, 36)
     for name, value in whole.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
     (run / "results.json").unlink()
     assert more(run, 13) == 2
-    assert "must be finished before it is given more steps than its 36" in capsys.readouterr().err
+    assert "must finish its 36 steps before it can be given more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("decay", "said", "rates"),
     [
         ("constant", "stays 0.005", [5e-3, 5e-3, 5e-3]),
-        ("wsd", "rises once more over 2 steps to 0.005, and falls (wsd) to 0.0001 at step 44", [2.5e-3, 5e-3, 5e-3]),
-        ("triangle", "rises once more over 2 steps to 0.005", [2.5e-3, 5e-3, 5e-3 - 4.9e-3 / 18]),
+        ("wsd", "rises again over 2 steps to 0.005, then falls (wsd) to 0.0001 at step 44", [2.5e-3, 5e-3, 5e-3]),
+        ("triangle", "rises again over 2 steps to 0.005", [2.5e-3, 5e-3, 5e-3 - 4.9e-3 / 18]),
     ],
 )
 def test_other_schedules(run: Path, decay: str, said: str, rates: list[float]) -> None:
@@ -128,22 +129,20 @@ def test_what_cannot_be_is_refused(run: Path, tmp_path: Path, capsys: Any) -> No
         longer_config(str(run), 0, {})
     with pytest.raises(InputError, match="must be the directory of a pre-training run"):
         longer_config(str(tmp_path / "nowhere"), 5, {})
-    with pytest.raises(
-        ConfigError, match=r"have its configuration. Received: task.model.encoder.num_layers is 1 there"
-    ):
+    with pytest.raises(ConfigError, match=r"use its configuration. Received: task.model.encoder.num_layers is 1 there"):
         longer_config(str(run), 5, {"task": {"model": {"encoder": {"num_layers": 2}}}})
     with pytest.raises(ConfigError, match=r"Received: trainer.train_steps is 29 there and 99 now"):
         longer_config(str(run), 5, {}, ["trainer.train_steps=99"])
     assert more(run, 5, "--budget", "30m") == 2
-    assert "--budget does not go with --more-steps" in capsys.readouterr().err
+    assert "--budget cannot be used with --more-steps" in capsys.readouterr().err
     assert more(run, 5, "--decay-from", str(run)) == 2
-    assert "--decay-from does not go with --more-steps" in capsys.readouterr().err
+    assert "--decay-from cannot be used with --more-steps" in capsys.readouterr().err
     shutil.rmtree(run / "checkpoints")
     assert more(run, 5) == 2
-    assert "must hold the last checkpoint for more steps" in capsys.readouterr().err
+    assert "must contain the last checkpoint, from which more steps continue" in capsys.readouterr().err
     assert RunFolder(str(run)).held_config().trainer.train_steps == 24
     (run / "results.json").unlink()
-    with pytest.raises(ConfigError, match="must be finished before it is given more steps than its 24"):
+    with pytest.raises(ConfigError, match="must finish its 24 steps before it can be given more"):
         longer_config(str(run), 5, {})
 
 

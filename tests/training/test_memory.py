@@ -147,8 +147,8 @@ def test_a_run_keeps_its_parts(
     monkeypatch.setattr(run_module, "available_memory", lambda replicas: 1.0)
     pretrain(config, corpus, str(run), show_progress=False)
     shown = " ".join(capsys.readouterr().out.split())
-    assert "going on from step 3" in shown
-    assert "steps 6; 3 are made, it goes on from there" in shown
+    assert "continuing from step 3" in shown
+    assert "steps 6; continues after step 3" in shown
     assert "note: a step needs about 1.2 GB, more than the 0.0 GB" in shown
     (*steps, last), (*expected, evaluated) = RunFolder(str(run)).read_log(), undisturbed
     assert steps == expected

@@ -88,7 +88,7 @@ def test_another_mixture_is_another_run(corpora: list[str], tiny_config: Any, tm
     with pytest.raises(OutputError, match=r"task\.train_data\.weights"):
         pretrain(config(tiny_config), [f"{corpora[0]}:1", f"{corpora[1]}:1"], run, show_progress=False)
     for named in (corpora[:1], corpora[1::-1], [*corpora[:2], corpora[2]]):
-        with pytest.raises(OutputError, match="the corpus is another one"):
+        with pytest.raises(OutputError, match="the corpus differs"):
             pretrain(config(tiny_config), named, run, show_progress=False)
 
 
@@ -96,6 +96,6 @@ def test_other_shapes_are_refused_before_anything_is_written(
     corpora: list[str], write_corpus: Any, tiny_config: Any, tmp_path: Path
 ) -> None:
     other = write_corpus(tmp_path / "other", spec=RecordSpec(24, 3))
-    with pytest.raises(CorpusError, match=r"same shapes, and .*general and .*other have not"):
+    with pytest.raises(CorpusError, match=r"same shapes, but .*general and .*other differ"):
         pretrain(config(tiny_config), [corpora[0], str(other.directory)], str(tmp_path / "run"), show_progress=False)
     assert not (tmp_path / "run").exists()

@@ -60,7 +60,7 @@ def test_every_option_reaches_the_encoder() -> None:
         ({"global_attention_every": 0}, "global_attention_every must be between 1 and"),
         ({"norm": "batch_norm"}, "norm must be one of layer_norm, rms_norm"),
         ({"mlp": "reglu"}, "mlp must be one of dense, geglu, swiglu"),
-        ({"mlp": "geglu", "hidden_activation": "relu"}, "mlp 'geglu' has an activation of its own.* 'relu'"),
+        ({"mlp": "geglu", "hidden_activation": "relu"}, "mlp 'geglu' has its own activation.* 'relu'"),
         ({"mlp": "geglu", "hidden_activation": "silu"}, "needs a hidden_activation of gelu or gelu_exact.* 'silu'"),
     ],
 )

@@ -62,7 +62,7 @@ class AveragesConfig(BaseEncoderConfig):
     """Its options."""
 
     type: str = option("averages", "the toy", choices=("averages",))
-    vocab_size: int | None = option(None, "entries of the vocabulary; null takes the corpus's")
+    vocab_size: int | None = option(None, "number of entries in the vocabulary; null: as in the corpus")
     width: int = option(8, "width", minimum=1, maximum=64)
 
     max_position_embeddings = None
@@ -176,7 +176,7 @@ def test_a_run_starts_from_one_by_the_paths_of_its_weights(
     for name in ("results.json", "model.keras", "checkpoints/step-4.index"):
         (run / name).unlink()
     assert main([*command, *options]) == 0
-    assert "going on from step 2" in capsys.readouterr().out
+    assert "continuing from step 2" in capsys.readouterr().out
     _assert_equal(_weights(run), weights)
     assert (run / "log.jsonl").read_text() == log
 

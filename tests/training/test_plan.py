@@ -63,14 +63,14 @@ def test_a_run_of_the_defaults(tiny_corpus: Any, tiny_config: Any) -> None:
         "steps": "1,000,000 (default; --steps)",
         "epochs": f"3,200,000.00; {512e6 * tokens / 160 / 1e9:.3g} billion tokens",
         "learning rate": "0.0001 (default; --learning-rate), linear, warm-up of 4",
-        "memory": "about 2.5 GB, of 8.0 GB that it may take",
+        "memory": "about 2.5 GB, of up to 8.0 GB for this run",
         "time": "shown after the first steps",
     }
 
 
 def test_a_run_that_goes_on(tiny_corpus: Any, tiny_config: Any) -> None:
     rows = told(tiny_config(), [str(tiny_corpus.directory)], Fit(1, None, None), step=10)
-    assert rows["steps"] == "24; 10 are made, it goes on from there"
+    assert rows["steps"] == "24; continues after step 10"
     assert rows["epochs"].startswith("2.40; ")
     assert rows["learning rate"].startswith("0.005, ")
     assert rows["batch"].startswith("16 examples, about ")

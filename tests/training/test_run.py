@@ -109,7 +109,7 @@ def test_results_and_table(finished: Path, tiny_corpus: Any, capsys: Any, tiny_c
     before = (finished / "results.json").read_bytes()
     results = pretrain(tiny_config(), str(tiny_corpus.directory), str(finished), show_progress=False)
     shown = capsys.readouterr().out
-    assert "finished already" in shown
+    assert "already finished" in shown
     assert f"{results['validation']['loss']:.4f}" in shown
     assert f"{results['unigram_cross_entropy']:.4f}" in shown
     assert shown.count("[MASK] = ") == 2
@@ -184,7 +184,7 @@ def test_a_signal_saves_and_stops(
     assert [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)] == handlers
     assert "stopped and saved at step 7; the same command continues from there" in capsys.readouterr().out
     pretrain(tiny_config(), corpus, str(run), show_progress=False)
-    assert "going on from step 7" in capsys.readouterr().out
+    assert "continuing from step 7" in capsys.readouterr().out
     assert read_log(run) == read_log(finished)
 
 
@@ -197,7 +197,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny_corpus: Any, tmp_path: Path
     for _ in range(2):
         with pytest.raises(TrainingError) as raised:
             pretrain(config, str(tiny_corpus.directory), str(run), show_progress=False)
-    assert "The weights have grown to " in str(raised.value)
+    assert "The weights had already grown to " in str(raised.value)
     match = re.fullmatch(r"The (?:loss|gradient's norm) of step (\d+) is (?:nan|inf)\..*", str(raised.value), re.S)
     assert match, raised.value
     step = int(match[1])
@@ -217,7 +217,7 @@ def test_a_checkpoint_of_another_model_is_refused(
     config = apply_overrides(tiny_config(), ["trainer.optimizer.type=lamb"])
     RunFolder(str(run)).open(resolve(config, open_corpora(corpus)), open_corpora(corpus))
     shutil.copytree(finished / "checkpoints", run / "checkpoints")
-    with pytest.raises(OutputError, match="must hold this configuration's model and optimiser"):
+    with pytest.raises(OutputError, match="must contain the model and the optimiser of this configuration"):
         pretrain(config, corpus, str(run), show_progress=False)
 
 
@@ -235,7 +235,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     with (run / "checkpoints" / "step-20.data-00000-of-00001").open("r+b") as stream:
         stream.truncate(100)
     pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
-    assert "going on from step 15" in capsys.readouterr().out
+    assert "continuing from step 15" in capsys.readouterr().out
     assert read_log(run) == read_log(finished)
 
 
@@ -273,7 +273,7 @@ def test_a_process_that_is_killed_again_and_again(
         process.communicate()
         assert process.returncode in (0, -signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "going on from step" in done.stdout or "finished already" in done.stdout
+    assert "continuing from step" in done.stdout or "already finished" in done.stdout
     assert read_log(run) == read_log(finished)
     expected, results = (json.loads((path / "results.json").read_text()) for path in (finished, run))
     assert {**results, "tokens_per_second": 0} == {**expected, "tokens_per_second": 0}
@@ -292,13 +292,13 @@ def test_another_configuration_is_refused(finished: Path, tiny_corpus: Any, tiny
 
 def test_another_corpus_is_refused(finished: Path, tmp_path: Path, write_corpus: Any, tiny_config: Any) -> None:
     other = write_corpus(tmp_path / "corpus", train=(32,))
-    with pytest.raises(OutputError, match="the corpus is another one"):
+    with pytest.raises(OutputError, match="the corpus differs"):
         pretrain(tiny_config(), str(other.directory), str(finished), show_progress=False)
 
 
 def test_a_folder_of_other_files_is_refused(tiny_corpus: Any, tmp_path: Path, tiny_config: Any) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(OutputError, match="no run of this program"):
+    with pytest.raises(OutputError, match="not a run of this program"):
         pretrain(tiny_config(), str(tiny_corpus.directory), str(tmp_path), show_progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -427,5 +427,5 @@ def test_a_checkpoint_with_nan_gives_way_to_the_one_before(
     pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
     printed = capsys.readouterr().out
     assert "step-24: damaged" in printed
-    assert "going on from step 20" in printed
+    assert "continuing from step 20" in printed
     assert read_log(run) == read_log(finished)

@@ -128,7 +128,7 @@ def test_the_newest_whole_checkpoint_counts_whatever_the_state_file_says(
         if state is not None:
             (folder / "checkpoint").write_bytes(state)
     results = start(config, stopped)
-    assert "going on from step 4" in capsys.readouterr().out
+    assert "continuing from step 4" in capsys.readouterr().out
     assert log(stopped) == log(finished)
     assert results["model_step"] == json.loads((finished / "results.json").read_text())["model_step"]
     assert tf.train.latest_checkpoint(str(stopped / "checkpoints")) == str(stopped / "checkpoints" / "step-6")
@@ -137,7 +137,7 @@ def test_the_newest_whole_checkpoint_counts_whatever_the_state_file_says(
 def test_without_a_checkpoint_the_log_stays(start: Any, config: Any, stopped: Path) -> None:
     shutil.rmtree(stopped / "checkpoints")
     before = log(stopped)
-    with pytest.raises(OutputError, match="must hold the checkpoints of this run, whose log reaches step 6"):
+    with pytest.raises(OutputError, match="must contain the checkpoints of this run, whose log reaches step 6"):
         start(config, stopped)
     assert log(stopped) == before
 
@@ -146,7 +146,7 @@ def test_the_best_weights_are_lost(start: Any, config: Any, run: Path, capsys: A
     shutil.rmtree(run / "checkpoints" / "best")
     (run / "results.json").unlink()
     assert start(config, run)["model_step"] == 6
-    assert "best must hold the best weights" in capsys.readouterr().out
+    assert "best must contain the best weights" in capsys.readouterr().out
 
 
 # === The other files ===
@@ -155,8 +155,8 @@ def test_the_best_weights_are_lost(start: Any, config: Any, run: Path, capsys: A
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("run.json", "run.json is damaged, or not of a run of this program"),
-        ("config.yaml", "config.yaml must hold the whole configuration of the run"),
+        ("run.json", "run.json is damaged, or was not written by this program"),
+        ("config.yaml", "config.yaml must contain the complete configuration of the run"),
     ],
 )
 @pytest.mark.parametrize("share", [0, 0.6, 0.97])
@@ -184,7 +184,7 @@ def test_a_run_of_an_earlier_version_goes_on(
     assert len(kept) == len(lines) - len(later)
     (stopped / "config.yaml").write_text("".join(kept))
     start(config, stopped)
-    assert "going on from step 4" in capsys.readouterr().out
+    assert "continuing from step 4" in capsys.readouterr().out
     assert log(stopped) == log(finished)
 
 
@@ -192,7 +192,7 @@ def test_a_run_of_an_earlier_version_goes_on(
 def test_damaged_results_count_as_none(run: Path, capsys: Any, content: bytes) -> None:
     (run / "results.json").write_bytes(content)
     assert RunFolder(str(run)).results(6) is None
-    assert "results.json is damaged; it is made again" in capsys.readouterr().out
+    assert "results.json is damaged; writing it again" in capsys.readouterr().out
 
 
 def test_lost_results_are_made_again(start: Any, config: Any, finished: Path, run: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_damaged_log_is_no_traceback(run: Path, capsys: Any, place: int, bad: 
     expected = [json.loads(line) for index, line in enumerate(lines) if index != place % len(lines)]
     assert folder.read_log() == expected
     said = capsys.readouterr().out
-    assert said == (f"note: {run / 'log.jsonl'}: {damaged} damaged lines left out\n" if damaged else "")
+    assert said == (f"note: {run / 'log.jsonl'}: ignored {damaged} damaged lines\n" if damaged else "")
 
 
 def test_without_a_checkpoint_the_log_begins_anew(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_they_are_options_by_other_names() -> None:
     [
         (
             ("--steps", "20000", "--trainer.train-steps", "30000"),
-            "--steps and trainer.train_steps are the same option. Received: 20000 and 30000. Give one of them.",
+            "--steps and trainer.train_steps are the same option. Received: 20000 and 30000. Use only one of them.",
         ),
         (
             ("--params-override", "trainer.optimizer.learning_rate=x", "--learning-rate", "0.1"),

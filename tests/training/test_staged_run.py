@@ -120,7 +120,7 @@ def test_a_run_in_stages(
     other = apply_overrides(config, [f"task.train_data.stages={sizes}"])
     with pytest.raises(OutputError, match=r"stages\[1\]\.until is '6 steps' there and '5 steps' now"):
         pretrain(other, short, str(run), show_progress=False)
-    with pytest.raises(OutputError, match="the corpus is another one"):
+    with pytest.raises(OutputError, match="the corpus differs"):
         pretrain(staged(config, (long, short)), long, str(run), show_progress=False)
     moved = tmp_path / "moved"
     shutil.copytree(long, moved)
@@ -134,10 +134,10 @@ def test_flags_name_the_stages(corpora: tuple[str, str], tiny_config: Any, tmp_p
     flags = ["pretrain", "--run", str(run), "--config", str(path), "--no-progress"]
     mixture = ["--corpus", f"{long}:3", "--corpus", f"{long}/.:1"]
     for arguments, message in (
-        (["--until", "50%", "--corpus", short], "--until stands behind the --corpus"),
+        (["--until", "50%", "--corpus", short], "--until must come after the --corpus"),
         (["--corpus", short, "--until", "50%"], "--until must be followed by the --corpus"),
-        (["--corpus", short, "--until", "50%", *mixture], "A corpus must be named once"),
-        (["--corpus", short, "--until", "half", "--corpus", long], "until must say where a stage ends"),
+        (["--corpus", short, "--until", "50%", *mixture], "A corpus must be given only once"),
+        (["--corpus", short, "--until", "half", "--corpus", long], "until must state where a stage ends"),
         (["--corpus", short, "--until", "1%", "--corpus", long], "Stage 1 must end after step 0"),
         (
             ["--corpus", short, "--until", "50%", "--corpus", long, "--task.train-data.stages=[{}]"],
@@ -196,10 +196,10 @@ def test_corpora_of_stages(config: Any, corpora: tuple[str, str], write_corpus: 
     assert opened.stages[1].mean_tokens == pytest.approx(4 / (1 / theirs + 3 / ours))
     assert list(opened.validation(config.task.validation_data)) == [f"{Path(long).parent.name}/long"]
     assert not open_corpora(short, [StageConfig(until="10%"), StageConfig(input_path=other)]).has_validation()
-    with pytest.raises(ConfigError, match="The first stage reads the corpus that the command names"):
+    with pytest.raises(ConfigError, match="The first stage must read the corpora given with --corpus"):
         open_corpora(short, [StageConfig(input_path=long)])
     for shares in ((1.0,), (1.0, 2.0, 3.0)):
-        with pytest.raises(ConfigError, match="Stage 2 needs as many weights as it has corpora"):
+        with pytest.raises(ConfigError, match="Stage 2 needs one weight per corpus"):
             open_corpora(short, [StageConfig(), StageConfig(input_path=(other, short), weights=shares)])
 
 

@@ -50,7 +50,7 @@ def test_an_end_is_parsed(text: str, found: tuple[float, str]) -> None:
     "text", ["", "0.9", "0%", "100%", "1.5 steps", "-3 steps", "9 epochs", "many tokens", "0 steps"]
 )
 def test_what_is_no_end_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="until must say where a stage ends"):
+    with pytest.raises(ConfigError, match="until must state where a stage ends"):
         StageConfig(until=text)
 
 
@@ -125,8 +125,8 @@ def test_a_plan_planned_again_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ([{}, {}], "Stage 1 must say until when"),
-        ([{"until": "50%"}], "The last stage lasts until the end"),
+        ([{}, {}], "Stage 1 needs an until"),
+        ([{"until": "50%"}], "The last stage must not have an until"),
         ([{"until": "50%"}, {"until": "40%"}, {}], "Stage 2 must end after step 500"),
         ([{"until": "50%"}, {"until": "1000 tokens"}, {}], "Stage 2 must end after step 500"),
         (
@@ -136,7 +136,7 @@ def test_a_plan_planned_again_is_the_same() -> None:
         ([{"until": "1000 steps"}, {}], "Stage 1 must end before the run does"),
         ([{"until": "0.01%"}, {}], "Stage 1 must end after step 0"),
         ([{"initial_batch_size": 64}], "initial_batch_size of stage 1 must be less than its global_batch_size of 64"),
-        ([{"weights": (1.0,)}], "weights must be given together with the input_path"),
+        ([{"weights": (1.0,)}], "weights of a stage must be given together with its input_path"),
         ([{"global_batch_size": 0}], "global_batch_size must be between"),
     ],
 )
@@ -160,7 +160,7 @@ def test_the_table_shows_the_plan() -> None:
         "corpora": ["long"],
     }
     assert format_stages(described).splitlines() == [
-        "stage         steps  examples a batch  tokens, about  corpus",
-        "    1      1 to 900                64      1,152,000  general, domain",
-        "    2  901 to 1,000             1,024      2,048,000  long",
+        "stage         steps  examples per batch  tokens (about)  corpus",
+        "    1      1 to 900                  64       1,152,000  general, domain",
+        "    2  901 to 1,000               1,024       2,048,000  long",
     ]

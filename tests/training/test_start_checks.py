@@ -29,17 +29,20 @@ SHORT = {"train_steps": 4, "validation_interval": 2, "checkpoint_interval": 2, "
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["trainer.example=nothing to fill"], r"trainer\.example must hold at least one \[MASK\]"),
-        (["trainer.example=''"], r"trainer\.example must hold"),
-        ([f"trainer.example='{'w01 ' * 22}[MASK]'"], r"trainer\.example may have the model's 24 tokens.*25 tokens"),
+        (["trainer.example=nothing to fill"], r"trainer\.example must contain at least one \[MASK\]"),
+        (["trainer.example=''"], r"trainer\.example must contain"),
+        (
+            [f"trainer.example='{'w01 ' * 22}[MASK]'"],
+            r"trainer\.example must have at most the model's 24 tokens.*25 tokens",
+        ),
         (
             ["task.validation_data.drop_remainder=true", "task.validation_data.global_batch_size=64"],
-            "no larger than the 33 examples",
+            "not be larger than the number of examples, 33",
         ),
         (["task.train_data.seq_length=128"], "seq_length is 128, but the records' is 24"),
         (["task.validation_data.seq_length=128"], "seq_length is 128"),
         (["task.validation_data.max_predictions_per_seq=20"], "max_predictions_per_seq is 20"),
-        (["task.validation_data.masked_lm_prob=0.2"], "the records hold their masks already"),
+        (["task.validation_data.masked_lm_prob=0.2"], "the records already contain masks"),
         (["task.train_data.use_v2_feature_names=false"], "use_v2_feature_names is False"),
         (["task.train_data.input_path=dummy"], r"train_data\.input_path must be left empty"),
         (["task.init_checkpoint=/nowhere"], "/nowhere must be a run's directory"),
@@ -72,7 +75,7 @@ def test_a_corpus_without_predictions(write_corpus: Any, tiny_config: Any, tmp_p
     for shard in manifest["shards"]:
         shard["predictions"] = 0
     (directory / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CorpusError, match=r"train examples of .* must hold predictions"):
+    with pytest.raises(CorpusError, match=r"train examples of .* must contain predictions"):
         pretrain(tiny_config(**SHORT), str(directory), str(tmp_path / "run"), show_progress=False)
 
 

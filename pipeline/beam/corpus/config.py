@@ -58,20 +58,21 @@ class CorpusConfig(TextConfig):
     lower_case: bool | None = option(
         None,
         "lower-case and strip accents; by default, as a file beside the vocabulary states (its .json, a manifest,"
-        " tokenizer_config.json), or else if its entries have lower-case letters, no capitals and no accents",
+        " tokenizer_config.json), or, without such a file, if its entries have lower-case letters, no capitals and no"
+        " accents",
         source=_BERT,
     )
     max_seq_length: int = option(
         128,
-        "tokens of an example, or of a packed row, including special tokens and padding",
+        "length of an example, or of a packed row, in tokens, including special tokens and padding",
         minimum=1,
         maximum=32768,
         source=_BERT,
     )
     max_predictions_per_seq: int | None = option(
         None,
-        "room for predictions in an example, or in a packed row; by default, the share masked_lm_prob of"
-        " max_seq_length: 20 of 128, 77 of 512",
+        "maximum number of predictions per example, or per packed row; by default, masked_lm_prob times"
+        " max_seq_length, rounded up: 20 for 128, 77 for 512",
         minimum=1,
         maximum=32768,
         source=_BERT,
@@ -82,33 +83,35 @@ class CorpusConfig(TextConfig):
     pairing: str = option("next-sentence", "; ".join(f"{k}: {v}" for k, v in PAIRINGS.items()), choices=tuple(PAIRINGS))
     masking: str = option(
         "static",
-        "static: mask when writing; dynamic: mask when reading, anew in every epoch (Liu et al., 2019, RoBERTa)",
+        "static: mask the examples when they are written; dynamic: mask them when they are read, differently in every"
+        " epoch (Liu et al., 2019, RoBERTa)",
         choices=("static", "dynamic"),
     )
     masking_unit: str = option("token", "; ".join(f"{k}: {v}" for k, v in UNITS.items()), choices=tuple(UNITS))
     max_ngram_size: int = option(
-        3, "words of the longest n-gram, with --masking-unit ngram", minimum=1, maximum=64, source="ALBERT"
+        3, "maximum number of words in an n-gram, with --masking-unit ngram", minimum=1, maximum=64, source="ALBERT"
     )
     mask_prob: float = option(
         0.8, "probability that a predicted unit becomes [MASK]", minimum=0, maximum=1, source="Devlin et al., 2019"
     )
     random_prob: float = option(
         0.1,
-        "probability that a predicted unit becomes random tokens; otherwise it is left",
+        "probability that a predicted unit becomes random tokens; otherwise it is left unchanged",
         minimum=0,
         maximum=1,
         source="Devlin et al., 2019",
     )
     short_seq_prob: float = option(
         0.1,
-        "probability that a document is cut to a random shorter length; with packing, that each of its pairs is",
+        "probability that the examples of a document have a random, shorter target length; with packing, chosen for"
+        " each pair",
         minimum=0,
         maximum=1,
         source=_BERT,
     )
     dupe_factor: int = option(
         0,
-        "copies of the training text, each with new pairs and masks; 0 chooses 5, or 1 with dynamic masking",
+        "copies of the training text, each with new pairs and masks; 0 means 5, or 1 with dynamic masking",
         minimum=0,
         maximum=1000,
         source=_BERT,
@@ -117,20 +120,23 @@ class CorpusConfig(TextConfig):
         0.02, "share of documents, chosen by their hash, for the validation shards", minimum=0, maximum=0.99
     )
     bins: tuple[int, ...] = option(
-        (), "lengths, ascending, up to max_seq_length: each example goes to the shards of the shortest length that fits"
+        (),
+        "ascending lengths, the last of which is max_seq_length: each example goes to the shards of the shortest"
+        " length that fits it",
     )
     packing: str = option(
         "none",
-        f"{'; '.join(f'{name}: {what}' for name, what in PACKINGS.items())}, so that almost nothing is padding;"
-        " full-sentences and doc-sentences then cut the sentence that does not fit. Bins leave little to pack: two"
-        " examples of a bin seldom fit into a row of its length",
+        f"{'; '.join(f'{name}: {what}' for name, what in PACKINGS.items())}, which leaves almost no padding;"
+        " full-sentences and doc-sentences then cut the sentence that does not fit. With bins, there is little to"
+        " pack: two examples of a bin rarely fit into a row of its length",
         choices=tuple(PACKINGS),
         source="Krell et al., 2021",
     )
     max_sequences_per_row: int | None = option(
         None,
-        "with packing, the most examples of a row; with pairs, a row has room for as many labels. By default, one for"
-        " every 8 tokens of max_seq_length, or every 16 with pairs, which rows of prose do not reach: 16 or 8 for 128",
+        "with packing: maximum number of examples in a row; with pairs, also its number of label slots. By default,"
+        " one for every 8 tokens of max_seq_length, or every 16 with pairs (16 or 8 for 128), which rows of prose do"
+        " not reach",
         minimum=1,
         maximum=32768,
     )
@@ -147,11 +153,11 @@ class CorpusConfig(TextConfig):
         self.check_text()
         for name in ("output", "vocab"):
             if not getattr(self, name):
-                raise ConfigError(f"{name} is needed", do=f"Set --{name}, or {name} in the config file")
+                raise ConfigError(f"{name} is required", do=f"Set --{name}, or {name} in the config file")
         check_sentence_splitter(self.sentence_splitter)
         if self.bins and (list(self.bins) != sorted(set(self.bins)) or self.bins[-1] != self.max_seq_length):
             raise ConfigError(
-                f"bins must ascend and end in max_seq_length ({self.max_seq_length})",
+                f"bins must be ascending lengths that end with max_seq_length ({self.max_seq_length})",
                 received=", ".join(map(str, self.bins)),
             )
         self.specs()

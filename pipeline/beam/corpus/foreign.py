@@ -70,7 +70,7 @@ def describe_records(
     found = {"train": _match(train), "validation": _match(validation) if validation else []}
     both = {info.path for info in found["train"]} & {info.path for info in found["validation"]}
     if both:
-        raise InputError("Records must not be both trained and evaluated on", received=sorted(both)[0])
+        raise InputError("A file must not be used for both training and validation", received=sorted(both)[0])
     vocab = find_vocabulary(vocab)
     vocabulary = read_vocabulary(vocab)
     inputs = [dataclasses.asdict(info) for infos in found.values() for info in infos]
@@ -80,7 +80,7 @@ def describe_records(
         manifest = read_manifest(output)
         if manifest.key != key:
             raise OutputError(
-                f"{output} describes other records, or the same before they were last modified",
+                f"{output} describes other records, or an earlier version of the same records",
                 do="Choose another directory for the run",
             )
         return manifest
@@ -179,9 +179,9 @@ def _common_spec(specs: Sequence[RecordSpec], names: Sequence[str]) -> RecordSpe
         like = dataclasses.replace(spec, **{field: getattr(longest, field) for field in lengths})
         if like != longest or (same_length and spec != longest):
             raise CorpusError(
-                f"All records must hold the same features, such as {names[specs.index(longest)]}",
-                received=f"others in {name}",
-                do="Name the files of one kind with --input",
+                f"All records must have the same features as those in {names[specs.index(longest)]}",
+                received=f"other features in {name}",
+                do="Give only files of one kind to --input",
             )
     return longest
 

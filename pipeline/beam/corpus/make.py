@@ -73,7 +73,7 @@ def make_corpus(
     with locked(files.join(config.output, ".lock"), owner=f"the corpus {config.output}"):
         finished = _prepare_output(job, overwrite=overwrite)
         if finished is not None:
-            _say(f"{config.output} is finished already: same options, inputs and vocabulary. Nothing to do.")
+            _say(f"{config.output} is already finished, with the same options, inputs and vocabulary. Nothing to do.")
             return finished
         done = _results(job, plan)
         _say(f"{plan}{f', {len(done):,} of them finished earlier' * bool(done)}")
@@ -86,7 +86,7 @@ def make_corpus(
             manifest = _finish(job, plan, done) if len(done) == len(plan.blocks) else None
             if manifest is not None:
                 return manifest
-            _say("Another job has written to some shards: making them again.")
+            _say("Another job has written to some shards; writing them again.")
         raise CorpusError(
             f"Another job keeps writing to {config.output}",
             do="Cancel it where it runs, for example on a cluster; then run the same command again",
@@ -136,10 +136,10 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
             if _is_complete(manifest, output):
                 job.work.clear()  # In case the run that finished it was stopped before it did so.
                 return manifest
-            _say(f"{output} has lost files since it was finished: making them again.")
+            _say(f"{output} has lost files since it was finished; writing them again.")
         elif not overwrite:
             raise OutputError(
-                f"{output} holds a finished corpus that was made "
+                f"{output} contains a finished corpus that was made "
                 + ("before its inputs were last modified" if edited else "with other options, inputs or vocabulary"),
                 do="Choose another output directory, or replace the corpus with --overwrite",
             )
@@ -153,7 +153,7 @@ def _prepare_output(job: CorpusJob, *, overwrite: bool) -> Manifest | None:
     begun = job.work.begun()
     if begun is not None and begun.get("key") != job.key:
         if begun:
-            _say(f"{output} holds a corpus made with other options or inputs: starting over.")
+            _say(f"{output} contains an unfinished corpus with other options or inputs; starting over.")
         _remove_shards(output, begun.get("shards", job.shard_names()))
         job.work.clear()
     if not overwrite:
@@ -174,7 +174,7 @@ def _check_nothing_is_lost(job: CorpusJob, *, begun: bool) -> None:
         in_the_way.append(vocabulary)
     if in_the_way:
         raise OutputError(
-            f"{job.config.output} holds no corpus, but files that the corpus would replace",
+            f"{job.config.output} is not a corpus, but contains files that the corpus would overwrite",
             received=", ".join(in_the_way[:3]) + f" and {len(in_the_way) - 3:,} more" * (len(in_the_way) > 3),
             do="Choose another output directory, or replace them with --overwrite",
         )
@@ -234,7 +234,7 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
         _remove_shards(job.config.output, [shard.name for shard in shards])
         job.work.clear()
         raise InputError(
-            f"The corpus would hold no training example: {where_it_went(statistics)}",
+            f"The corpus would have no training examples: {where_it_went(statistics)}",
             do="Check the input, its --format, --cleaning, the vocabulary and --validation-fraction",
         )
     tokenizer = dataclasses.replace(job.tokenizer().describe(), casing=job.casing.reason)

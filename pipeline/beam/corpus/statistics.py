@@ -64,10 +64,10 @@ def where_it_went(statistics: dict[str, Any]) -> str:
     """Explains why a corpus has no training examples, for a message."""
     text, train = statistics["text"], statistics["train"]
     if not text["documents_read"]:
-        return "the input holds no document, only white space"
+        return "the input contains no documents, only white space"
     if train.get("documents"):
-        return f"{train['documents']:,} documents yielded none"
+        return f"{train['documents']:,} documents yielded no examples"
     lost = [f"{count:,} were dropped ({reason})" for reason, count in text["dropped"].items()]
-    lost.append(f"{train.get('documents_dropped_without_token', 0):,} hold no token")
-    lost.append(f"{statistics['validation'].get('documents', 0):,} were drawn for validation")
+    lost.append(f"{train.get('documents_dropped_without_token', 0):,} contain no tokens")
+    lost.append(f"{statistics['validation'].get('documents', 0):,} were selected for validation")
     return f"of {text['documents_read']:,} documents, {', '.join(lost[:-1])} and {lost[-1]}"

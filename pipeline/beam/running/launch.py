@@ -86,7 +86,7 @@ def run_units(
             if not (failure and left and hopeful and not noted and retries < _MOST_RETRIES):
                 break
             rest = f"{len(left):,} {work.kind}{'s' * (len(left) > 1)}"
-            _say(f"The runner failed ({failure.splitlines()[0]}): starting it again for {rest}")
+            _say(f"The runner failed ({failure.splitlines()[0]}); restarting it for {rest}")
     if left:
         _check_folder_is_ours(work)
         failed = f"{len(left):,} of {len(units):,} {work.kind}s failed: {_reasons(work, noted, failure)}"
@@ -107,7 +107,7 @@ def _check_folder_is_ours(work: WorkFolder) -> None:
         work.check_run()
     except RunIsOver as error:
         raise CorpusError(
-            f"Another run has begun in {work.path}",
+            f"Another run has started in {work.path}",
             do="Let one of them finish, and use a different output for the other",
         ) from error
 

@@ -49,7 +49,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
     for name, values in values_given(parser, beam_args).items():
         if len(set(values)) > 1:
             raise ConfigError(
-                "One of Beam's options is given twice, and Beam would ignore the first",
+                "A Beam option was given twice with different values, and Beam would ignore the first",
                 received=f"{name} with {values[0]} and {values[-1]}",
                 do="Give it once",
             )
@@ -57,13 +57,13 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
         name = unknown[0].partition("=")[0]
         near = difflib.get_close_matches(name, [*own_options, *parser._option_string_actions], n=1, cutoff=0.7)
         raise ConfigError(
-            "Neither this command nor Beam has such an option",
+            "Unknown option: neither this command nor Beam has it",
             received=name,
             do=f"Did you mean {near[0]}?" if near else "See --help",
         )
     if unusable:
         raise ConfigError(
-            "--runner must name a runner that Beam has",
+            "--runner must be the name of a Beam runner",
             received=runner,
             do="Install the extra for it: pip install '.[dask]'" if runner == DASK_RUNNER else str(unusable),
         ) from unusable
@@ -179,8 +179,8 @@ def _cancel(result: Any) -> None:
     except Exception as error:  # The runner cannot cancel, or its cluster does not respond.
         job = getattr(result, "_job_id", None) or getattr(getattr(result, "_job", None), "id", None)
         _say(
-            f"The job{f' {job}' if job else ''} could not be cancelled ({reason_of(error)}). It"
-            " may run on: cancel it with the runner's own tools. Anything it still writes does no harm."
+            f"The job{f' {job}' if job else ''} could not be cancelled ({reason_of(error)}). It may still be running:"
+            " cancel it with the runner's own tools. Anything it still writes does no harm."
         )
 
 

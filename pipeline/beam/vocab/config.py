@@ -24,26 +24,34 @@ class VocabConfig(TextConfig):
         ConfigError: if a value is out of range, or options contradict one another.
     """
 
-    output: str = option("", "vocabulary file to write; beside it, a .json that says from what, and how well it covers")
+    output: str = option(
+        "",
+        "vocabulary file to write; a .json file next to it describes what it was learned from, and how well it covers"
+        " text",
+    )
     kind: str = option("wordpiece", "; ".join(f"{k}: {v}" for k, v in KINDS.items()), choices=tuple(KINDS))
     vocab_size: int = option(
-        30522, "entries of the vocabulary, special tokens included", minimum=100, maximum=1 << 20, source=_BERT
+        30522,
+        "number of entries in the vocabulary, including special tokens",
+        minimum=100,
+        maximum=1 << 20,
+        source=_BERT,
     )
     extend: str = option(
         "",
-        "vocabulary to extend instead of learning one, as corpus --vocab takes it: its entries keep their ids, new ones"
-        " take the places of a WordPiece vocabulary's [unused0], [unused1] ... and then follow behind",
+        "vocabulary to extend instead of learning a new one, as corpus --vocab takes it: its entries keep their ids; new"
+        " entries replace [unused0], [unused1] ... of a WordPiece vocabulary, and the rest are appended",
     )
     add: int = option(
         2000,
-        "with extend: entries to add, those words and pieces that save most tokens of the text",
+        "with extend: number of entries to add, chosen as the words and pieces that save the most tokens of the text",
         minimum=1,
         maximum=1 << 20,
     )
     lower_case: bool | None = option(
         None,
         "wordpiece: lower-case and strip accents; unigram, bpe: fold case (nmt_nfkc_cf); bytebpe: lower-case; by"
-        " default yes, or as the vocabulary that extend names",
+        " default yes, or, with extend, as in the old vocabulary",
         source=_BERT,
     )
     special_tokens: tuple[str, ...] = option(
@@ -76,14 +84,15 @@ class VocabConfig(TextConfig):
     )
     held_out_fraction: float = option(
         0.02,
-        "share of documents, chosen by their hash, to evaluate the vocabulary on instead of learning from them; with"
-        " the corpus job's validation_fraction, these are its validation documents",
+        "share of documents, chosen by their hash, that are held out to evaluate the vocabulary; with the same value"
+        " as the corpus job's validation_fraction, these are its validation documents",
         minimum=0,
         maximum=0.99,
     )
     max_words: int = option(
         2_000_000,
-        "number of distinct words to keep, the most frequent, per block and in total: limits memory",
+        "maximum number of distinct words to keep, per block and in total, to limit memory; the most frequent ones"
+        " are kept",
         minimum=1000,
         maximum=1 << 30,
     )
@@ -99,7 +108,7 @@ class VocabConfig(TextConfig):
         check_ranges(self)
         self.check_text()
         if not self.output:
-            raise ConfigError("output is needed", do="Set --output, or output in the config file")
+            raise ConfigError("output is required", do="Set --output, or output in the config file")
         self._check_extension()
         if self.kind in ("wordpiece", "bytebpe") and self.byte_fallback:
             raise ConfigError("byte_fallback needs kind unigram or bpe", received=f"kind {self.kind}")
@@ -119,11 +128,13 @@ class VocabConfig(TextConfig):
             if self.add != VocabConfig.add:
                 raise ConfigError(
                     "add needs a vocabulary to extend",
-                    do="Name it with --extend, or set --vocab-size to learn a new one",
+                    do="Specify it with --extend, or set --vocab-size to learn a new one",
                 )
             return
         for name in ("kind", "vocab_size", "special_tokens", "unused_tokens", "byte_fallback"):
             if getattr(self, name) != getattr(VocabConfig, name):
                 raise ConfigError(
-                    f"{name} does not go with extend", received=getattr(self, name), do="The old vocabulary says it"
+                    f"{name} cannot be used with extend",
+                    received=getattr(self, name),
+                    do="Omit it: the old vocabulary determines it",
                 )

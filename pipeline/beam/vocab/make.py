@@ -90,7 +90,7 @@ def _make(
     if not learned.words:
         counted.clear()
         raise InputError(
-            "A vocabulary must be learned from words",
+            "The text must contain words to learn a vocabulary from",
             received=f"none in {learned.documents:,} documents, with {held_out.documents:,} documents held out",
             do="Check the input, its --format and --held-out-fraction",
         )

@@ -62,7 +62,7 @@ def readable(held_out: TextCounts, report: CoverageReport | None, before: Covera
         before: how the vocabulary that was extended covers it; None if none was.
     """
     if report is None:
-        return "No text was held out to evaluate it on; --held-out-fraction sets how much is."
+        return "No text was held out to evaluate the vocabulary; --held-out-fraction sets how much is held out."
     rows = [
         ("tokens per word", f"{report.tokens_per_word:.4f}", f"{before.tokens_per_word:.4f}" if before else ""),
         ("[UNK] tokens", f"{report.unknown_share:.4%}", f"{before.unknown_share:.4%}" if before else ""),

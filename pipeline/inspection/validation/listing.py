@@ -30,7 +30,7 @@ def check_names(corpus: Corpus) -> Iterator[Problem]:
     shards, config = corpus.manifest.shards, corpus.config
     specs = config.specs()
     if corpus.manifest.spec != specs[-1]:
-        yield Problem("files", "the manifest's spec is not that of its options")
+        yield Problem("files", "the manifest's spec does not match its options")
     totals = {int(found[2]) for shard in shards if (found := _PLACE.search(shard.name))}
     expected = {
         shard_name(split, block, total, config, bin_index): (split, spec)
@@ -40,17 +40,17 @@ def check_names(corpus: Corpus) -> Iterator[Problem]:
         for bin_index, spec in enumerate(specs)
     }
     if len(totals) > 1:
-        yield Problem("files", f"the manifest's shards are of different plans: of {sorted(totals)} blocks")
+        yield Problem("files", f"the manifest's shards belong to different plans, of {sorted(totals)} blocks")
     for name, number in Counter(shard.name for shard in shards).items():
         if number > 1:
             yield Problem("files", f"the manifest lists it {number} times", name)
     for name in sorted(expected.keys() - {shard.name for shard in shards}):
-        yield Problem("files", "the manifest does not list it, but the options call for it", name)
+        yield Problem("files", "it is not in the manifest, but the options require it", name)
     for shard in shards:
         if shard.name not in expected:
-            yield Problem("files", "the options call for no shard of that name", shard.name)
+            yield Problem("files", "the options require no shard of this name", shard.name)
         elif (shard.split, corpus.manifest.shard_spec(shard)) != expected[shard.name]:
-            yield Problem("files", "its split or its lengths are not those that the options call for", shard.name)
+            yield Problem("files", "its split or its lengths do not match the options", shard.name)
 
 
 def check_presence(corpus: Corpus, present: Sequence[str]) -> Iterator[Problem]:
@@ -62,7 +62,7 @@ def check_presence(corpus: Corpus, present: Sequence[str]) -> Iterator[Problem]:
     contents = {files.sha256(files.join(corpus.directory, name)): name for name in extra} if missing else {}
     for shard in missing:
         renamed = contents.get(shard.sha256)
-        yield Problem("files", f"it is missing{f'; {renamed} holds its bytes' if renamed else ''}", shard.name)
+        yield Problem("files", f"it is missing{f'; {renamed} has the same contents' if renamed else ''}", shard.name)
     for name in extra:
         yield Problem("files", "the manifest does not list it", name)
 
@@ -109,7 +109,7 @@ def check_contents(corpus: Corpus, findings: Sequence[ShardFindings]) -> Iterato
             continue
         other = owners.get(found.sha256, "")
         what = (
-            f"it holds the bytes of {other}"
+            f"it has the contents of {other}"
             if other
             else f"it must have {shard.bytes:,} bytes, but has {found.bytes:,}"
             if found.bytes != shard.bytes

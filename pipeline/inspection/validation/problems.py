@@ -10,7 +10,7 @@ CHECKS = {
     "files": "the shards and the vocabulary of the manifest exist, and no others; sizes and SHA-256",
     "index": "the index has the length and the checksum of every chunk of the shards",
     "framing": "every record is complete: lengths and checksums",
-    "format": "every record is an example of its shard's features, canonically encoded, with values in range",
+    "format": "every record has the features of its shard, canonically encoded, with values in range",
     "structure": "[CLS], [SEP], segments, padding, length",
     "masks": "positions, weights, number of predictions, replacements",
     "totals": "the counts agree with the manifest",

@@ -89,8 +89,8 @@ def check_pairs(corpus: Corpus, split: str, tally: Tally) -> Iterator[Problem]:
     if tally.counts["label_1"] < forced:
         yield Problem(
             "pairs",
-            f"{split}: {tally.counts['label_1']:,} pairs have label 1; the manifest says that {forced:,} have no next"
-            " sentence, which are to have it",
+            f"{split}: {tally.counts['label_1']:,} pairs have label 1; the manifest says that {forced:,} pairs have no"
+            " next sentence, and these must have label 1",
         )
         return
     pairs = tally.counts["sequences"] or tally.counts["examples"]

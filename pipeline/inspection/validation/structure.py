@@ -75,7 +75,7 @@ def check_structure(
     yield "[SEP] must be last", any_in_row(last & ~is_sep)
     # There is always text before the first separator, and between two.
     empty = any_in_row(is_sep[:, 1:] & (is_sep[:, :-1] | begins[:, :-1]))
-    yield "a segment must hold a token", empty
+    yield "a segment must contain a token", empty
     before = np.cumsum(is_sep, axis=1) - is_sep
     separators_before = before - np.take_along_axis(before, examples.begin_at, axis=1)
     type_ids = columns["input_type_ids"]
@@ -114,4 +114,4 @@ def _check_sequences(columns: Mapping[str, np.ndarray], examples: Examples) -> I
     yield "next_sentence_positions must be where the sequences begin, then 0", any_in_row(wrong)
     wrong = columns["next_sentence_weights"] != is_there
     yield "next_sentence_weights must be 1.0 for each sequence, then 0.0", any_in_row(wrong)
-    yield "next_sentence_labels must be 0 behind the last sequence", any_in_row((examples.labels != 0) & ~is_there)
+    yield "next_sentence_labels must be 0 after the last sequence", any_in_row((examples.labels != 0) & ~is_there)

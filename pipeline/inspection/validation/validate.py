@@ -122,7 +122,7 @@ def _check_repeats(
     def judge(check: str, split: str, what: str, repeats: Repeats) -> None:
         note = f"{split}: {repeats.found:,} of {repeats.total:,} {what}"
         if repeats.found > max_repeats * repeats.total:
-            remedy = f"at most {max_repeats:.2%} may. Deduplicate the text, or raise --max-repeats"
+            remedy = f"the limit is {max_repeats:.2%}. Deduplicate the text, or raise --max-repeats"
             result.problems.extend([*repeats.problems, Problem(check, f"{note}; {remedy}")])
         elif repeats.found:
             result.notes[check] = "; ".join(filter(None, [result.notes.get(check), note]))

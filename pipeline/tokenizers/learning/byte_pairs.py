@@ -102,7 +102,8 @@ def learn_byte_pairs(
             tokens.append(merged)
     if len(tokens) < wanted + len(alphabet):
         _log.warning(
-            "The vocabulary has %d entries, not %d: no more pairs occur %d times in %d distinct words.",
+            "The vocabulary has %d entries instead of %d: no further pairs occur at least %d times in the %d distinct"
+            " words.",
             *(len(first) + len(tokens), vocab_size, min_count, len(word_counts)),
         )
     vocab = {token: number for number, token in enumerate([*first, *tokens])}
@@ -139,7 +140,9 @@ def _learn(
     words = sorted(word for word, count in word_counts.items() if word and count > 0)
     if not words:
         raise VocabularyError(
-            "A vocabulary must be learned from words", received="none", do="Check that the input holds text"
+            "The text must contain words to learn a vocabulary from",
+            received="none",
+            do="Check that the input contains text",
         )
     if not wanted:
         return []

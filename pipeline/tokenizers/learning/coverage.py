@@ -60,7 +60,11 @@ def coverage(tokenizer: Tokenizer, word_counts: Mapping[str, int]) -> CoverageRe
     """
     words = [word for word, count in word_counts.items() if word and count > 0]
     if not words:
-        raise InputError("Coverage must be measured on words", received="none", do="Check that the input holds text")
+        raise InputError(
+            "The text must contain words to measure coverage on",
+            received="none",
+            do="Check that the input contains text",
+        )
     counts = np.array([word_counts[word] for word in words], np.int64)
     prefix = tokenizer.word_prefix if isinstance(tokenizer, HuggingFaceTokenizer) else ""
     ids, row_splits = tokenizer.encode([f"{prefix}{word}" for word in words])

@@ -73,7 +73,9 @@ def choose_extension(
     texts = sorted(word for word, count in word_counts.items() if count > 0 and 0 < len(word) <= MAX_WORD_CHARS)
     if not texts:
         raise VocabularyError(
-            "A vocabulary must be extended by words", received="none", do="Check that the input holds text"
+            "The text must contain words to extend the vocabulary with",
+            received="none",
+            do="Check that the input contains text",
         )
     words, alphabet = _columns(texts, np.array([word_counts[text] for text in texts], np.float64))
     matches = longest_matches(words, alphabet, vocabulary)

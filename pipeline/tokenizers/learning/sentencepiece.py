@@ -79,7 +79,9 @@ def learn_sentencepiece(
     counts = _normalize(word_counts, rule)
     if not counts:
         raise VocabularyError(
-            "A vocabulary must be learned from words", received="none", do="Check that the input holds text"
+            "The text must contain words to learn a vocabulary from",
+            received="none",
+            do="Check that the input contains text",
         )
     pad, unk, cls, sep, *others = special_tokens
     options: dict[str, Any] = {
@@ -110,7 +112,11 @@ def learn_sentencepiece(
     model.normalizer_spec.add_dummy_prefix = model.normalizer_spec.remove_extra_whitespaces = True
     model.trainer_spec.ClearField("seed_sentencepieces_file")  # The name of a file that is deleted by now.
     if len(model.pieces) < vocab_size:
-        _log.warning("The vocabulary has %d entries, not %d: the words yield no more.", len(model.pieces), vocab_size)
+        _log.warning(
+            "The vocabulary has %d entries instead of %d: the words yield no further pieces.",
+            len(model.pieces),
+            vocab_size,
+        )
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 

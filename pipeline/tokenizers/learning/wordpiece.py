@@ -88,7 +88,8 @@ def learn_wordpiece(
         )
     if len(vocabulary) < vocab_size:
         _log.warning(
-            "The vocabulary has %d entries, not %d: no more pieces occur %d times in %d distinct words.",
+            "The vocabulary has %d entries instead of %d: no further pieces occur at least %d times in the %d"
+            " distinct words.",
             *(len(vocabulary), vocab_size, min_count, len(word_counts)),
         )
     return vocabulary
@@ -99,7 +100,9 @@ def _columns(word_counts: Mapping[str, int], character_coverage: float) -> tuple
     texts = [word for word, count in word_counts.items() if word and count > 0]
     if not texts:
         raise VocabularyError(
-            "A vocabulary must be learned from words", received="none", do="Check that the input holds text"
+            "The text must contain words to learn a vocabulary from",
+            received="none",
+            do="Check that the input contains text",
         )
     counts = np.array([word_counts[word] for word in texts], np.float64)
     lengths = np.array([len(word) for word in texts], np.int64)

@@ -39,15 +39,15 @@ class RecordLimits:
         """
         size = source.manifest.tokenizer.vocab_size if source.manifest else None
         for name, held, where in (
-            ("max_position_embeddings", source.spec.max_seq_length, "tokens of an example"),
-            ("vocab_size", size, "entries of the vocabulary"),
+            ("max_position_embeddings", source.spec.max_seq_length, "length of the examples"),
+            ("vocab_size", size, "size of the vocabulary"),
         ):
             limit = getattr(self, name)
             if None not in (limit, held) and held > limit:
                 raise CorpusError(
-                    f"The model's {name} must be at least the {held:,} {where} of {source.name}",
+                    f"The model's {name} must be at least {held:,}, the {where} of {source.name}",
                     received=f"{limit:,}",
-                    do=f"Raise encoder.{name}, or choose other records",
+                    do=f"Raise encoder.{name}, or use other records",
                 )
         return self if size is None else dataclasses.replace(self, vocab_size=size)
 

@@ -61,7 +61,7 @@ def build_dataset(
         return _dummy_dataset(config)
     if not config.is_training:
         if config.stages:
-            raise ConfigError("stages are for training", received="is_training false", do="Leave them out")
+            raise ConfigError("stages can only be used for training", received="is_training false", do="Leave them out")
         parts = Parts.of(config.global_batch_size, input_context)
         batches = _in_order(open_sources(config), config, limits, drop_remainder=bool(config.drop_remainder))
         return _dataset(batches, parts)
@@ -71,8 +71,8 @@ def build_dataset(
     first_step = staged.sizes.steps_within(start_example)
     if staged.sizes.examples_before(first_step) != start_example:
         raise ConfigError(
-            "start_example must be the number of examples in all batches before: with batches of one size, a multiple"
-            f" of these {staged.sizes.at(first_step)}",
+            "start_example must be the number of examples in all earlier batches: with batches of one size, a"
+            f" multiple of these {staged.sizes.at(first_step)}",
             received=start_example,
         )
     return _dataset(staged, parts, first_step=first_step)
@@ -149,7 +149,7 @@ def _in_order(
     most = max(group.examples for source in sources for group in source.bins)
     if drop_remainder and most < size:
         raise ConfigError(
-            f"With drop_remainder, a batch must be no larger than the {most:,} examples that there are",
+            f"With drop_remainder, a batch must not be larger than the number of examples, {most:,}",
             received=size,
             do="Lower global_batch_size, or leave drop_remainder out of the configuration",
         )

@@ -36,10 +36,9 @@ def _room(seq_length: int, corpus_room: int, config: DataConfig) -> int:
         return max(corpus_room, needed)
     if chosen < needed:
         raise ConfigError(
-            f"max_predictions_per_seq must be at least {needed}: that many of {seq_length} tokens are a share of"
-            f" {max(rates)}",
+            f"max_predictions_per_seq must be at least {needed}: a share of {max(rates)} of {seq_length} tokens",
             received=chosen,
-            do="Leave max_predictions_per_seq out of the configuration: the loader then makes room",
+            do="Leave max_predictions_per_seq out of the configuration: the loader then chooses it",
         )
     return min(chosen, seq_length)
 

@@ -36,17 +36,19 @@ class BertPretrainDataConfig(DataConfig):
 
     seq_bucket_lengths: tuple[int, ...] = option(
         (128, 256, 384, 512),
-        "lengths of batches: a sequence is padded to the first that has room for it",
+        "batch lengths: each sequence is padded to the first length that it fits in",
     )
-    deterministic: bool = option(True, "tensorflow/models' option, which changes nothing: the order is always the same")
+    deterministic: bool = option(True, "option of tensorflow/models, has no effect: the order is always deterministic")
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.stages:
-            raise ConfigError("There are no stages with seq_bucket_lengths", do="Leave them out")
+            raise ConfigError("stages cannot be used with seq_bucket_lengths", do="Leave the stages out")
         lengths = self.seq_bucket_lengths
         if not lengths or lengths[0] < 1 or list(lengths) != sorted(set(lengths)):
-            raise ConfigError("seq_bucket_lengths must be ascending lengths, one at least", received=lengths)
+            raise ConfigError(
+                "seq_bucket_lengths must contain at least one length, in ascending order", received=lengths
+            )
 
 
 class PretrainingDynamicDataLoader:

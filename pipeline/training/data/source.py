@@ -36,7 +36,9 @@ def open_sources(config: DataConfig) -> list[RecordSource]:
     if len(paths) < 2 or not all(map(_is_corpus, paths)):
         if config.weights:
             raise ConfigError(
-                "weights are for several corpora", received=f"input_path {config.input_path!r}", do="Leave weights out"
+                "weights can only be used with several corpora",
+                received=f"input_path {config.input_path!r}",
+                do="Leave weights out",
             )
         return [open_source(config)]
     if not config.is_training:
@@ -62,7 +64,7 @@ def open_source(config: DataConfig) -> RecordSource:
         infos = files.match(patterns(path))
         source = open_files(infos, _shape_of([info.path for info in infos], config))
         if not source.examples:
-            raise CorpusError(f"{source.name} must hold masked-LM examples", received="files without records")
+            raise CorpusError(f"{source.name} must contain masked-LM examples", received="files without records")
     _check_expectations(source.spec, config)
     return source
 
@@ -82,9 +84,9 @@ def _shape_of(paths: Sequence[str], config: DataConfig) -> RecordSpec:
         other = first_record_spec(path, config)
         if other != spec:
             raise CorpusError(
-                "All files must hold examples of one shape",
+                "All files must contain examples of the same shape",
                 received=f"{_describe(spec)} in {paths[0]}, and {_describe(other)} in {path}",
-                do="Name the files of one shape, or the corpus's directory, whose manifest tells all shapes",
+                do="Give only files of one shape, or the corpus's directory, whose manifest describes all shapes",
             )
     return spec
 
@@ -103,7 +105,7 @@ def first_record_spec(path: str, config: DataConfig) -> RecordSpec:
     record, spec = first_record(path)
     if config.use_position_id and "position_ids" not in feature_lengths(record):
         raise CorpusError(
-            f"{path} must hold position_ids", received="records without", do="Set use_position_id to false"
+            f"{path} must contain position_ids", received="records without", do="Set use_position_id to false"
         )
     return spec
 
@@ -123,15 +125,15 @@ def _check_expectations(spec: RecordSpec, config: DataConfig) -> None:
         if expected is not None and expected != held:
             raise CorpusError(
                 f"The configuration's {name} is {expected}, but the records' is {held}",
-                do=f"Leave {name} out of the configuration, or make the corpus anew",
+                do=f"Leave {name} out of the configuration, or make the corpus again",
             )
     if config.use_next_sentence_label and not spec.next_sentence:
         raise CorpusError(
-            "The configuration wants next-sentence labels, but the records hold none",
+            "The configuration requires next-sentence labels, but the records contain none",
             do="Set use_next_sentence_label to false, or make a corpus of sentence pairs",
         )
     if spec.masked and (config.masked_lm_prob is not None or config.final_masked_lm_prob is not None):
         raise CorpusError(
-            "The configuration chooses a masked_lm_prob, but the records hold their masks already",
+            "The configuration sets masked_lm_prob, but the records already contain masks",
             do="Make the corpus with --masking dynamic, or leave masked_lm_prob out of the configuration",
         )

@@ -103,7 +103,7 @@ def evaluate_corpus(
     _check_corpus(trained, manifest, corpus_dir)
     if batch_size < 1 or pseudo_tokens < 0:
         raise ConfigError(
-            "The batch size must be at least 1, and the tokens of the pseudo-perplexity at least 0",
+            "The batch size must be at least 1, and the number of tokens for the pseudo-perplexity at least 0",
             received=f"{batch_size} and {pseudo_tokens}",
         )
     dataset = build_dataset(
@@ -150,12 +150,12 @@ def evaluate_text(trained: TrainedModel, path: str) -> dict[str, Any]:
         # At line feeds and carriage returns alone: a text may hold other characters that end lines, such as U+2028.
         lines = [line for line in re.split(r"[\r\n]+", files.read(path).decode("utf-8")) if line.strip()]
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} must be UTF-8 text, a text a line", received=str(error)) from error
+        raise InputError(f"{path} must be UTF-8 text, with one text per line", received=str(error)) from error
     limit = (trained.config.encoder.max_position_embeddings or _LONGEST_PART) - 2
     sequences = _sequences(trained.tokenizer, lines, limit)
     likelihood = score_sequences(build_scorer(trained.model), sequences, trained.tokenizer.special_ids)
     if not likelihood.tokens:
-        raise InputError(f"{path} must hold text, a text a line", received="none")
+        raise InputError(f"{path} must contain text, one per line", received="none")
     described = _describe(likelihood)
     assert described is not None
     return described
@@ -276,7 +276,8 @@ def _check_corpus(trained: TrainedModel, manifest: Manifest, corpus_dir: str) ->
     encoder = trained.config.encoder
     if encoder.max_position_embeddings is not None and manifest.spec.max_seq_length > encoder.max_position_embeddings:
         raise CorpusError(
-            f"The corpus's examples must have at most the model's {encoder.max_position_embeddings} tokens",
+            f"The corpus's examples must not be longer than the model's maximum of {encoder.max_position_embeddings}"
+            " tokens",
             received=manifest.spec.max_seq_length,
             do="Make a corpus of shorter examples",
         )

@@ -60,7 +60,9 @@ def _fill_one(model: Any, tokenizer: Tokenizer, text: str, top_k: int) -> list[l
     ids, positions = encode_with_masks(tokenizer, text)
     limit = model.encoder_network.max_sequence_length
     if limit is not None and len(ids) > limit:
-        raise InputError(f"A text may have {limit} tokens, specials included", received=f"{len(ids)} tokens")
+        raise InputError(
+            f"A text must have at most {limit} tokens, including special tokens", received=f"{len(ids)} tokens"
+        )
     word_ids = np.array([ids], np.int32)
     outputs = model(
         {
@@ -91,7 +93,7 @@ def encode_with_masks(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[
         InputError: if there is no mask.
     """
     if MASK not in text:
-        raise InputError(f"A text to fill must hold at least one {MASK}", received=repr(text))
+        raise InputError(f"A text must contain at least one {MASK}", received=repr(text))
     special = tokenizer.special_ids
     ids = [special["cls"], *tokenizer.encode_with_masks(text), special["sep"]]
     return ids, [position for position, token_id in enumerate(ids) if token_id == special["mask"]]

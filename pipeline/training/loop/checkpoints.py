@@ -77,7 +77,8 @@ class Checkpoints:
             raise OutputError(
                 f"The checkpoint of step {step:,} cannot be written",
                 received=_first_line(error),
-                do=f"Those before it in {self.directory} are kept. Check the space and the permissions, then run again",
+                do=f"Earlier checkpoints in {self.directory} are kept. Check the free space and the permissions, then"
+                " run again",
             ) from error
         self._held = step
 
@@ -122,7 +123,7 @@ class Checkpoints:
                 raise OutputError(
                     f"The checkpoint {path} must be of format {FORMAT} at most",
                     received=version,
-                    do="Go on with the version of this program that wrote it, or a later one",
+                    do="Use the version of this program that wrote it, or a later one",
                 )
             try:
                 tf.train.Checkpoint(**self._held_groups(reader)).read(path).assert_existing_objects_matched()
@@ -132,17 +133,17 @@ class Checkpoints:
                 return True
             except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
                 raise OutputError(
-                    f"The checkpoint {path} must hold this configuration's model and optimiser",
+                    f"The checkpoint {path} must contain the model and the optimiser of this configuration",
                     received=_first_line(error),
-                    do="Go back to the configuration that wrote it, or choose another directory for the run",
+                    do="Use the configuration that wrote it, or choose another directory for the run",
                 ) from error
             except (tf.errors.OpError, IndexError) as error:  # Of one kind or another, as the data are damaged.
                 damage = _report_damage(path, error)
         if damage:
             raise OutputError(
-                f"{self.directory} must hold a whole checkpoint",
+                f"{self.directory} must contain a complete checkpoint",
                 received=_first_line(damage),
-                do="Put whole ones back, or choose another directory for the run",
+                do="Restore one from a copy, or choose another directory for the run",
             ) from damage
         return False
 
@@ -179,7 +180,7 @@ def _version(reader: Any) -> int:
 
 
 def _report_damage(path: str, error: Exception) -> Exception:
-    logger.warning(f"{path}: damaged ({_first_line(error)}); taking the one before")
+    logger.warning(f"{path} is damaged ({_first_line(error)}); using the checkpoint before it")
     return error
 
 

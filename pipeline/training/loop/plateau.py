@@ -10,11 +10,12 @@ _NEAR = 0.3  # Nats below the baseline: within, a model may have learned frequen
 _IMPROVEMENT = 0.03  # Nats, from the first of them to the best of the others.
 
 ADVICE = (
-    "the masked-LM loss hardly falls, and is not yet well below the unigram baseline: at most, the model has learned"
-    " how frequent tokens are, and nothing from their context. Large models stay there for some thousand steps, and"
-    " then fall. If this one does not, try in another run a lower --learning-rate (or a higher one, if it is below"
-    " 1e-4), a longer trainer.optimizer.warmup_steps, or a smaller --batch-size with more --steps; and look at the"
-    ' text and the vocabulary with the inspect and stats commands (docs/training.md, "Stuck at the baseline")'
+    "the masked-LM loss has almost stopped falling, and is not yet well below the unigram baseline: so far, the model"
+    " has at most learned the frequencies of tokens, and nothing from their context. The loss of large models stays"
+    " at this level for a few thousand steps, and then falls. If it does not, start another run with a lower"
+    " --learning-rate (or a higher one, if it is below 1e-4), a longer trainer.optimizer.warmup_steps, or a smaller"
+    " --batch-size with more --steps; and check the text and the vocabulary with the inspect and stats commands"
+    ' (docs/training.md, "Stuck at the baseline")'
 )
 
 

@@ -84,7 +84,7 @@ class Progress:
         self._pace = seconds / made
         if not self._said_pace and self._step < self._steps and (made >= _PACE_STEPS or seconds >= _PACE_SECONDS):
             self._said_pace = True
-            self._say(f"step {self._step:,}: {self._pace:.3g} s a step, {self._time_left()}")
+            self._say(f"step {self._step:,}: {self._pace:.3g} seconds per step, {self._time_left()}")
 
     def begin_anew(self, text: str) -> None:
         """Says why steps take another time from here on, and measures their pace anew."""

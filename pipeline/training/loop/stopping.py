@@ -71,9 +71,12 @@ def _answer(pipe: int) -> None:
         came += 1
         name = signal.Signals(number).name
         if came == 1:
-            _tell(f"{name}: saves after the current steps and stops (again: stops at once, without saving)")
+            _tell(
+                f"{name}: stopping after the current steps, with a checkpoint (a second signal stops immediately,"
+                " without one)"
+            )
         else:
-            _tell(f"{name}: stopped at once; the same command continues from the last checkpoint")
+            _tell(f"{name}: stopped immediately; the same command continues from the last checkpoint")
             os._exit(128 + number)
 
 

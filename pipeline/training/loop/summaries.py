@@ -61,7 +61,7 @@ class SummaryWriter:
             raise OutputError(
                 f"Cannot write the summaries in {self._directory}",
                 received=" ".join(str(error.message).split())[:300],
-                do="Check the space and the permissions; the same command then continues from the last checkpoint",
+                do="Check the free space and the permissions; the same command then continues from the last checkpoint",
             ) from error
 
 

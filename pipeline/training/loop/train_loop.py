@@ -32,13 +32,13 @@ def _named_failures() -> Iterator[None]:
         yield
     except LOST_MACHINE as error:
         raise TrainingError(
-            "A machine of the cluster is gone",
+            "Lost the connection to a machine of the cluster",
             received=" ".join(str(error.message).split())[:300],
             do="Start the same command on all machines again: they continue from the last checkpoint",
         ) from error
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
-            "The memory is too small for a step or an evaluation",
+            "Not enough memory for a step or an evaluation",
             received=" ".join(str(error.message).split())[-300:],
             do="Lower the global_batch_size of train_data or validation_data in another run, or raise"
             " trainer.accumulation_steps",
@@ -171,7 +171,7 @@ def _failure(
         received=describe_batch(step),
         do=f"This step did not change the weights, and {kept}. "
         + (
-            f"The weights have grown to {largest:.2g} in the steps before:"
+            f"The weights had already grown to {largest:.2g} in earlier steps:"
             if largest > _GROWN
             else "Check these shards with the validate command; if they are right,"
         )

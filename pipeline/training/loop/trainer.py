@@ -140,7 +140,7 @@ def train_experiment(
     if writes:
         folder.rewind_log(step, checkpoint_interval=trainer.checkpoint_interval)
         if step:
-            logger.info(f"{folder.path}: going on from step {step:,}")
+            logger.info(f"{folder.path}: continuing from step {step:,}")
 
     several = bool(data.stages) or len(names) > 1
     plan = training_batches(data) if several else None

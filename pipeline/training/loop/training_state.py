@@ -129,9 +129,9 @@ class TrainingState:
         other = Checkpoints(directory, self._groups, self._numbers, optional=_OPTIONAL)
         if not (step in other.steps() and other.restore([step])):
             raise OutputError(
-                f"{directory} must hold the checkpoint of step {step:,}",
+                f"{directory} must contain the checkpoint of step {step:,}",
                 received=short_list([f"{found:,}" for found in reversed(other.steps())]) or "none",
-                do="Choose one of those that are there",
+                do="Choose an existing checkpoint",
             )
         self.best_loss.assign(float("inf"))
         self.best_step.assign(0)
@@ -185,7 +185,9 @@ class TrainingState:
         if not step:
             self.use_average()
         elif not (step in self._best.steps() and self._best.restore([step])):
-            raise OutputError(f"{self._best.directory} must hold the best weights, of step {step:,}", received="none")
+            raise OutputError(
+                f"{self._best.directory} must contain the best weights, of step {step:,}", received="none"
+            )
 
     @property
     def saved_step(self) -> int | None:

@@ -91,7 +91,7 @@ def build_evaluator(
             for name, value in sums(batch).items():
                 totals[name] = totals.get(name, 0.0) + value.numpy().astype(np.float64)
         if not totals:
-            raise CorpusError("There must be examples to evaluate on", received="no batch")
+            raise CorpusError("Validation needs at least one batch of examples", received="no batch")
         return totals
 
     def means_of(totals: Mapping[str, Any]) -> dict[str, float]:

@@ -273,8 +273,8 @@ class StepCosineDecayWithOffset(LearningRateSchedule):
     ) -> None:
         if not values or len(boundaries) != len(values):
             raise ValueError(
-                "There must be as many boundaries as values, one at least."
-                f" Received: {len(boundaries)} and {len(values)}."
+                f"`boundaries` and `values` must have the same length, at least 1. Received: {len(boundaries)} and"
+                f" {len(values)}."
             )
         self.boundaries = list(boundaries)
         self.values = list(values)

@@ -123,7 +123,7 @@ class WarmupStableDecay(keras.optimizers.schedules.LearningRateSchedule):
             raise ConfigError("form must be 1-sqrt or linear", received=repr(form))
         if warmup_steps + decay_steps > train_steps:
             raise ConfigError(
-                f"warmup_steps and decay_steps must be {train_steps:,} together at most, the train_steps",
+                f"warmup_steps and decay_steps must add up to at most {train_steps:,}, the train_steps",
                 received=f"{warmup_steps:,} and {decay_steps:,}",
             )
         self.learning_rate = learning_rate

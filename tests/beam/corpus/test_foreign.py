@@ -67,7 +67,7 @@ def test_everything_is_found_out(tmp_path: Path, vocab: str, monkeypatch: pytest
     describe(tmp_path, vocab, ["[ab].tfrecord"], ["v.tfrecord"])
     assert (tmp_path / "out" / "manifest.json").stat().st_mtime_ns == before
     os.utime(tmp_path / "b.tfrecord", ns=(1, 1))
-    with pytest.raises(OutputError, match="describes other records, or the same before they were last modified"):
+    with pytest.raises(OutputError, match="describes other records, or an earlier version of the same records"):
         describe(tmp_path, vocab, ["[ab].tfrecord"], ["v.tfrecord"])
 
 
@@ -98,7 +98,7 @@ def test_packed_rows_are_recognised(tmp_path: Path, vocab: str, next_sentence: b
 def test_packed_rows_and_others_do_not_go_together(tmp_path: Path, vocab: str) -> None:
     write(tmp_path / "a.tfrecord", 5, dataclasses.replace(SPEC, max_sequences_per_row=4))
     write(tmp_path / "b.tfrecord", 7)
-    with pytest.raises(CorpusError, match="All records must hold the same features"):
+    with pytest.raises(CorpusError, match="All records must have the same features"):
         describe(tmp_path, vocab, [str(tmp_path / "[ab].tfrecord")])
 
 
@@ -118,12 +118,12 @@ def test_bad_records_are_named(tmp_path: Path, vocab: str) -> None:
     ids = np.full((4, 16), 6)
     ids[2, 3] = 13
     beyond = write(tmp_path / "b.tfrecord", 4, input_word_ids=ids)
-    with pytest.raises(CorpusError, match=r"Record 2 of .*b\.tfrecord.*must be between 0 and 12.*holds 13"):
+    with pytest.raises(CorpusError, match=r"Record 2 of .*b\.tfrecord.*must be between 0 and 12.*contains 13"):
         describe(tmp_path, vocab, [good, beyond])
     other = write(tmp_path / "c.tfrecord", 4, RecordSpec(16, 3))
-    with pytest.raises(CorpusError, match=r"the same features.*Received: others in .*c\.tfrecord"):
+    with pytest.raises(CorpusError, match=r"the same features.*Received: other features in .*c\.tfrecord"):
         describe(tmp_path, vocab, [good, other])
-    with pytest.raises(InputError, match=r"both trained and evaluated on.*a\.tfrecord"):
+    with pytest.raises(InputError, match=r"used for both training and validation.*a\.tfrecord"):
         describe(tmp_path, vocab, [good], [good])
     (tmp_path / "empty.tfrecord").write_bytes(b"")
     with pytest.raises(InputError, match="must not be empty"):

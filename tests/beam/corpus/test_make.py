@@ -138,7 +138,7 @@ def test_a_script_without_case_keeps_its_marks(make: Make, tmp_path: Path, capfd
     make_vocabulary(
         VocabConfig(input=(str(text),), output=str(vocab), vocab_size=200, lower_case=False), show_progress=False
     )
-    for reason in (f"{vocab}.json says so", "the vocabulary has entries with accents or marks, such as"):
+    for reason in (f"as specified in {vocab}.json", "the vocabulary has entries with accents or marks, such as"):
         manifest = make(input=(str(text),), vocab=str(vocab), output=str(tmp_path / f"corpus-{vocab.stat().st_size}"))
         assert manifest.options["lower_case"] is manifest.tokenizer.lower_case is False
         assert manifest.statistics["train"]["unknown_share"] == 0
@@ -217,7 +217,7 @@ def test_no_validation_shards_on_request(make: Make, options: Options, contents:
 
 def test_too_few_documents_for_validation_are_mentioned(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     make(validation_fraction=1e-9)
-    assert "No document was drawn for validation" in capsys.readouterr().err
+    assert "No document was selected for validation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_too_few_documents_for_validation_are_mentioned(make: Make, capsys: pyte
         ("\n\n", "{}\n\n", {}, ["100% of the pairs have label 1"]),
         ("\n\n", "{} Caf\xe9, vis-\xe0-vis.\n", {}, ["were not valid UTF-8 and became U+FFFD"]),
         ("\n\n", "{}\n漢字仮名交文。\n", {}, ["of the tokens are [UNK]"]),
-        ("\n\n", "{}\n", {"sentence_splitter": "none", "max_seq_length": 24}, ["tokens were truncated away"]),
+        ("\n\n", "{}\n", {"sentence_splitter": "none", "max_seq_length": 24}, ["tokens were truncated"]),
     ],
 )
 def test_what_is_worth_a_look_is_said_and_kept(
@@ -344,7 +344,7 @@ def test_a_finished_corpus_is_not_redone(
     times = [path.stat().st_mtime_ns for path in paths]
     monkeypatch.setattr(corpus_module, "run_units", lambda *_, **__: pytest.fail("ran again"))
     assert make(workers=2) == first
-    assert "is finished already" in capsys.readouterr().err
+    assert "is already finished" in capsys.readouterr().err
     assert sorted(Path(options().output).iterdir()) == paths
     assert [path.stat().st_mtime_ns for path in paths] == times
 
@@ -446,7 +446,7 @@ def test_an_unfinished_corpus_of_other_options_is_started_over(
             make(block_bytes=3000)
     capsys.readouterr()
     manifest = make()
-    assert "holds a corpus made with other options or inputs: starting over" in capsys.readouterr().err
+    assert "contains an unfinished corpus with other options or inputs; starting over" in capsys.readouterr().err
     assert set(contents(options().output)) == {
         "manifest.json",
         "vocab.txt",
@@ -461,7 +461,7 @@ def test_an_unfinished_corpus_of_other_options_is_started_over(
 def test_another_corpus_is_not_overwritten_unasked(make: Make, options: Options, contents: Contents) -> None:
     make()
     before = contents(options().output)
-    with pytest.raises(OutputError, match=r"holds a finished corpus .* replace the corpus with --overwrite"):
+    with pytest.raises(OutputError, match=r"contains a finished corpus .* replace the corpus with --overwrite"):
         make(seed=2)
     assert contents(options().output) == before
 
@@ -555,7 +555,9 @@ def test_text_without_a_document_leaves_nothing(options: Options, tmp_path: Path
     path = tmp_path / "blank.txt"
     path.write_text(" \n\n\t\n" * 2000)
     for text_format in ("bert", "wrapped"):
-        with pytest.raises(InputError, match=r"no training example: the input holds no document, only white space"):
+        with pytest.raises(
+            InputError, match=r"no training examples: the input contains no documents, only white space"
+        ):
             make_corpus(options(input=(str(path),), format=text_format), show_progress=False)
         assert list(Path(options().output).rglob("*")) == []
 
@@ -564,7 +566,7 @@ def test_documents_without_tokens_are_counted(options: Options, tmp_path: Path) 
     path = tmp_path / "odd.txt"
     path.write_text("\u200b\u200b\n\n\x01\x02\n\n" * 20)
     config = options(input=(str(path),), format="bert", validation_fraction=0, cleaning="none")
-    with pytest.raises(InputError, match="of 40 documents, 40 hold no token and 0 were drawn for validation"):
+    with pytest.raises(InputError, match="of 40 documents, 40 contain no tokens and 0 were selected for validation"):
         make_corpus(config, show_progress=False)
     path.write_text("\u200b\u200b\n\nThe river opens.\n\n")
     manifest = make_corpus(config, show_progress=False)
@@ -580,7 +582,7 @@ def test_documents_dropped_while_cleaning_are_counted_by_reason(options: Options
     reasons = ", ".join(f"10 were dropped ({reason})" for reason in ("bad_json", "empty", "few_letters", "no_text"))
     with pytest.raises(InputError) as caught:
         make_corpus(config, show_progress=False)
-    assert f"of 40 documents, {reasons}, 0 hold no token and 0 were drawn for validation" in str(caught.value)
+    assert f"of 40 documents, {reasons}, 0 contain no tokens and 0 were selected for validation" in str(caught.value)
     path.write_text("\n".join([*lines, '{"text": "The river opens. The window follows."}']))
     text = make_corpus(config, show_progress=False).statistics["text"]
     assert text["dropped"] == {"bad_json": 10, "empty": 10, "few_letters": 10, "no_text": 10}

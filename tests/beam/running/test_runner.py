@@ -48,8 +48,11 @@ def test_beams_options_are_known(beam_args: list[str]) -> None:
         (["--direct_num_workers=many"], "One of Beam's options .* --direct_num_workers: invalid int value: 'many'"),
         (["--direct_running_mode=fast"], "One of Beam's options .* invalid choice: 'fast'"),
         (["--runner"], "One of Beam's options .* --runner: expected one argument"),
-        (["--runner=NoSuchRunner"], r"--runner must name a runner .* Received: NoSuchRunner\. .*FnApiRunner"),
-        (["--runner=no.such.Runner"], r"--runner must name a runner .* Received: no\.such\.Runner\."),
+        (
+            ["--runner=NoSuchRunner"],
+            r"--runner must be the name of a Beam runner.* Received: NoSuchRunner\. .*FnApiRunner",
+        ),
+        (["--runner=no.such.Runner"], r"--runner must be the name of a Beam runner.* Received: no\.such\.Runner\."),
     ],
 )
 def test_what_neither_knows_is_refused(beam_args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +217,7 @@ def test_an_interrupt_cancels_the_job_that_was_started(
     with pytest.raises(KeyboardInterrupt):
         run(lambda root: root | beam.Create([1]), beam_args=[], units=1, workers=1)
     assert job.cancelled
-    told = "The job could not be cancelled (NotImplementedError: cannot cancel). It may run on"
+    told = "The job could not be cancelled (NotImplementedError: cannot cancel). It may still be running"
     assert (told in capsys.readouterr().err) == (error is not None)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 

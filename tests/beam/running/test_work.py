@@ -135,7 +135,7 @@ def test_a_runner_that_gives_up_is_started_again_with_what_is_left(
     run(work, BLOCKS)
     assert given == [list(range(8)), [1, 4, 6], [4, 6], [6]]
     assert work.results(range(8)) == {index: {"index": index} for index in range(8)}
-    assert "The runner failed (Lost a worker): starting it again for 2 blocks" in capsys.readouterr().err
+    assert "The runner failed (Lost a worker); restarting it for 2 blocks" in capsys.readouterr().err
 
 
 def test_a_runner_that_gets_no_further_is_not_started_again(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_a_worker_that_is_killed_before_any_block_is_finished_is_replaced_once(
     with pytest.raises(CorpusError, match="8 of 8 blocks failed: the runner: RuntimeError: A worker process ended"):
         run(work, BLOCKS)
     assert given == [list(range(8)), list(range(8))]
-    assert "starting it again for 8 blocks" in capsys.readouterr().err
+    assert "restarting it for 8 blocks" in capsys.readouterr().err
 
 
 def test_a_block_that_is_done_is_not_redone(work: WorkFolder) -> None:

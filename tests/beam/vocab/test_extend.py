@@ -113,7 +113,10 @@ def test_the_command_extends_a_vocabulary_of_real_size(tmp_path: Path, capsys: p
 def test_too_little_text_adds_less_and_says_so(tmp_path: Path, old: Path) -> None:
     tokens, _, printed = extend(tmp_path, old)
     assert len(tokens) < len(OLD) + 100
-    assert "entries were added, not 2,000: no more words or pieces that occur 2 times (--min-count)" in printed
+    assert (
+        "entries were added instead of 2,000: no further words or pieces that occur at least 2 times (--min-count)"
+        in printed
+    )
     (tmp_path / "a.text").write_text("the the the.")
     with pytest.raises(VocabularyError, match=r"must have words that .*old.txt cuts into pieces"):
         extend(tmp_path, old, held_out_fraction=0.0)
@@ -168,9 +171,9 @@ def test_a_vocabulary_without_case_needs_to_be_told(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"add": 5}, "add needs a vocabulary to extend"),
-        ({"extend": "old.txt", "vocab_size": 9000}, "vocab_size does not go with extend"),
-        ({"extend": "old.txt", "kind": "bytebpe"}, "kind does not go with extend"),
-        ({"extend": "old.txt", "special_tokens": ("[URL]",)}, "special_tokens does not go with extend"),
+        ({"extend": "old.txt", "vocab_size": 9000}, "vocab_size cannot be used with extend"),
+        ({"extend": "old.txt", "kind": "bytebpe"}, "kind cannot be used with extend"),
+        ({"extend": "old.txt", "special_tokens": ("[URL]",)}, "special_tokens cannot be used with extend"),
         ({"extend": "old.txt", "add": 0}, "add must be between"),
     ],
 )
@@ -181,7 +184,7 @@ def test_options_that_do_not_go_together(options: dict[str, Any], message: str) 
 
 def test_its_own_input_is_no_vocabulary(tmp_path: Path, old: Path) -> None:
     """A text file where the vocabulary is expected."""
-    with pytest.raises(UserError, match="must hold the special tokens"):
+    with pytest.raises(UserError, match="must contain the special tokens"):
         extend(tmp_path, tmp_path / "a.text")
 
 

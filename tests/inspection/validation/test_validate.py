@@ -146,7 +146,10 @@ def test_a_renamed_shard(workbench: Bench) -> None:
     name = bench.shard()
     (bench.directory / name).rename(bench.directory / "train-00009-of-00010.tfrecord")
     missing, extra = problems(bench, "files")
-    assert (missing.shard, missing.message) == (name, "it is missing; train-00009-of-00010.tfrecord holds its bytes")
+    assert (missing.shard, missing.message) == (
+        name,
+        "it is missing; train-00009-of-00010.tfrecord has the same contents",
+    )
     assert (extra.shard, extra.message) == ("train-00009-of-00010.tfrecord", "the manifest does not list it")
 
 
@@ -155,7 +158,7 @@ def test_a_shard_copied_over_another(workbench: Bench) -> None:
     first, second = bench.shard(index=0), bench.shard(index=1)
     shutil.copy(bench.directory / first, bench.directory / second)
     result = validate_corpus(str(bench.directory))
-    assert Problem("files", f"it holds the bytes of {first}", second) in result.problems
+    assert Problem("files", f"it has the contents of {first}", second) in result.problems
     assert any(problem.check == "duplicates" and problem.shard == second for problem in result.problems)
 
 
@@ -175,7 +178,7 @@ def test_a_wrong_vocabulary(workbench: Bench) -> None:
     tokens[50], tokens[51] = tokens[51], tokens[50]
     path.write_text("\n".join(tokens))
     [problem] = problems(bench, "files")
-    assert "must be the vocabulary that made the corpus" in problem.message
+    assert "must be the vocabulary that the corpus was made with" in problem.message
     path.unlink()
     [problem] = problems(bench, "files")
     assert "There must be a vocabulary" in problem.message
@@ -196,7 +199,7 @@ def test_a_manifest_that_lacks_a_shard(workbench: Bench) -> None:
     shards = bench.manifest.shards
     bench.rewrite(shards=shards[1:])
     messages = [(problem.shard, problem.message) for problem in problems(bench, "files")]
-    assert (shards[0].name, "the manifest does not list it, but the options call for it") in messages
+    assert (shards[0].name, "it is not in the manifest, but the options require it") in messages
     bench.rewrite(shards=(*shards, shards[0]))
     assert (shards[0].name, "the manifest lists it 2 times") in {
         (problem.shard, problem.message) for problem in validate_corpus(str(bench.directory)).problems
@@ -215,18 +218,18 @@ def test_a_manifest_whose_shapes_are_not_those_of_its_options(workbench: Bench) 
         return {(problem.shard, problem.message) for problem in found if problem.check == "files"}
 
     bench.rewrite(options={**manifest.options, "max_seq_length": 128, "max_predictions_per_seq": 20})
-    assert ("", "the manifest's spec is not that of its options") in messages()
+    assert ("", "the manifest's spec does not match its options") in messages()
     bench.rewrite(options=manifest.options, shards=(dataclasses.replace(first, split="validation"), *others))
-    wrong = "its split or its lengths are not those that the options call for"
+    wrong = "its split or its lengths do not match the options"
     assert messages() == {(first.name, wrong)}
     bench.rewrite(shards=(dataclasses.replace(first, max_predictions_per_seq=9), *others))
     assert (first.name, wrong) in messages()
     blocks = len(manifest.split("train"))
     other_plan = first.name.replace(f"of-{blocks:05d}", "of-00077")
     bench.rewrite(shards=(dataclasses.replace(first, name=other_plan), *others))
-    assert ("", f"the manifest's shards are of different plans: of {sorted([blocks, 77])} blocks") in messages()
+    assert ("", f"the manifest's shards belong to different plans, of {sorted([blocks, 77])} blocks") in messages()
     bench.rewrite(shards=(dataclasses.replace(first, name="train.tfrecord"), *others))
-    assert ("train.tfrecord", "the options call for no shard of that name") in messages()
+    assert ("train.tfrecord", "the options require no shard of this name") in messages()
 
 
 def test_a_shard_that_the_manifest_does_not_know(workbench: Bench) -> None:
@@ -392,7 +395,7 @@ def word_last(columns: Columns) -> None:
         (random_token(CLS), "masks", "a random token must be neither special nor unused"),
         (hole_in_mask, "structure", "input_mask must be ones, then zeros"),
         (text_of_another, "structure", "input_type_ids must be 1 after the first [SEP]"),
-        (empty_first_segment, "structure", "a segment must hold a token"),
+        (empty_first_segment, "structure", "a segment must contain a token"),
     ],
 )
 def test_a_wrong_example(workbench: Bench, change: Callable[[Columns], None], check: str, message: str) -> None:
@@ -539,7 +542,7 @@ FAULTS_OF_ROWS = [
     ("rows of pairs", special_inside(CLS), "[CLS] must be first, and nowhere else"),
     ("rows of pairs", special_inside(SEP), "there must be two [SEP]"),
     ("dynamic rows", special_inside(SEP), "there must be one [SEP]"),
-    ("dynamic rows", at_second("input_word_ids", 1, SEP), "a segment must hold a token"),
+    ("dynamic rows", at_second("input_word_ids", 1, SEP), "a segment must contain a token"),
     ("rows of pairs", special_inside(PAD), "[PAD] must follow the last token, and be nowhere else"),
     ("rows of pairs", at_second("input_type_ids", 0, 1), "input_type_ids must be 1 after the first [SEP]"),
     ("dynamic rows", at_second("input_type_ids", 1, 1), "input_type_ids must be 0"),
@@ -549,7 +552,7 @@ FAULTS_OF_ROWS = [
     ("rows of pairs", sequence_cell("next_sentence_positions", -1, 3), "next_sentence_positions must be where the"),
     ("rows of pairs", sequence_cell("next_sentence_weights", 1, 0.0), "next_sentence_weights must be 1.0 for each"),
     ("rows of pairs", sequence_cell("next_sentence_weights", -1, 1.0), "next_sentence_weights must be 1.0 for each"),
-    ("rows of pairs", sequence_cell("next_sentence_labels", -1, 1), "next_sentence_labels must be 0 behind the last"),
+    ("rows of pairs", sequence_cell("next_sentence_labels", -1, 1), "next_sentence_labels must be 0 after the last"),
     ("rows of pairs", sequence_cell("next_sentence_labels", 1, 2), "next_sentence_labels must be in [0, 2)"),
     ("rows of pairs", sequence_cell("next_sentence_weights", 0, 0.5), "next_sentence_weights must be 0.0 or 1.0"),
     ("rows of pairs", sequence_cell("next_sentence_positions", 1, 128), "next_sentence_positions must be in [0, 128)"),

@@ -118,7 +118,7 @@ def test_order_does_not_matter_and_nothing_is_left_to_add() -> None:
 
 @pytest.mark.parametrize("counts", [{}, {"": 3}, {"a" * 201: 2}])
 def test_no_words(counts: dict[str, int]) -> None:
-    with pytest.raises(VocabularyError, match="must be extended by words"):
+    with pytest.raises(VocabularyError, match="must contain words to extend"):
         choose_extension(counts, LETTERS, add=1)
 
 

@@ -151,7 +151,7 @@ def test_too_few_words_give_fewer_entries_and_a_warning(model_type: str, caplog:
     with caplog.at_level(logging.WARNING):
         tokens = pieces(learn_sentencepiece(WORDS, model_type=model_type, vocab_size=5000))
     assert len(tokens) < 100
-    assert f"{len(tokens)} entries, not 5000" in caplog.text
+    assert f"{len(tokens)} entries instead of 5000" in caplog.text
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)

@@ -141,7 +141,7 @@ def test_too_few_words_give_fewer_entries_and_a_warning(caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING):
         vocabulary = learn_wordpiece({"ab": 2, "cd": 1}, vocab_size=100)
     assert vocabulary == [*SPECIAL_TOKENS, *"abcd", "##a", "##b", "##c", "##d", "ab"]
-    assert "14 entries, not 100" in caplog.text
+    assert "14 entries instead of 100" in caplog.text
 
 
 def test_min_count() -> None:

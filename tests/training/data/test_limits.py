@@ -61,13 +61,16 @@ def setting(name: str, place: int, value: Any) -> Callable[[dict[str, Any]], Non
 
 
 FAULTS = {
-    "id": (setting("input_word_ids", 3, 50), r"input_word_ids must be between 0 and 49 \(vocab_size, .*, but holds 50"),
+    "id": (
+        setting("input_word_ids", 3, 50),
+        r"input_word_ids must be between 0 and 49 \(vocab_size, .*, but contains 50",
+    ),
     "wide id": (setting("input_word_ids", 3, 2**32 + 5), "input_word_ids must be between 0 and 49"),
-    "negative id": (setting("masked_lm_ids", 0, -1), "masked_lm_ids must be between 0 and 49 .*holds -1"),
+    "negative id": (setting("masked_lm_ids", 0, -1), "masked_lm_ids must be between 0 and 49 .*contains -1"),
     "segment": (setting("input_type_ids", 0, 2), r"input_type_ids must be between 0 and 1 \(type_vocab_size\)"),
     "position": (setting("masked_lm_positions", 0, 24), "masked_lm_positions must be between 0 and 23"),
     "mask": (setting("input_mask", 0, 2), "input_mask must be between 0 and 1"),
-    "weight": (setting("masked_lm_weights", 0, np.nan), "masked_lm_weights must be between 0 and .*holds nan"),
+    "weight": (setting("masked_lm_weights", 0, np.nan), "masked_lm_weights must be between 0 and .*contains nan"),
     "label": (setting("next_sentence_labels", 0, 2), "next_sentence_labels must be between 0 and 1"),
     "missing": (lambda row: row.pop("input_mask") is None, "input_mask must be 24 values of int64, but is missing"),
     "short": (
@@ -183,7 +186,7 @@ def test_a_run_names_the_record(split: str, write_corpus: Any, tiny_config: Any,
     (corpus.directory / name).write_bytes(encoded.tobytes())
     corpus.index()
     config = apply_overrides(tiny_config(), ["task.validation_data.global_batch_size=16"])
-    with pytest.raises(CorpusError, match=rf"Record 5 of \S+{name} must.*between 0 and 49 .*, but holds 77"):
+    with pytest.raises(CorpusError, match=rf"Record 5 of \S+{name} must.*between 0 and 49 .*, but contains 77"):
         pretrain(config, str(corpus.directory), str(tmp_path / "run"), show_progress=False)
 
 
@@ -193,9 +196,9 @@ def test_what_has_no_room_in_the_model_is_told_by_the_options_name(
     path = write(tmp_path / "a.tfrecord", columns)
     directory = str(tiny_corpus.directory)
     for where, limits, message in (
-        (path, {"max_position_embeddings": 16}, "max_position_embeddings must be at least the 24 tokens"),
-        (directory, {"max_position_embeddings": 16}, "max_position_embeddings must be at least the 24 tokens"),
-        (directory, {"vocab_size": 30}, "vocab_size must be at least the 50 entries of the vocabulary"),
+        (path, {"max_position_embeddings": 16}, "max_position_embeddings must be at least 24, the length"),
+        (directory, {"max_position_embeddings": 16}, "max_position_embeddings must be at least 24, the length"),
+        (directory, {"vocab_size": 30}, "vocab_size must be at least 50, the size of the vocabulary"),
         (path, {"vocab_size": 30}, r"between 0 and 29 \(vocab_size"),
     ):
         with pytest.raises(CorpusError, match=message):

@@ -134,7 +134,7 @@ def test_contradictions_are_refused(unmasked: Any, tiny_corpus: Any, tmp_path: P
         read(unmasked, final_masked_lm_prob=0.5)
     with pytest.raises(CorpusError, match="masking dynamic"):
         read(tiny_corpus, masked_lm_prob=0.3)
-    with pytest.raises(CorpusError, match="Name the corpus's directory"):
+    with pytest.raises(CorpusError, match="Give the corpus's directory"):
         read(unmasked, input_path=f"{unmasked.directory}/*.tfrecord")
     assert read(unmasked, 1, max_predictions_per_seq=2)[0]["masked_lm_ids"].shape[1] == 2
 

@@ -48,7 +48,7 @@ def test_position_ids_are_read_where_they_are_wanted(tmp_path: Path) -> None:
     without = pretrain_dataloader.BertPretrainDataLoader(config.replace(use_position_id=False)).load()
     assert "position_ids" not in next(iter(without))
     other = write(tmp_path / "b.tfrecord", [8], 2, positions=False)
-    with pytest.raises(CorpusError, match="must hold position_ids"):
+    with pytest.raises(CorpusError, match="must contain position_ids"):
         pretrain_dataloader.BertPretrainDataLoader(config.replace(input_path=other)).load()
 
 

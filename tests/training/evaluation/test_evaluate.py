@@ -105,12 +105,12 @@ def test_what_does_not_fit_is_refused(trained: Any, corpus: Any, make_trained: A
     other = WordPieceTokenizer(trained.vocabulary.replace(b"w07", b"w99"))
     with pytest.raises(CorpusError, match="1 other entries, such as 'w07' instead of 'w99'"):
         evaluate_corpus(dataclasses.replace(trained, tokenizer=other), directory)
-    with pytest.raises(CorpusError, match="at most the model's 16 tokens"):
+    with pytest.raises(CorpusError, match="longer than the model's maximum of 16 tokens"):
         evaluate_corpus(make_trained(max_position_embeddings=16), directory)
     with pytest.raises(ConfigError, match="batch size must be at least 1"):
         evaluate_corpus(trained, directory, batch_size=0)
     (tmp_path / "empty.txt").write_text("\n \n")
-    with pytest.raises(InputError, match="must hold text"):
+    with pytest.raises(InputError, match="must contain text"):
         evaluate_text(trained, str(tmp_path / "empty.txt"))
     (tmp_path / "latin.txt").write_bytes(b"\xe9t\xe9")
     with pytest.raises(InputError, match="must be UTF-8"):

@@ -92,7 +92,7 @@ def test_a_damaged_one_is_written_again(setting: Setting) -> None:
 def test_all_are_damaged(setting: Setting) -> None:
     for path in setting.folder.glob("*.index"):
         path.unlink()
-    with pytest.raises(OutputError, match="must hold a whole checkpoint"):
+    with pytest.raises(OutputError, match="must contain a complete checkpoint"):
         setting.restored()
 
 
@@ -108,7 +108,7 @@ def test_one_that_a_kill_cut_short_is_none(setting: Setting, capsys: pytest.Capt
 
 def test_one_of_another_model_is_refused(setting: Setting) -> None:
     other = Checkpoints(str(setting.folder), {"values": {"value": tf.Variable([1.0, 2.0])}})
-    with pytest.raises(OutputError, match="must hold this configuration's model and optimiser"):
+    with pytest.raises(OutputError, match="must contain the model and the optimiser of this configuration"):
         other.restore_newest()
 
 
@@ -125,7 +125,7 @@ def test_a_checkpoint_before_a_new_group_is_read(setting: Setting) -> None:
     groups = {"values": {"value": value}, "averages": {"layer/a.b": average}}
     Checkpoints(str(setting.folder), groups, optional=["averages"]).restore_newest()
     assert (float(value), float(average)) == (6.0, 7.0)
-    with pytest.raises(OutputError, match="must hold this configuration's"):
+    with pytest.raises(OutputError, match="must contain the model and the optimiser of this configuration"):
         Checkpoints(str(setting.folder), groups).restore_newest()
 
     average.assign(3.0)

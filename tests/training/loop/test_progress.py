@@ -85,7 +85,7 @@ def test_plain_lines_without_a_terminal(tmp_path: Path, capsys: Any, clock: list
     shown = capsys.readouterr()
     assert shown.err == ""
     assert shown.out.splitlines() == [
-        "step 999,007: 5 s a step, about 1 h 23 min left",  # The first step counts only to compile.
+        "step 999,007: 5 seconds per step, about 1 h 23 min left",  # The first step counts only to compile.
         "step 999,013 of 1,000,000: loss 10.125, accuracy 0.123, 1,234 tokens/s, about 1 h 22 min left",
         "step 999,013: validation loss 5.750; masked-LM 5.000, 1.50 nats below the unigram baseline of 6.50,"
         " accuracy 0.250; next-sentence 0.750, accuracy 0.500; general 5.500",

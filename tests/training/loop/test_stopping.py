@@ -35,8 +35,10 @@ def test_the_first_is_answered_and_noted(number: signal.Signals) -> None:
     process = start(2, 1)
     process.send_signal(number)
     assert process.stderr is not None
-    expected = f"{number.name}: saves after the current steps and stops (again: stops at once, without saving)\n"
-    assert process.stderr.readline() == expected
+    assert process.stderr.readline() == (
+        f"{number.name}: stopping after the current steps, with a checkpoint"
+        " (a second signal stops immediately, without one)\n"
+    )
     shown, errors = process.communicate()
     assert (process.returncode, shown, errors) == (0, f"{number.name}\n", "")
 
@@ -51,4 +53,4 @@ def test_the_second_stops_at_once(number: signal.Signals) -> None:
     shown, errors = process.communicate()
     assert process.returncode == 128 + number
     assert shown == ""
-    assert errors == f"{number.name}: stopped at once; the same command continues from the last checkpoint\n"
+    assert errors == f"{number.name}: stopped immediately; the same command continues from the last checkpoint\n"

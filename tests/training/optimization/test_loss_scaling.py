@@ -48,5 +48,5 @@ def test_a_fixed_scale_stays(config: RuntimeConfig, value: float) -> None:
 
 
 def test_a_scale_without_float16_is_refused() -> None:
-    with pytest.raises(ConfigError, match="loss_scale is for float16 only"):
+    with pytest.raises(ConfigError, match="loss_scale can only be used with float16"):
         RuntimeConfig(loss_scale=2.0)

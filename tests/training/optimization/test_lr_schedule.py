@@ -38,5 +38,5 @@ def test_rates(number: int) -> None:
 
 
 def test_values_without_boundaries_are_refused() -> None:
-    with pytest.raises(ValueError, match="as many boundaries as values"):
+    with pytest.raises(ValueError, match="must have the same length, at least 1"):
         lr_schedule.StepCosineDecayWithOffset([0], [1.0, 0.5])

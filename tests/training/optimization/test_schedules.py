@@ -85,7 +85,7 @@ def test_warmup_stable_decay() -> None:
         assert [float(again(step)) for step in range(0, 120, 7)] == [float(each(step)) for step in range(0, 120, 7)]
     with pytest.raises(ConfigError, match=r"1-sqrt or linear"):
         WarmupStableDecay(1e-3, 10, 0, 1, form="sqrt")
-    with pytest.raises(ConfigError, match=r"must be 10 together at most.*Received: 6 and 5"):
+    with pytest.raises(ConfigError, match=r"must add up to at most 10.*Received: 6 and 5"):
         WarmupStableDecay(1e-3, 10, 6, 5)
 
 
