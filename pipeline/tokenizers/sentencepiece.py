@@ -38,7 +38,6 @@ class SentencePieceTokenizer:
             A model that folds case itself does not need it.
 
     Attributes:
-        is_unigram: whether the model is a unigram model, the library's default, and not BPE.
         has_bytes: whether the model has pieces for the bytes of unknown text.
 
     Raises:
@@ -63,10 +62,6 @@ class SentencePieceTokenizer:
             self.tokens[i]: int(self.tokens[i][1:-1], 16) for i in ordinary if types[i] == sentencepiece_model.BYTE
         }
         self.has_bytes = bool(byte_pieces)
-        self.is_unigram: bool = self._model.trainer_spec.model_type in (
-            0,
-            sentencepiece_model.UNIGRAM,
-        )  # 0: not stated.
         unknown = types.index(sentencepiece_model.UNKNOWN)
         self.word_boundaries = spaced_boundaries(self.tokens, ordinary, unknown, byte_pieces)
         # Text never becomes a control symbol, whatever it spells; it could become a user-defined one.
@@ -121,7 +116,7 @@ class SentencePieceTokenizer:
     @property
     def is_unigram(self) -> bool:
         """Whether the model cuts by the scores of whole cuts (Kudo, 2018)."""
-        return self._model.trainer_spec.model_type in (0, sentencepiece_model.UNIGRAM)
+        return bool(self._model.trainer_spec.model_type in (0, sentencepiece_model.UNIGRAM))
 
     @property
     def is_byte_pairs(self) -> bool:

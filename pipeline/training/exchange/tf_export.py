@@ -57,7 +57,8 @@ def export_saved_model(
     if not 1 <= top_k <= trained.tokenizer.vocab_size:
         raise ConfigError(f"top_k must be between 1 and {trained.tokenizer.vocab_size}", received=top_k)
     reason = why_no_text(trained.tokenizer) if text else None
-    model, of_text, ops = trained.model, {}, None
+    model, ops = trained.model, None
+    of_text: Mapping[str, Any] = {}
     use_trained_pooler(model)
     if text and not reason:
         ops = text_ops(trained.tokenizer)

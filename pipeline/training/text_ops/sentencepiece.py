@@ -43,7 +43,9 @@ class SentencePieceOps(tf.Module):
         self._pieces_and_masks = make(tokenizer.model_bytes(mask=self._mask))
         self._space = tokenizer.tokens.index(SPACE) if SPACE in tokenizer.tokens else -1
         self._end = pattern_of(str.isspace) + r"+\z"
-        self._fold = [CharacterMap(_decomposed), FinalSigma(), CharacterMap(str.lower)] if tokenizer.lower_case else []
+        self._fold: list[Any] = (
+            [CharacterMap(_decomposed), FinalSigma(), CharacterMap(str.lower)] if tokenizer.lower_case else []
+        )
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Tokenizes strings `[texts]`; returns int32 `[texts, (tokens)]`."""
