@@ -77,6 +77,6 @@ def test_a_corpus_and_ten_steps(version: str, distributions: Path, expected: dic
     command = environment / "bin" / "mlm-pipeline"
     assert make_corpus([command], tmp_path) == expected
     options = "pretrain --corpus corpus --run run --config configs/pretrain-small.yaml --trainer.train-steps 10"
-    options += " --task.model.encoder.hidden-size 64 --task.model.encoder.num-layers 2"
+    options += " --trainer.optimizer.warmup-steps 2"
     run([command, *options.split()], tmp_path)
     assert (tmp_path / "run" / "model.keras").is_file()
