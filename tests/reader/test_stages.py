@@ -166,7 +166,10 @@ def test_stages_that_cannot_train_one_model_are_refused(numbered: Make, tmp_path
     single, other = numbered("one segment", SHORT[0], first=SHORT[1]), numbered("static", OTHER[0], first=OTHER[1])
     for config, message in (
         (staged({"until": "5 steps"}, {"input_path": single}, input_path=short), "examples of one kind"),
-        (staged({"until": "5 steps"}, {"input_path": f"{other}/train-*"}, input_path=short), "All stages must consist of"),
+        (
+            staged({"until": "5 steps"}, {"input_path": f"{other}/train-*"}, input_path=short),
+            "All stages must consist of",
+        ),
     ):
         with pytest.raises(CorpusError, match=message):
             training_batches(config)
