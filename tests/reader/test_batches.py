@@ -192,7 +192,7 @@ def test_steps_that_are_not_there(numbered: Make) -> None:
     batches = Corpus(numbered()).batches(24)
     with pytest.raises(IndexError, match="there are 87 steps"):
         batches[87]
-    with pytest.raises(IndexError, match="must be at least 0. Received: -1"):
+    with pytest.raises(IndexError, match=r"must be at least 0\. Received: -1"):
         batches.iterator(-1)
 
 
