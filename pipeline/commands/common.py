@@ -57,8 +57,8 @@ def add_model_flag(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         dest="run_dir",
-        help="directory of a finished run, a checkpoint of any run (DIR/checkpoints/step-N), the directory of a model in"
-        " another project's format, or a model of the Hugging Face hub, owner/name (docs/import-export.md)",
+        help="directory of a finished run, a checkpoint of any run (DIR/checkpoints/step-N), the directory of a model"
+        " in another project's format, or a model of the Hugging Face hub, owner/name (docs/import-export.md)",
     )
 
 

@@ -153,8 +153,8 @@ class MaskedLMConfig(Config):
     )
     init_checkpoint: str = option(
         "",
-        "source of the initial weights: a run, a Hugging Face folder, a TensorFlow checkpoint, or a model of the Hugging"
-        " Face hub (owner/name; its commit is added); empty: random weights",
+        "source of the initial weights: a run, a Hugging Face folder, a TensorFlow checkpoint, or a model of the"
+        " Hugging Face hub (owner/name; its commit is added); empty: random weights",
     )
     init_positions: str = option(
         "repeat",

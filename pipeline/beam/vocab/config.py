@@ -39,8 +39,8 @@ class VocabConfig(TextConfig):
     )
     extend: str = option(
         "",
-        "vocabulary to extend instead of learning a new one, as corpus --vocab takes it: its entries keep their ids; new"
-        " entries replace [unused0], [unused1] ... of a WordPiece vocabulary, and the rest are appended",
+        "vocabulary to extend instead of learning a new one, as corpus --vocab takes it: its entries keep their ids;"
+        " new entries replace [unused0], [unused1] ... of a WordPiece vocabulary, and the rest are appended",
     )
     add: int = option(
         2000,
