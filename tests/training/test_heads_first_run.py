@@ -125,7 +125,7 @@ def test_a_run_that_was_killed_goes_on_exactly(
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.training.run.read_source", None)  # It is not read again.
         said = train(config, tiny_corpus, run)
-    assert "going on from step 4" in said
+    assert "continuing from step 4" in said
     assert SAID[1] in said
     assert read_log(run) == read_log(undisturbed[0])
     assert read_weights(run) == read_weights(undisturbed[0])

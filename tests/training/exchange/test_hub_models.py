@@ -66,7 +66,7 @@ def test_a_run_notes_the_commit_and_goes_on_with_it(hub: Hub, source: Path, caps
     assert f"starting from {NAME}@{commit}" in capsys.readouterr().out
     assert hub.asked == []
     assert pretrain("--init-from", f"{NAME}@main") == 2
-    assert "holds a run of another configuration" in capsys.readouterr().err
+    assert "contains a run with another configuration" in capsys.readouterr().err
 
 
 def test_a_model_of_the_hub_is_used_by_its_name(hub: Hub, trained: Any, capsys: pytest.CaptureFixture[str]) -> None:
