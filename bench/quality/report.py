@@ -114,7 +114,8 @@ def picture(lines: Sequence[Line], evaluation: str, rates: Mapping[str, float]) 
     }
     losses = [loss for points in means.values() for _, loss in points]
     logs = [x for points in means.values() for x, _ in points]
-    x = Axis("CPU minutes, as powers of 2", math.floor(min(logs)), max(math.ceil(max(logs)), math.floor(min(logs)) + 1))
+    low = math.floor(min(logs))
+    x = Axis("CPU minutes", low, max(math.ceil(max(logs)), low + 1), text=lambda power: f"{2**power:g}")
     y = Axis("loss on held-out text, nats", math.floor(min(losses)), math.ceil(max(losses) + 1e-9))
     chart = named_lines(means, x, y)
     return chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ').replace(
