@@ -1,4 +1,4 @@
-"""Models that go on with an extended vocabulary of byte pairs or unigrams, by the commands."""
+"""Models that go on with an extended vocabulary of byte pairs, by the commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from oracles.tokenizer_files import make_tokenizer_file
 
 from pipeline.cli import main
 from pipeline.tokenizers import make_tokenizer
-from pipeline.tokenizers.learning.sentencepiece import learn_sentencepiece
 from pipeline.training.exchange.hf_export import export_huggingface
 from pipeline.training.exchange.load import load_trained
 
@@ -21,10 +20,7 @@ NEW = [f"the quorvex is {word} and the blimtas at sea" for word in ("wide", "sma
 
 
 def vocabulary(kind: str) -> bytes:
-    if kind == "roberta":
-        return make_tokenizer_file("roberta", OLD, 300)
-    counts = {f" {word}": 5 for text in [*OLD, *NEW] for word in [*text.split(), *text]}
-    return learn_sentencepiece(counts, model_type=kind, vocab_size=60, lower_case=True)
+    return make_tokenizer_file(kind, OLD, 300)
 
 
 def log_softmax(trained: Any, text: str, entries: int) -> tuple[list[int], np.ndarray]:
@@ -41,7 +37,7 @@ def log_softmax(trained: Any, text: str, entries: int) -> tuple[list[int], np.nd
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["roberta", "unigram", "bpe"])
+@pytest.mark.parametrize("kind", ["roberta"])
 def test_text_without_new_entries_has_the_logits_that_it_had(
     kind: str, make_trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
