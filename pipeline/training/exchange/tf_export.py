@@ -73,12 +73,13 @@ def export_saved_model(
         signatures = {"serving_default": (tuple(inputs), names, model), "encode": (encoder_inputs, encoded, model)}
         _write_saved_model(model, folder, signatures, of_text, ops)
         _write_vocabulary(trained, files.join(folder, "assets.extra"))
-        _check(_load_signature(folder, "serving_default")(**inputs), expected, names)
-        _check(_load_signature(folder, "encode")(**_only(inputs, encoder_inputs)), expected, encoded)
+        loaded = tf.saved_model.load(folder)
+        _check(_signature(loaded, "serving_default")(**inputs), expected, names)
+        _check(_signature(loaded, "encode")(**_only(inputs, encoder_inputs)), expected, encoded)
         for name, function in of_text.items():
             computed = function(tf.constant(_TEXTS))
             numbers = [key for key, value in computed.items() if value.dtype != tf.string]
-            _check(_load_signature(folder, name)(text=_TEXTS), computed, numbers)
+            _check(_signature(loaded, name)(text=_TEXTS), computed, numbers)
     return reason
 
 
@@ -105,7 +106,7 @@ def export_encoder(trained: TrainedModel, output: str) -> None:
         path = files.join(folder, SAVED_MODEL)
         _write_saved_model(encoder, path, {"serving_default": (names, encoded, encoder)})
         _write_vocabulary(trained, folder)
-        _check(_load_signature(path, "serving_default")(**inputs), expected, encoded)
+        _check(_signature(tf.saved_model.load(path), "serving_default")(**inputs), expected, encoded)
         loaded = keras.saving.load_model(files.join(folder, ENCODER), compile=False)
         _check(loaded(inputs, training=False), expected, encoded)
 
@@ -151,11 +152,12 @@ def _endpoint(inputs: Sequence[str], outputs: Sequence[str], function: Any) -> A
     return endpoint
 
 
-def _load_signature(folder: str, name: str) -> Any:
-    loaded = tf.saved_model.load(folder)
-    signature = loaded.signatures[name]
+def _signature(loaded: Any, name: str) -> Any:
     # The signature does not keep what it was loaded with alive.
-    return lambda **inputs: (loaded, signature(**{key: tf.constant(value) for key, value in inputs.items()}))[1]
+    return lambda **inputs: (
+        loaded,
+        loaded.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()}),
+    )[1]
 
 
 def _check(found: Mapping[str, Any], expected: Mapping[str, Any], names: Sequence[str]) -> None:
