@@ -19,6 +19,7 @@ CORPUS_LOOPS = (
 )
 MASKING_LOOPS = ("pipeline.masking.kernels",)
 VOCABULARY_LOOPS = ("pipeline.tokenizers.learning.byte_pair_kernels",)
+CSV_LOOPS = ("pipeline.text.reading.csv_rows",)
 READING_LOOPS = ("pipeline.reader.kernels", "pipeline.records.kernels")
 _SECONDS_IN_SILENCE = 2.0
 CallableT = TypeVar("CallableT", bound=Callable[..., object])

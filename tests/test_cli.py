@@ -178,7 +178,7 @@ def test_failed_blocks_end_with_code_2(setting: Setting, capsys: pytest.CaptureF
             "unrecognized arguments: --trainer.train-stepz=4 (did you mean --trainer.train-steps?)",
         ),
         (["corpus", "--max-seq-length", "many"], "argument --max-seq-length: invalid int value: 'many'"),
-        (["corpus", "--format", "csv"], "argument --format: invalid choice: 'csv'"),
+        (["corpus", "--format", "xml"], "argument --format: invalid choice: 'xml'"),
     ],
 )
 def test_a_command_line_that_cannot_be_read(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def test_every_module_of_compiling_is_named() -> None:
     users = [path for path in (ROOT / "pipeline").rglob("*.py") if "\n@compiled(" in path.read_text(encoding="utf-8")]
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in users}
-    named = (compiling.CORPUS_LOOPS, compiling.MASKING_LOOPS, compiling.READING_LOOPS, compiling.VOCABULARY_LOOPS)
+    named = [loops for name, loops in vars(compiling).items() if name.endswith("_LOOPS")]
     assert names == {name for loops in named for name in loops}
 
 

@@ -135,7 +135,7 @@ def test_errors_say_what_to_do(make: Make, tmp_path: Path, vocab: str) -> None:
         list(show_examples(str(lone)))
     with pytest.raises(CorpusError, match="a vocabulary of 11"):
         list(show_examples(str(lone), vocab=vocab))
-    with pytest.raises(InputError, match="There must be a shard"):
+    with pytest.raises(InputError, match="must be a shard"):
         list(show_examples(str(tmp_path / "nothing")))
     with pytest.raises(ConfigError, match=r"has no record 1,000,000. Received: a shard of [\d,]+ examples"):
         list(show_examples(str(shard), start=1_000_000))

@@ -136,7 +136,7 @@ def test_what_cannot_be_is_refused(run: Path, tmp_path: Path, capsys: Any) -> No
     assert more(run, 5, "--budget", "30m") == 2
     assert "--budget cannot be used with --more-steps" in capsys.readouterr().err
     assert more(run, 5, "--decay-from", str(run)) == 2
-    assert "--decay-from cannot be used with --more-steps" in capsys.readouterr().err
+    assert "--decay-from and --more-steps cannot be used together" in capsys.readouterr().err
     shutil.rmtree(run / "checkpoints")
     assert more(run, 5) == 2
     assert "must contain the last checkpoint, from which more steps continue" in capsys.readouterr().err

@@ -426,6 +426,6 @@ def test_a_checkpoint_with_nan_gives_way_to_the_one_before(
     path.write_bytes(path.read_bytes().replace(values.tobytes(), np.full_like(values, np.nan).tobytes()))
     pretrain(tiny_config(), str(tiny_corpus.directory), str(run), show_progress=False)
     printed = capsys.readouterr().out
-    assert "step-24: damaged" in printed
+    assert "step-24 is damaged" in printed
     assert "continuing from step 20" in printed
     assert read_log(run) == read_log(finished)

@@ -77,6 +77,9 @@ def sizes_of_rows(path: str, text_format: str, *, text_field: str, quotes: str, 
     """
     import numpy as np
 
+    from pipeline.compiling import CSV_LOOPS, compile_loops
+
+    compile_loops(CSV_LOOPS)
     from pipeline.text.reading.csv_rows import NO_QUOTES, ROW_BEGINS, find_row
 
     header = read_header(path, "", text_format, quotes)

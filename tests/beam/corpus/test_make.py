@@ -640,6 +640,7 @@ def test_the_key_covers_what_decides_the_bytes(
         "block_bytes": 5000,
         "seed": 1,
         "dedup": "exact",
+        "csv_quotes": "none",
         "mask_prob": 0.7,
         "random_prob": 0.2,
         "max_ngram_size": 2,

@@ -213,7 +213,7 @@ def test_files_of_several_shapes_are_refused(columns: Columns, tmp_path: Path) -
     old = {{"input_word_ids": "input_ids", "input_type_ids": "segment_ids"}.get(n, n): v for n, v in columns.items()}
     for changed in (without, short, old):
         write(other, changed)
-        with pytest.raises(CorpusError, match=rf"one shape.*in {one}, and examples of .* in {other}"):
+        with pytest.raises(CorpusError, match=rf"the same shape.*in {one}, and examples of .* in {other}"):
             build_dataset(data((one, str(other))))
 
 

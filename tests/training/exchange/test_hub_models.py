@@ -57,7 +57,7 @@ def test_a_run_notes_the_commit_and_goes_on_with_it(hub: Hub, source: Path, caps
     hub.commit(NAME, changed | {"config.json": changed["config.json"] + b"\n"})
     hub.asked.clear()
     assert pretrain("--init-from", NAME) == 0
-    assert "finished already" in capsys.readouterr().out
+    assert "already finished" in capsys.readouterr().out
     # Without its checkpoints, it starts from the same commit again, which is in the cache.
     shutil.rmtree("run/checkpoints")
     for name in ("results.json", "log.jsonl"):

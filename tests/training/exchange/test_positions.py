@@ -187,7 +187,7 @@ def test_a_longer_modernbert_is_trained_and_exported(
         " of 160,000 (task.model.encoder.rotary_theta)"
     ) in capsys.readouterr().out
     assert main(command) == 0  # Not scaled once more.
-    assert "finished already" in capsys.readouterr().out
+    assert "already finished" in capsys.readouterr().out
     assert main(["export", "--run", str(tmp_path / "run"), "--output", str(tmp_path / "out")]) == 0
     exported = json.loads((tmp_path / "out" / "config.json").read_text())
     assert exported["max_position_embeddings"] == 48

@@ -76,7 +76,7 @@ def test_a_damaged_one_gives_way_to_the_one_before(
     else:
         path.write_bytes({"empty": b"", "cut": path.read_bytes()[:-3], "garbage": b"garbage" * 20}[damage])
     assert setting.restored() == 4
-    assert f"{setting.folder}/step-6: damaged (" in capsys.readouterr().out
+    assert f"{setting.folder}/step-6 is damaged (" in capsys.readouterr().out
 
 
 def test_a_damaged_one_is_written_again(setting: Setting) -> None:
