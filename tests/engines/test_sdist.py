@@ -47,7 +47,7 @@ def test_its_requirements_are_all_that_it_imports(installed: Path) -> None:
             for module in {module.split(".")[0] for module in modules} - sys.stdlib_module_names - {"pipeline"}:
                 needed.setdefault(module, set()).add(path.name)
     assert len(needed) > 8
-    extras = {"boto3", "distributed", "torch", "transformers"}  # Of aws, dask and huggingface.
+    extras = {"distributed", "huggingface_hub", "torch", "transformers"}  # Of dask, hub and huggingface.
     for module in needed.keys() - extras:
         names = {name.lower() for name in distributions[module]}
         # Keras comes with TensorFlow, of which it is a part to its users.
