@@ -34,5 +34,5 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     assert "16, 128" in str(code_cells(notebook)[5].outputs)
-    assert code_cells(notebook)[-1].outputs[0]["data"]["text/plain"] == "(1, 128, 128)"
+    assert code_cells(notebook)[-1].outputs[-1]["data"]["text/plain"] == "(1, 128, 128)"
     assert (tmp_path / "quick/run/model.keras").exists()
