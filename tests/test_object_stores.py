@@ -159,7 +159,9 @@ def test_s3(s3: Any) -> None:
         write_half("s3://bucket/small/half")
     files.remove("s3://bucket/small/full")
     assert files.list_names("s3://bucket/small") == ["empty"]
-    assert not s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
+    # The process that was killed has left others.
+    uploads = s3.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
+    assert not [upload["Key"] for upload in uploads if upload["Key"].startswith("small/")]
     with pytest.raises(InputError, match="Cannot read s3://bucket/small/full"):
         files.read("s3://bucket/small/full")
 

@@ -92,4 +92,6 @@ def test_labels_out_of_balance_beside_those_that_had_no_choice() -> None:
     assert problem.message.startswith("train: 5,400 of 10,000 pairs with a random label have label 1; expected 5,000 ±")
     made.counts["label_1"] = 99
     (problem,) = check_pairs(corpus(), "train", made)
-    assert problem.message.startswith("train: 99 pairs have label 1; the manifest says that 100 pairs have no next sentence")
+    assert problem.message.startswith(
+        "train: 99 pairs have label 1; the manifest says that 100 pairs have no next sentence"
+    )
