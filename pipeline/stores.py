@@ -27,7 +27,7 @@ _STORES = {
     **dict.fromkeys(
         ("az", "abfs", "abfss"), ("azure", "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or `az login`")
     ),
-    **dict.fromkeys(("http", "https"), ("http", "the address itself; nothing else is sent")),
+    **dict.fromkeys(("http", "https"), ("http", "")),  # They need none.
     "hf": ("hub", "HF_TOKEN, or `hf auth login`"),
     "hdfs": ("", "HADOOP_HOME and CLASSPATH, for libhdfs"),
 }
@@ -246,10 +246,10 @@ def _retried(ask: Callable[[], ResultT]) -> ResultT:
 def _passes(error: Exception) -> bool:
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
-    status = getattr(error, "status", None) or getattr(error, "code", None)
-    if type(error).__module__.partition(".")[0] == "aiohttp":  # Without a status, the connection broke.
-        return status is None or status == 429 or status >= 500
-    return False
+    if type(error).__module__.partition(".")[0] != "aiohttp":
+        return False
+    status = getattr(error, "status", None)  # Without one, the connection broke.
+    return status is None or status == 429 or status >= 500
 
 
 @contextlib.contextmanager
