@@ -32,6 +32,7 @@ RANKS = [
         inspection.validation
         training.text_ops
         training.dataset_errors training.durations training.finite training.objectives training.stages
+        training.checkpoint_files
         training.report
         training.modeling
         training.encoder_base

@@ -183,12 +183,10 @@ def _begun(path: str, run_dir: str) -> _Start | None:
 
 def _find(path: str) -> _Start:
     """The start from what `path` names."""
-    from pipeline.training.loop.checkpoints import Checkpoints
-
     run, wanted = parse_checkpoint(path) or (path.rstrip("/"), None)
     folder = RunFolder(run)
     folder.tokenizer()  # Says what is wrong with a folder that is no run's.
-    config, steps = folder.held_config(), Checkpoints(folder.checkpoints, {}).steps()
+    config, steps = folder.held_config(), folder.checkpoint_steps()
     if not steps or (wanted is not None and wanted not in steps):
         raise InputError(
             f"{run} must contain " + ("a checkpoint" if wanted is None else f"the checkpoint of step {wanted:,}"),

@@ -140,7 +140,7 @@ def check_lengthening(folder: RunFolder) -> None:
     Raises:
         ConfigError: if it has none.
     """
-    if not folder.has_checkpoint():
+    if not folder.checkpoint_steps():
         raise ConfigError(
             f"{files.join(folder.path, 'checkpoints')} must contain the last checkpoint, from which more steps"
             " continue",

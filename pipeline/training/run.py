@@ -87,7 +87,7 @@ def pretrain(
     rows: VocabularyRows | None = None
     start = folder.start_as_held(config.task.init_checkpoint)
     # With a checkpoint, a run no longer needs what it started from: that may have moved.
-    if start and not folder.has_checkpoint():
+    if start and not folder.checkpoint_steps():
         source = read_source(start)
         start = source.path if is_hub_name(start) else start
         rows = check_start(config.task.model, manifest.tokenizer, source, corpora.directory)
@@ -104,7 +104,7 @@ def pretrain(
     held = folder.held_config().trainer.accumulation_steps if begun else None
     fitted = fit(config, corpora, replicas=replicas, available=available, held=held)
     config = resolve(config, corpora, parts=fitted.parts)
-    if config.trainer.decay_from and not folder.has_checkpoint():
+    if config.trainer.decay_from and not folder.checkpoint_steps():
         check_decay(config, corpora)
     if config.trainer.early_stopping is not None and not corpora.has_validation():
         raise ConfigError(

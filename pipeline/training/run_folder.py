@@ -18,6 +18,7 @@ from pipeline.hub import pins
 from pipeline.locks import locked
 from pipeline.manifest import MANIFEST_NAME, TokenizerDescription
 from pipeline.training.bert import PretrainerConfig
+from pipeline.training.checkpoint_files import complete_steps
 from pipeline.training.config_differences import LENGTHENED, differing_options, flatten
 from pipeline.training.configs import ExperimentConfig
 from pipeline.training.corpora import Corpora
@@ -210,14 +211,9 @@ class RunFolder:
             ) from error
         return config
 
-    def has_checkpoint(self) -> bool:
-        """Whether the run in the folder has come to a checkpoint."""
-        return bool(self.checkpoint_names())
-
-    def checkpoint_names(self) -> list[str]:
-        """The names of the checkpoints in the folder, "step-N", by their steps."""
-        found = [name.removesuffix(".index") for name in files.list_names(self.checkpoints) if name.endswith(".index")]
-        return sorted(found, key=lambda name: (len(name), name))
+    def checkpoint_steps(self) -> list[int]:
+        """The steps of the checkpoints in the folder, ascending; empty before the first."""
+        return complete_steps(self.checkpoints)
 
     def begun_from(self, path: str) -> PretrainerConfig | None:
         """The model of the run in the folder, if it started from `path`; None if not, or if there is no run yet.

@@ -13,35 +13,23 @@ import pytest
 _SCRIPT = '''
 import io, json, sys, time
 import apache_beam as beam
-from apache_beam.io.filesystem import FileMetadata, FileSystem
+import fsspec
 
 FILES, TOTAL = 1_000_000, 10 * 10**12
 
-class Archive(FileSystem):
+class Archive(fsspec.AbstractFileSystem):
     """A listing of files whose sizes vary; every file holds the same prose, for as long as anyone reads."""
-    @classmethod
-    def scheme(cls): return "archive"
-    def join(self, *paths): return "/".join(paths)
-    def split(self, path): return path.rpartition("/")[::2]
-    def mkdirs(self, path): raise NotImplementedError
-    def has_dirs(self): return False
-    def _list(self, prefix):
-        for i in range(FILES):
-            size = TOTAL // FILES // 2 + (i * 7919 % FILES) * TOTAL // FILES // FILES
-            path = f"archive://crawl/part-{i // 10_000:03d}/document-{i:07d}.txt"
-            if path.startswith(prefix):
-                yield FileMetadata(path, size)
-    def open(self, path, mime_type="", compression_type=""):
+    protocol = "archive"
+    def ls(self, path, detail=True, **options):
+        return []  # No file has the pattern's name.
+    def find(self, path, maxdepth=None, withdirs=False, detail=False, **options):
+        names = (f"crawl/part-{i // 10_000:03d}/document-{i:07d}.txt" for i in range(FILES))
+        sizes = (TOTAL // FILES // 2 + (i * 7919 % FILES) * TOTAL // FILES // FILES for i in range(FILES))
+        return {name: {"name": name, "size": size, "type": "file"} for name, size in zip(names, sizes)}
+    def _open(self, path, **options):
         return io.BytesIO(b"It rained. Nobody came, and the river rose. It was over.\\n\\n" * 2000)
-    def create(self, *a): raise NotImplementedError
-    def copy(self, *a): raise NotImplementedError
-    def rename(self, *a): raise NotImplementedError
-    def exists(self, path): raise NotImplementedError
-    def size(self, path): raise NotImplementedError
-    def checksum(self, path): raise NotImplementedError
-    def metadata(self, path): raise NotImplementedError
-    def last_updated(self, path): raise NotImplementedError
-    def delete(self, paths): raise NotImplementedError
+
+fsspec.register_implementation("archive", Archive)
 
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.corpus.job import plan_corpus

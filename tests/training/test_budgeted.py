@@ -261,12 +261,13 @@ def test_kills_change_no_byte(tiny_corpus: Any, options: str, tmp_path: Path) ->
     draw, log, scratch = random.Random(3), run / "log.jsonl", run / ".measuring"
 
     def kill_when(reached: Callable[[], bool], patience: float) -> None:
-        started = subprocess.Popen(process, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while started.poll() is None and not reached():
-            time.sleep(0.001)
-        time.sleep(draw.random() * patience)
-        started.send_signal(signal.SIGKILL)
-        assert started.wait() in (0, -signal.SIGKILL)
+        with open(tmp_path / "printed", "wb") as printed:
+            started = subprocess.Popen(process, stdout=printed, stderr=subprocess.STDOUT)
+            while started.poll() is None and not reached():
+                time.sleep(0.001)
+            time.sleep(draw.random() * patience)
+            started.send_signal(signal.SIGKILL)
+            assert started.wait() in (0, -signal.SIGKILL), (tmp_path / "printed").read_text()
 
     for reached, patience in (
         (scratch.exists, 0.2),

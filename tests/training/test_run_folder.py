@@ -233,6 +233,20 @@ def test_a_damaged_log_is_no_traceback(run: Path, capsys: Any, place: int, bad: 
     assert said == (f"note: {run / 'log.jsonl'}: ignored {damaged} damaged lines\n" if damaged else "")
 
 
+def test_a_checkpoint_that_a_kill_cut_short_is_none(tmp_path: Path) -> None:
+    """What it starts from is then still needed."""
+    folder = RunFolder(str(tmp_path))
+    assert folder.checkpoint_steps() == []
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    for name in ("step-5.index", "step-5.data-00000-of-00001", "step-10.index"):
+        (checkpoints / name).write_bytes(b"")
+    (checkpoints / "step-5_temp").mkdir()
+    assert folder.checkpoint_steps() == [10]
+    (checkpoints / "step-10_temp").mkdir()
+    assert folder.checkpoint_steps() == []
+
+
 def test_without_a_checkpoint_the_log_begins_anew(tmp_path: Path) -> None:
     """With what was measured before the first step, which is measured once more."""
     folder = RunFolder(str(tmp_path))

@@ -65,9 +65,13 @@ def describe_run(run_dir: str) -> FinishedRun:
     if not files.exists(folder.model):
         raise InputError(
             f"{run_dir} must hold a trained model, {folder.model}",
-            received="a run that is not finished" if (saved := folder.checkpoint_names()) else None,
+            received="a run that is not finished" if (saved := folder.checkpoint_steps()) else None,
             do="Run the pretrain command again: it continues where it stopped"
-            + (f". Or name its last checkpoint instead: {files.join(folder.checkpoints, saved[-1])}" if saved else ""),
+            + (
+                f". Or name its last checkpoint instead: {files.join(folder.checkpoints, f'step-{saved[-1]}')}"
+                if saved
+                else ""
+            ),
         )
     vocabulary = files.read(files.join(run_dir, description.vocab_file))
     return FinishedRun(folder.held_config().task, tokenizer, vocabulary, folder.architecture())
@@ -104,10 +108,10 @@ def describe_checkpoint(path: str) -> FinishedRun | None:
         return None
     run_dir, step = named
     folder = RunFolder(run_dir)
-    if not files.exists(f"{path.rstrip('/')}.index"):
+    if step not in (saved := folder.checkpoint_steps()):
         raise InputError(
             f"{run_dir} must hold the checkpoint of step {step:,}",
-            received=", ".join(folder.checkpoint_names()) or "none",
+            received=", ".join(f"step-{found}" for found in saved) or "none",
             do="Choose one that is there: a run keeps its last trainer.max_to_keep",
         )
     description = folder.tokenizer()

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import re
-import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from pipeline import files
 from pipeline.errors import OutputError
+from pipeline.training.checkpoint_files import complete_steps, remove_checkpoints
 from pipeline.training.finite import not_finite, short_list
 
 logger = logging.getLogger(__name__)
 
-_FILE = re.compile(r"step-(\d+)(\.index|\.data-\d+-of-\d+|_temp)")
 # Raised when what a checkpoint holds is to be read in another way. A new group of variables needs no new version: it
 # is optional. Checkpoints that name no version count as 1.
 FORMAT = 1
 _FORMAT_GROUP = "format"
-_UNFINISHED = "_temp"  # The folder that TensorFlow writes in, and removes when the checkpoint is whole.
 
 
 class Checkpoints:
@@ -58,9 +54,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that there are checkpoints of, damaged ones too; ascending."""
-        found = [match for name in files.list_names(self.directory) if (match := _FILE.fullmatch(name))]
-        unfinished = {match[1] for match in found if match[2] == _UNFINISHED}
-        return sorted({int(match[1]) for match in found if match[1] not in unfinished})
+        return complete_steps(self.directory)
 
     def save(self, step: int) -> None:
         """Writes a checkpoint, if the one of this step was not the last to be written or restored.
@@ -70,10 +64,12 @@ class Checkpoints:
         """
         if step == self._held:
             return
+        # What a kill left in TensorFlow's folder would keep it there, and the new checkpoint would seem unfinished.
+        remove_checkpoints(self.directory, lambda found: False)
         try:
             self._checkpoint.write(self._prefix(step))
         except (tf.errors.OpError, OSError) as error:
-            self._remove(lambda found: found == step)
+            remove_checkpoints(self.directory, lambda found: found == step)
             raise OutputError(
                 f"The checkpoint of step {step:,} cannot be written",
                 received=_first_line(error),
@@ -88,7 +84,7 @@ class Checkpoints:
         Raises:
             OutputError: if that file cannot be written.
         """
-        self._remove(lambda step: step not in steps)
+        remove_checkpoints(self.directory, lambda step: step not in steps)
         names = [json.dumps(f"step-{step}") for step in self.steps()]
         if names:
             lines = [f"model_checkpoint_path: {names[-1]}", *(f"all_model_checkpoint_paths: {name}" for name in names)]
@@ -159,14 +155,6 @@ class Checkpoints:
 
     def _prefix(self, step: int) -> str:
         return files.join(self.directory, f"step-{step}")
-
-    def _remove(self, unwanted: Callable[[int], bool]) -> None:
-        for name in files.list_names(self.directory):
-            match = _FILE.fullmatch(name)
-            if match and (match[2] == _UNFINISHED or unwanted(int(match[1]))):
-                with contextlib.suppress(OSError):  # What cannot be removed does no harm.
-                    path = files.join(self.directory, name)
-                    shutil.rmtree(path) if match[2] == _UNFINISHED else files.remove(path)
 
 
 def _key(*names: str) -> str:

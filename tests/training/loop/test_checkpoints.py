@@ -98,12 +98,22 @@ def test_all_are_damaged(setting: Setting) -> None:
 
 def test_one_that_a_kill_cut_short_is_none(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
     """TensorFlow writes in a folder of its own, and removes it last."""
-    (setting.folder / "step-6.index").unlink()
     (setting.folder / "step-6_temp").mkdir()
     assert setting.restored() == 4
     assert capsys.readouterr().out == ""
     setting.checkpoints.keep([2, 4])
-    assert "step-6_temp" not in names(setting.folder)
+    assert not [name for name in names(setting.folder) if name.startswith("step-6")]
+
+
+def test_what_a_kill_left_does_not_undo_the_next_writing(setting: Setting) -> None:
+    (setting.folder / "step-8_temp").mkdir()
+    (setting.folder / "step-8_temp" / "part-00000-of-00001.data-00000-of-00001.tempstate1").write_bytes(b"half")
+    (setting.folder / "step-8.index").write_bytes(b"half")
+    assert setting.restored() == 6
+    setting.value.assign(8.0)
+    setting.checkpoints.save(8)
+    assert setting.checkpoints.steps() == [2, 4, 6, 8]
+    assert setting.restored() == 8
 
 
 def test_one_of_another_model_is_refused(setting: Setting) -> None:
