@@ -48,8 +48,8 @@ def main() -> None:
     tune_at = options.tune_at or options.budgets[min(1, len(options.budgets) - 1)]
 
     def run(name: str, minutes: float, rate: float, seed: int) -> None:
-        key = {"recipe": name, "minutes": minutes, "rate": rate, "seed": seed}
-        if any(key.items() <= line.items() for line in read(results)):
+        key = {"size": options.size, "recipe": name, "minutes": minutes, "rate": rate, "seed": seed}
+        if read(results, **key):
             return
         found = measure(recipes[name], data, minutes=minutes, rate=rate, seed=seed, evaluations=evaluations)
         with results.open("a") as stream:
@@ -60,7 +60,7 @@ def main() -> None:
     for name, recipe in recipes.items():
         for rate in options.rates or recipe.rates:
             run(name, tune_at, rate, 0)
-    tuned = best_rates(read(results), tune_at)
+    tuned = best_rates(read(results, size=options.size), tune_at)
     for minutes in sorted(options.budgets):
         for name, recipe in recipes.items():
             own = () if options.rates else recipe.rates[:1]
@@ -68,9 +68,10 @@ def main() -> None:
                 for seed in range(options.seeds):
                     run(name, minutes, rate, seed)
     print("\n".join(f"{name}: {recipe.note}" for name, recipe in recipes.items()))
-    print(table(read(results), evaluations[-1], RECIPES))
-    print(factors(read(results), evaluations[-1], RECIPES, tuned))
-    (options.folder / "quality.svg").write_text(picture(read(results), evaluations[-1], tuned))
+    measured = read(results, size=options.size)
+    print(table(measured, evaluations[-1], RECIPES))
+    print(factors(measured, evaluations[-1], RECIPES, tuned))
+    (options.folder / "quality.svg").write_text(picture(measured, evaluations[-1], tuned))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main() -> None:
         for change, recipe in variants.items():
             key = {"base": options.base, "change": change, "size": options.size, "minutes": options.minutes}
             key["seed"] = seed
-            if any(key.items() <= line.items() for line in read(results)):
+            if read(results, **key):
                 continue
             rate = recipe.rates[0]
             found = measure(recipe, data, minutes=options.minutes, rate=rate, seed=seed, evaluations=["tune"])

@@ -21,9 +21,10 @@ _STYLE = (
 )
 
 
-def read(results: Path) -> list[dict[str, Any]]:
-    """The runs that were measured."""
-    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+def read(results: Path, **wanted: object) -> list[dict[str, Any]]:
+    """The runs that were measured, of them those with certain values: `size="tiny"`."""
+    lines = map(json.loads, results.read_text().splitlines() if results.exists() else [])
+    return [line for line in lines if wanted.items() <= line.items()]
 
 
 def loss_of(line: Line, evaluation: str) -> float:
