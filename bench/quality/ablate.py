@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def vary(recipe: Recipe, change: str) -> Recipe:
     """The recipe with a change."""
     fields: dict[str, Any] = {}
     further = dict(recipe.options)
-    for part in filter(None, change.split(",")):
+    for part in filter(None, re.split(r",(?=[\w.]+=)", change)):  # A list of stages has commas, too.
         name, _, value = part.partition("=")
         parsed = yaml.safe_load(value)
         if name == "rate":
