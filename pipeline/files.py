@@ -95,6 +95,16 @@ def same(first: str, second: str) -> bool:
         return os.path.abspath(first) == os.path.abspath(second)
 
 
+def short_names(directories: Sequence[str]) -> tuple[str, ...]:
+    """Returns the shortest ends of paths that tell them apart."""
+    parts = [directory.rstrip("/").split("/") for directory in directories]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return tuple(names)
+
+
 def match(patterns: Sequence[str]) -> list[FileInfo]:
     """Lists the files that globs, directories and paths name, each file once, sorted by path.
 

@@ -432,3 +432,8 @@ def test_a_store_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "adlfs", None)
     with pytest.raises(ConfigError, match=r"az:// needs a package that is not installed.*mlm-pipeline\[azure\]"):
         files.read("az://container/x")
+
+
+def test_short_names_are_different() -> None:
+    assert files.short_names(["out/general", "out/domain"]) == ("general", "domain")
+    assert files.short_names(["a/corpus", "b/corpus/"]) == ("a/corpus", "b/corpus")

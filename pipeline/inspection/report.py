@@ -1,9 +1,8 @@
-"""Makes the report of a corpus: one self-contained HTML page."""
+"""Makes the report of a corpus, or of several side by side: one self-contained HTML page."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,11 +10,13 @@ from pipeline import files
 from pipeline.beam.corpus.block import SPLITS
 from pipeline.inspection import report_text
 from pipeline.inspection.corpus import Corpus, open_corpus
+from pipeline.inspection.report_comparison import compare
 from pipeline.inspection.report_sample import ReportSample, read_sample
 from pipeline.inspection.stats import dropped_samples, summarize_manifest
 from pipeline.inspection.svg import Axis, bars, named_bars, series
 from pipeline.inspection.tables import count, percent, size
 from pipeline.tokenizers import load_tokenizer
+from pipeline.tokenizers.base import Tokenizer
 
 _GENERATOR = '<meta name="generator" content="mlm-pipeline">'
 _MOST_SHARDS_LISTED = 200
@@ -42,6 +43,8 @@ pre { white-space: pre-wrap; font-size: 13px; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 td, th { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--grid); text-align: right; font-weight: normal; }
 td:first-child, th:first-child { text-align: left; } th { color: var(--faint); } td { overflow-wrap: anywhere; }
+details { border-top: 1px solid var(--grid); padding: 12px 0; } details > h1 { margin-top: 12px; }
+summary { cursor: pointer; font-size: 16px; overflow-wrap: anywhere; }
 .key i { display: inline-block; width: 14px; height: 3px; background: var(--expected); vertical-align: middle; }
 """
 
@@ -52,20 +55,43 @@ def is_report(path: str) -> bool:
         return _GENERATOR.encode() in stream.read(1000)
 
 
-def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
+def make_report(directory: str, *others: str, sample_examples: int = 20_000) -> str:
     """Makes the page.
+
+    The page of several corpora begins with a table that has a column for each; the report of each one follows, folded.
 
     Args:
         directory: the directory of the corpus.
-        sample_examples: approximate number of training examples to read for what the manifest does not hold.
+        others: the directories of more corpora.
+        sample_examples: approximate number of training examples to read of each corpus for what its manifest does not
+            hold.
 
     Raises:
-        UserError: if the corpus is unfinished, or a shard is missing or damaged.
+        UserError: if a corpus is unfinished, or a shard is missing or damaged.
     """
-    corpus = open_corpus(directory)
-    tokenizer = load_tokenizer(corpus.manifest.tokenizer, directory)
-    sample = read_sample(corpus, tokenizer, sample_examples)
-    body = "".join(
+    directories = (directory, *others)
+    compared, bodies = [], []
+    for corpus in map(open_corpus, directories):
+        tokenizer = load_tokenizer(corpus.manifest.tokenizer, corpus.directory)
+        sample = read_sample(corpus, tokenizer, sample_examples)
+        compared.append((corpus, tokenizer, sample))
+        bodies.append(_body(corpus, tokenizer, sample))
+    title, body = f"Corpus {directory}", bodies[0]
+    if others:
+        title = f"{len(directories)} corpora side by side"
+        names = files.short_names(directories)
+        body = f"<h1>{title}</h1>" + _section("Comparison", *compare(names, compared), wide=True)
+        for name, one in zip(names, bodies, strict=True):
+            body += f"<details><summary>{html.escape(name)}</summary>{one}</details>"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{_GENERATOR}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def _body(corpus: Corpus, tokenizer: Tokenizer, sample: ReportSample) -> str:
+    return "".join(
         [
             _head(corpus),
             _notes(corpus),
@@ -83,12 +109,6 @@ def make_report(directory: str, *, sample_examples: int = 20_000) -> str:
             _shards(corpus),
         ]
     )
-    title = html.escape(f"Corpus {directory}")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{_GENERATOR}'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
-    )
 
 
 def _section(title: str, note: str, content: str, *, wide: bool = False) -> str:
@@ -96,7 +116,9 @@ def _section(title: str, note: str, content: str, *, wide: bool = False) -> str:
 
 
 def _sampled(sample: ReportSample) -> str:
-    return f"From {count(sample.examples)} training examples of {count(sample.shards)} shards."
+    return (
+        f"From {count(sample.examples)} training examples of {count(sample.shards)} shard{'s' * (sample.shards != 1)}."
+    )
 
 
 def _head(corpus: Corpus) -> str:
@@ -235,7 +257,7 @@ def _options(corpus: Corpus) -> str:
         for name, value in corpus.manifest.options.items()
     ]
     note = f"Made by mlm-pipeline {html.escape(corpus.manifest.versions.get('mlm-pipeline', '?'))}."
-    return _section("Options", note, _table(("option", "value", ""), rows), wide=True)
+    return _section("Options", note, report_text.table(("option", "value", ""), rows), wide=True)
 
 
 def _shards(corpus: Corpus) -> str:
@@ -246,11 +268,4 @@ def _shards(corpus: Corpus) -> str:
     ]
     more = f"The first {_MOST_SHARDS_LISTED} of {count(len(shards))}." if len(shards) > _MOST_SHARDS_LISTED else ""
     header = ("shard", "examples", "tokens", "predictions", "bytes", "SHA-256")
-    return _section("Shards", more, _table(header, rows), wide=True)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    def row(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return f"<table>{row(header, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
+    return _section("Shards", more, report_text.table(header, rows), wide=True)

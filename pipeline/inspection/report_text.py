@@ -1,9 +1,9 @@
-"""The parts of a report that show text: examples, the vocabulary, documents."""
+"""The parts of a report that show text: examples, the vocabulary, documents, tables."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -70,3 +70,12 @@ def document_lengths(lengths: Mapping[str, int]) -> str:
     heights = [(float(n), float(n + 1), lengths[str(n)] / documents) for n in digits]
     x = Axis("characters", digits[0], digits[-1] + 1, text=lambda value: count(2 ** (value - 1)))
     return bars(heights, x, Axis("share of documents", 0, max(height for *_, height in heights), text=percent))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as HTML: `header` has the names of the columns, and each of `rows` has as many cells."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return f"<table>{row(header, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"

@@ -59,7 +59,7 @@ class Corpora:
     @property
     def names(self) -> tuple[str, ...]:
         """A short name of each of `all_directories`: the last part of its path that tells it from the others."""
-        return short_names(self.all_directories)
+        return files.short_names(self.all_directories)
 
     @property
     def mean_tokens(self) -> float:
@@ -174,13 +174,3 @@ def _parse(named: str) -> tuple[str, float | None]:
     if not 0 < value < float("inf"):
         raise ConfigError("The weight of a corpus must be above 0", received=named)
     return directory, value
-
-
-def short_names(directories: Sequence[str]) -> tuple[str, ...]:
-    """Returns the shortest ends of paths that tell them apart."""
-    parts = [directory.rstrip("/").split("/") for directory in directories]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            break
-    return tuple(names)

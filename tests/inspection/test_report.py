@@ -78,7 +78,7 @@ def test_the_page_tells_what_the_manifest_tells(make: Make) -> None:
     assert f"<b>{train['examples']:,}</b><span>train examples" in page
     assert f"{train['replaced_by_mask_share']:.2%} (expected 80.00%)" in page
     assert all(f"<td>{shard.name}</td>" in page for shard in manifest.shards)
-    assert re.search(r"From [\d,]+ training examples of \d+ shards", page)
+    assert re.search(r"From [\d,]+ training examples of (1 shard|\d+ shards)[.]", page)
 
 
 def test_the_page_shows_text_and_its_vocabulary(make: Make) -> None:
@@ -116,6 +116,16 @@ def test_the_page_tells_what_packing_saves(make: Make) -> None:
     whole = sample_of(corpus, 10**9)
     assert (whole.examples, whole.lengths.sum()) == (train["examples"], train["sequences"])
     assert (whole.lengths * np.arange(len(whole.lengths))).sum() == train["tokens"]
+
+
+def test_shards_are_listed_by_split_and_length(make: Make) -> None:
+    page = make_report(str(make(bins=(24, 40, 64))), sample_examples=500)
+    shown = re.findall(r"<td>(train|validation)-len(\d+)-", page)
+    assert [split for split, _ in shown] == sorted(split for split, _ in shown)
+    for split in ("train", "validation"):
+        lengths = [int(length) for each, length in shown if each == split]
+        assert lengths == sorted(lengths)
+        assert set(lengths) == {24, 40, 64}
 
 
 def test_the_sample_is_of_all_shards_and_adds_up(make: Make) -> None:
@@ -157,3 +167,4 @@ def test_the_command(make: Make, tmp_path: Path) -> None:
     assert output.read_text().startswith("<!DOCTYPE html>")
     assert main(["report", str(tmp_path), "--output", str(output)]) == 2
     assert main(["report", str(make()), "--output", str(output), "--examples", "0"]) == 2
+    assert main(["report", str(make()), str(tmp_path), "--output", str(output)]) == 2

@@ -16,7 +16,7 @@ from pipeline.reader.batches import ShuffledBatches
 from pipeline.reader.mixture import check_alike, example_shares, mean_tokens
 from pipeline.reader.source import open_corpus
 from pipeline.training.configs import DataConfig
-from pipeline.training.corpora import open_corpora, short_names
+from pipeline.training.corpora import open_corpora
 from pipeline.training.data.loader import build_dataset, training_batches
 
 Make = Callable[..., str]
@@ -201,5 +201,3 @@ def test_names_on_the_command_line(numbered: Make, tmp_path: Path) -> None:
             open_corpora(named)
     with pytest.raises(CorpusError, match="not a finished corpus"):
         open_corpora([one, str(tmp_path / "missing")])
-    assert short_names(["out/general", "out/domain"]) == ("general", "domain")
-    assert short_names(["a/corpus", "b/corpus/"]) == ("a/corpus", "b/corpus")

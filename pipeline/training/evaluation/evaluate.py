@@ -17,7 +17,6 @@ from pipeline.errors import ConfigError, CorpusError, InputError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.tokenizers import Tokenizer
 from pipeline.training.configs import DataConfig
-from pipeline.training.corpora import short_names
 from pipeline.training.data.limits import RecordLimits
 from pipeline.training.data.loader import build_dataset, readable
 from pipeline.training.evaluation.pseudo_perplexity import PseudoLikelihood, score_sequences
@@ -51,7 +50,7 @@ def evaluate_corpora(
     Raises:
         CorpusError: as `evaluate_corpus`.
     """
-    names = dict(zip(corpus_dirs, short_names(corpus_dirs), strict=True))
+    names = dict(zip(corpus_dirs, files.short_names(corpus_dirs), strict=True))
     held_out = [
         path for path in corpus_dirs if any(shard.examples for shard in read_manifest(path).split("validation"))
     ]
