@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.inspection import report_text
 from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.report_sample import ReportSample, read_sample

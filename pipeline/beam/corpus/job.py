@@ -9,8 +9,9 @@ import json
 from typing import Any
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS, build_block, shard_name
+from pipeline.beam.corpus.block import build_block, shard_name
 from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.beam.running.plan_file import PlanFile
 from pipeline.beam.running.work import WorkFolder
 from pipeline.config.tree import to_dict

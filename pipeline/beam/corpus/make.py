@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS, BlockResult
+from pipeline.beam.corpus.block import BlockResult
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.corpus.job import CorpusJob, plan_corpus
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.beam.corpus.statistics import summarize, where_it_went
 from pipeline.beam.running.launch import run_units
 from pipeline.beam.running.runner import check_paths, workers_end_with_the_run
