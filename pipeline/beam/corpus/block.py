@@ -42,6 +42,11 @@ class BlockResult:
     dropped: Samples = dataclasses.field(default_factory=dict)
     indexes: tuple[str, ...] = ()
 
+    def index_of(self, shard: Shard) -> bytes:
+        """Returns the index of the chunks of one of its shards."""
+        names = [found.name for found in self.shards]
+        return base64.b64decode(self.indexes[names.index(shard.name)])
+
     def to_json(self) -> dict[str, Any]:
         """Returns the result as plain values, for its sidecar."""
         return asdict(self)
