@@ -15,8 +15,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from pipeline.beam.corpus.block import PART_CHARACTERS
 from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.parts import PART_CHARACTERS
 from pipeline.inspection.estimate import estimate_corpus
 from pipeline.manifest import read_manifest
 from pipeline.text.reading.plan import default_block_bytes

@@ -62,7 +62,7 @@ RANK_OF = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 # The two halves meet in the record contract alone, whatever their ranks.
 NOT_FOR_TRAINING = {"text", "sample", "instances", "beam", "inspection"}
 # The modules that hold PTransforms; what uses them imports them where it runs a pipeline.
-PTRANSFORMS = {"pipeline.beam.running.transforms"}
+PTRANSFORMS = {"pipeline.beam.running.transforms", "pipeline.beam.corpus.transforms"}
 HEAVY = {"tensorflow", "tensorflow_text", "apache_beam", "keras"}
 
 

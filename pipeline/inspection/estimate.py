@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import files
-from pipeline.beam.corpus.block import PART_CHARACTERS, SPLITS, BlockResult, build_block
+from pipeline.beam.corpus.block import BlockResult, build_block
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.corpus.job import CorpusJob, plan_corpus
+from pipeline.beam.corpus.parts import PART_CHARACTERS, SPLITS
 from pipeline.inspection.sampling import draw_sample, joined
 from pipeline.inspection.tables import count, percent, size, table
 from pipeline.text.reading.plan import Block

@@ -7,7 +7,7 @@ import html
 import numpy as np
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.inspection import report_text
 from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.report_comparison import compare

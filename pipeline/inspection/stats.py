@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.beam.corpus.block import SPLITS
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.inspection.corpus import changed_options
 from pipeline.inspection.tables import count, percent, size, table
 from pipeline.manifest import Manifest, Shard

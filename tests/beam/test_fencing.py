@@ -110,14 +110,15 @@ def test_shards_that_another_job_has_written_are_made_again(
     original, attribute = (
         (corpus_module._make_blocks, "_make_blocks")
         if when == "before the end"
-        else (corpus_module.write_manifest, "write_manifest")
+        else (corpus_module.finish_corpus, "finish_corpus")
     )
 
-    def and_overwrite(*arguments: Any) -> None:
-        original(*arguments)
+    def and_overwrite(*arguments: Any) -> Any:
+        result = original(*arguments)
         if not moments:
             overwrite()
         moments.append(when)
+        return result
 
     monkeypatch.setattr(corpus_module, attribute, and_overwrite)
     manifest = make()

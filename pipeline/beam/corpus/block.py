@@ -10,33 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from pipeline import files
 from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.parts import EncodedExamples, SplitCounts, encode_documents, splits
 from pipeline.beam.corpus.shard_writer import ShardWriter, open_shard
 from pipeline.errors import InputError
-from pipeline.instances.examples import make_examples
-from pipeline.instances.instances import Instances, TokenizedDocuments, concatenate, drop_empty
-from pipeline.instances.pairings import make_instances, special_tokens
-from pipeline.instances.rows import Rows, pack
 from pipeline.manifest import Shard
-from pipeline.records.spec import RecordSpec, encode_tfrecords
-from pipeline.seeding import generator
+from pipeline.records.spec import RecordSpec
 from pipeline.text.documents import clean_documents
 from pipeline.text.reading.document import Samples, TextCounts
 from pipeline.text.reading.plan import Block
-from pipeline.text.split import is_set_apart
 from pipeline.text.splitters import sentence_splitter
 from pipeline.tokenizers.base import Tokenizer
-
-LENGTHS = "document_lengths/"  # Counters of documents by the binary digits of their characters.
-SPLITS = ("train", "validation")
-# Characters of a part of a block. A worker holds one part in memory at a time, however large the block is.
-PART_CHARACTERS = 1 << 22
-_TOKENS_A_BATCH = 1 << 19  # Approximate tokens per batch of examples: bounds memory.
 
 
 @dataclass(frozen=True)
@@ -54,6 +41,11 @@ class BlockResult:
     counts: dict[str, dict[str, int]]
     dropped: Samples = dataclasses.field(default_factory=dict)
     indexes: tuple[str, ...] = ()
+
+    def index_of(self, shard: Shard) -> bytes:
+        """Returns the index of the chunks of one of its shards."""
+        names = [found.name for found in self.shards]
+        return base64.b64decode(self.indexes[names.index(shard.name)])
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as plain values, for its sidecar."""
@@ -73,24 +65,6 @@ def shard_name(split: str, index: int, blocks: int, config: CorpusConfig, bin_in
     return f"{split}{length}-{index:0{width}d}-of-{blocks:0{width}d}.tfrecord" + (
         ".gz" if config.compression == "gzip" else ""
     )
-
-
-class _Place(NamedTuple):
-    """The unit with its own random numbers: the documents of one split in a part of a block.
-
-    Attributes:
-        block: the block's index in the plan.
-        split: a name of `SPLITS`.
-        part: the part's number in the block.
-    """
-
-    block: int
-    split: str
-    part: int
-
-    def numbers(self) -> tuple[int, int, int]:
-        """Returns the place as arguments of `pipeline.seeding.generator`."""
-        return self.block, SPLITS.index(self.split), self.part
 
 
 def build_block(
@@ -115,43 +89,84 @@ def build_block(
     Raises:
         UserError: if the input cannot be read or was modified since planning, or a shard cannot be written.
     """
-    text_counts = TextCounts()
-    splits = SPLITS if config.validation_fraction else SPLITS[:1]
-    counts: dict[str, Counter[str]] = {split: Counter() for split in splits}
-    specs = config.specs()
-    names = {split: [shard_name(split, block.index, blocks, config, i) for i in range(len(specs))] for split in splits}
-    with contextlib.ExitStack() as stack:
-        writers = {
-            split: [
-                stack.enter_context(
-                    open_shard(files.join(config.output, name), spec, config.compression, before_naming)
-                )
-                for name, spec in zip(names[split], specs, strict=True)
-            ]
-            for split in splits
-        }
-        for part, texts in enumerate(_read_parts(block, config, duplicates, text_counts)):
-            for split in splits:
-                documents = _tokenize(texts[split], tokenizer, counts[split])
-                texts[split].clear()  # Frees memory for what follows.
-                place = _Place(block.index, split, part)
-                _write_part(documents, writers[split], place, config, tokenizer, counts[split])
+    text_counts, counts = TextCounts(), SplitCounts(config)
+    with open_shards(block.index, blocks, config, before_naming) as shards:
+        documents = _documents(block, config, duplicates, text_counts)
+        for batch in encode_documents(
+            documents, block.index, config=config, tokenizer=tokenizer, text_counts=text_counts, counts=counts
+        ):
+            shards.write(batch)
         _check_unmodified(block)
-    shards: list[Shard] = []
-    indexes: list[str] = []
-    for split in splits:
-        indexes += [base64.b64encode(writer.index()).decode() for writer in writers[split]]
-        shards += [writer.describe(name, split) for writer, name in zip(writers[split], names[split], strict=True)]
-        for writer in writers[split]:
-            counts[split].update(writer.counts)
-            room = writer.counts["examples"] * writer.spec.max_seq_length
-            counts[split]["padding"] += room - writer.counts["tokens"]
-            if writer.spec.packed:
-                room = writer.counts["sequences"] * writer.spec.max_seq_length
-                counts[split]["padding_unpacked"] += room - writer.counts["tokens"]
-    by_split = {split: dict(counts[split]) for split in splits}
-    counted = {"text": dict(text_counts)} | by_split
-    return BlockResult(tuple(shards), counted, text_counts.dropped, tuple(indexes))
+    return shards.result(text_counts, counts)
+
+
+class OpenShards:
+    """The shards of a block while they are written; see `open_shards`.
+
+    Args:
+        writers: by split, for each bin of lengths, the name of the shard and its writer.
+    """
+
+    def __init__(self, writers: Mapping[str, Sequence[tuple[str, ShardWriter]]]) -> None:
+        self._writers = writers
+
+    def write(self, batch: EncodedExamples) -> None:
+        """Appends examples to the shard of their split and bin."""
+        _, writer = self._writers[batch.split][batch.bin_index]
+        writer.write(batch.records, batch.row_splits)
+
+    def result(self, text_counts: TextCounts, counts: SplitCounts) -> BlockResult:
+        """Describes the shards, which must be finished.
+
+        Args:
+            text_counts: the counts of the block's text.
+            counts: the counts of the examples that were written.
+        """
+        shards: list[Shard] = []
+        indexes: list[str] = []
+        by_split = {split: Counter(found) for split, found in counts.splits.items()}
+        for split, writers in self._writers.items():
+            for (name, writer), of_bin in zip(writers, counts.bins[split], strict=True):
+                shards.append(writer.describe(name, split, of_bin))
+                indexes.append(base64.b64encode(writer.index()).decode())
+                by_split[split].update(of_bin)
+                room = of_bin["examples"] * writer.spec.max_seq_length
+                by_split[split]["padding"] += room - of_bin["tokens"]
+                if writer.spec.packed:
+                    room = of_bin["sequences"] * writer.spec.max_seq_length
+                    by_split[split]["padding_unpacked"] += room - of_bin["tokens"]
+        counted = {"text": dict(text_counts)} | {split: dict(found) for split, found in by_split.items()}
+        return BlockResult(tuple(shards), counted, text_counts.dropped, tuple(indexes))
+
+
+@contextlib.contextmanager
+def open_shards(
+    index: int, blocks: int, config: CorpusConfig, before_naming: Callable[[], None] | None = None
+) -> Iterator[OpenShards]:
+    """Opens the shards of a block, one for each split and bin of lengths.
+
+    They get their final names when the body ends, and do not exist if it fails.
+
+    Args:
+        index: the number of the block.
+        blocks: number of blocks of the corpus.
+        config: the options.
+        before_naming: called before each shard gets its final name; if it raises, there is no shard.
+
+    Raises:
+        OutputError: if a shard cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def open_one(split: str, bin_index: int, spec: RecordSpec) -> tuple[str, ShardWriter]:
+            name = shard_name(split, index, blocks, config, bin_index)
+            path = files.join(config.output, name)
+            return name, stack.enter_context(open_shard(path, spec, config.compression, before_naming))
+
+        specs = config.specs()
+        yield OpenShards(
+            {split: [open_one(split, i, spec) for i, spec in enumerate(specs)] for split in splits(config)}
+        )
 
 
 def _check_unmodified(block: Block) -> None:
@@ -170,12 +185,10 @@ def _check_unmodified(block: Block) -> None:
             )
 
 
-def _read_parts(
+def _documents(
     block: Block, config: CorpusConfig, duplicates: Mapping[int, str], counts: TextCounts
-) -> Iterator[dict[str, list[list[str]]]]:
-    """Yields the block's documents as lists of sentences, by split, in parts that fit into memory."""
-    chars = 0
-    texts: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
+) -> Iterator[tuple[str, list[str]]]:
+    """Yields the text and the sentences of the block's documents."""
     numbers = itertools.count()
     for segment in block.segments:
         split_sentences = sentence_splitter(config.sentence_splitter, segment.format)
@@ -183,106 +196,4 @@ def _read_parts(
             if reason := duplicates.get(next(numbers)):
                 counts.drop(document, reason)
                 continue
-            counts["documents"] += 1
-            counts["characters"] += len(document.text)
-            counts[f"{LENGTHS}{len(document.text).bit_length()}"] += 1
-            sentences = split_sentences(document.text)
-            counts["sentences"] += len(sentences)
-            apart = is_set_apart(document.text, config.validation_fraction, config.seed)
-            texts[SPLITS[apart]].append(sentences)
-            chars += len(document.text)
-            if chars >= PART_CHARACTERS:
-                yield texts
-                texts, chars = {split: [] for split in SPLITS}, 0
-    yield texts
-
-
-def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[str]) -> TokenizedDocuments:
-    batch = tokenizer.encode(list(itertools.chain.from_iterable(documents)))
-    splits = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-    tokenized = drop_empty(batch.ids, batch.row_splits, splits)
-    counts["documents"] += tokenized.documents
-    counts["documents_dropped_without_token"] += len(documents) - tokenized.documents
-    counts["text_tokens"] += len(batch.ids)
-    return tokenized
-
-
-def _write_part(
-    documents: TokenizedDocuments,
-    writers: Sequence[ShardWriter],
-    place: _Place,
-    config: CorpusConfig,
-    tokenizer: Tokenizer,
-    counts: Counter[str],
-) -> None:
-    """Makes the examples of a part of one split, and writes each to the shard of its bin of lengths."""
-    token_ids, copies = make_instances(
-        documents,
-        pairing=config.pairing,
-        max_seq_length=config.max_seq_length,
-        short_seq_prob=config.short_seq_prob,
-        # One copy of validation text: more would only count the same text again.
-        copies=config.copies() if place.split == "train" else 1,
-        for_packing=config.packing != "none",
-        sep_id=tokenizer.special_ids["sep"],
-        generator=lambda copy: generator(config.seed, "pairs", *place.numbers(), copy),
-        counts=counts,
-    )
-    for bin_index, (writer, rows) in enumerate(zip(writers, _rows(copies, writers, place, config), strict=True)):
-        for records in _encoded_batches(
-            token_ids, rows, writer.spec, (*place.numbers(), bin_index), config, tokenizer, writer.counts
-        ):
-            writer.write(*records)
-
-
-def _rows(
-    copies: Sequence[Instances], writers: Sequence[ShardWriter], place: _Place, config: CorpusConfig
-) -> Iterator[Rows]:
-    """Yields the rows of each bin of lengths, in random order."""
-    rng = generator(config.seed, "shuffle", *place.numbers())
-    limits = [writer.spec.max_seq_length for writer in writers]
-    special = special_tokens(config.pairing)
-
-    def bin_of(instances: Instances) -> np.ndarray:
-        return np.searchsorted(limits, instances.a_length + instances.b_length + special)
-
-    if config.packing == "none":
-        instances = concatenate(copies)
-        instances = instances.take(rng.permutation(len(instances)))
-        bins = bin_of(instances)
-        for bin_index in range(len(writers)):
-            yield Rows.one_each(instances.take(bins == bin_index))
-        return
-    for bin_index, writer in enumerate(writers):
-        yield pack(
-            [copy.take(bin_of(copy) == bin_index) for copy in copies],
-            special_tokens=special,
-            row_length=writer.spec.max_seq_length,
-            max_sequences=writer.spec.max_sequences_per_row,
-            rng=rng,
-        )
-
-
-def _encoded_batches(
-    token_ids: np.ndarray,
-    rows: Rows,
-    spec: RecordSpec,
-    place: tuple[int, ...],
-    config: CorpusConfig,
-    tokenizer: Tokenizer,
-    counts: Counter[str],
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Encodes rows as TFRecords, in batches, with where each record begins."""
-    policy = dataclasses.replace(config.masking_policy(), max_predictions_per_seq=spec.max_predictions_per_seq)
-    batch = max(1, _TOKENS_A_BATCH // spec.max_seq_length)
-    for number, start in enumerate(range(0, len(rows), batch)):
-        columns = make_examples(
-            token_ids,
-            rows.slice(start, start + batch),
-            spec=spec,
-            policy=policy,
-            tokenizer=tokenizer,
-            rng=generator(config.seed, "mask", *place, number),
-            counts=counts,
-        )
-        yield encode_tfrecords(spec, columns)
+            yield document.text, split_sentences(document.text)

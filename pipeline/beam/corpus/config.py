@@ -30,6 +30,11 @@ _OWN_NAME = re.compile(
 _BERT = "google-research/bert create_pretraining_data.py"
 
 
+def is_own_name(name: str) -> bool:
+    """Returns whether a file of a corpus may have a name: a shard, the manifest, the index or the vocabulary."""
+    return bool(_OWN_NAME.fullmatch(name))
+
+
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(TextConfig):
     """The options of `make_corpus`, which determine the bytes of a corpus; `docs/options.md` lists them.
@@ -166,7 +171,7 @@ class CorpusConfig(TextConfig):
     def writes(self, path: str) -> bool:
         """Returns whether a path is a shard, the manifest or the vocabulary of a corpus in the output directory."""
         folder, _, name = path.rpartition("/")
-        return bool(_OWN_NAME.fullmatch(name)) and files.same(folder or ".", self.output)
+        return is_own_name(name) and files.same(folder or ".", self.output)
 
     def copies(self) -> int:
         """Returns the number of copies of the training text to make."""

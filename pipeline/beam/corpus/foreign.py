@@ -19,8 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS
 from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo

@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from typing import Any
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS, build_block, shard_name
+from pipeline.beam.corpus.block import build_block, shard_name
 from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.parts import SPLITS
+from pipeline.beam.corpus.recipe import Recipe, make_recipe
 from pipeline.beam.running.plan_file import PlanFile
 from pipeline.beam.running.work import WorkFolder
-from pipeline.config.tree import to_dict
 from pipeline.text.inputs import InputPlan, plan_inputs
 from pipeline.text.reading.plan import Block
-from pipeline.tokenizers import Tokenizer, make_tokenizer, tokenizer_of_file
-from pipeline.tokenizers.casing import Casing
-from pipeline.tokenizers.vocabulary import find_vocabulary, read_vocabulary
-from pipeline.version import __version__
 
 WORK_FOLDER = ".blocks"  # Sidecars of finished blocks, until their contents are in the manifest.
-# Options that do not change the output: its path, the path of the vocabulary (only its contents count), and whether the
-# formats in the plan were given or detected.
-_NOT_IN_KEY = ("output", "vocab", "input", "format")
 
 
 @dataclasses.dataclass(frozen=True)
-class CorpusJob:
+class CorpusJob(Recipe):
     """The data that the workers of a corpus job need; can be pickled.
 
     Attributes:
-        config: the options, all resolved.
-        vocabulary: the bytes of the vocabulary file.
         blocks: number of blocks in the plan.
-        casing: whether text is lower-cased, and the reason.
         key: SHA-256 over everything that determines the bytes of the shards.
         modified: SHA-256 over the modification times of the inputs.
-        special_ids: ids of the special tokens, which a file beside the vocabulary may state.
     """
 
-    config: CorpusConfig
-    vocabulary: bytes
     blocks: int
-    casing: Casing
     key: str
     modified: str
-    special_ids: tuple[tuple[str, int], ...]
 
     @property
     def work(self) -> WorkFolder:
@@ -91,10 +76,6 @@ class CorpusJob:
 
         return Deduplication(self.config, self.plan).of_block(index)
 
-    def tokenizer(self) -> Tokenizer:
-        """Returns the job's tokenizer, which is made once per process."""
-        return _tokenizer(self.vocabulary, self.config.vocab, self.config.lower_case, self.special_ids)
-
     def build_shards(self, index: int) -> dict[str, Any]:
         """Makes the shards of a block; returns its result, for its sidecar."""
         from apache_beam.metrics import Metrics
@@ -114,13 +95,6 @@ class CorpusJob:
         return result.to_json() | {"inputs": self.inputs_of(block), "written": written}
 
 
-@functools.lru_cache(maxsize=1)
-def _tokenizer(
-    vocabulary: bytes, name: str, lower_case: bool | None, special_ids: tuple[tuple[str, int], ...]
-) -> Tokenizer:
-    return make_tokenizer(vocabulary, name=name, lower_case=lower_case, special=dict(special_ids))
-
-
 def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan]:
     """Lists the inputs, reads the vocabulary, and resolves options that were left open.
 
@@ -131,24 +105,18 @@ def plan_corpus(config: CorpusConfig) -> tuple[CorpusJob, InputPlan]:
         InputError: if an input matches no file, or all files are empty.
         VocabularyError: if the vocabulary is missing or malformed.
     """
-    path = find_vocabulary(config.vocab)
-    vocabulary = read_vocabulary(path)
-    tokenizer, casing = tokenizer_of_file(path, vocabulary, lower_case=config.lower_case)
+    recipe = make_recipe(config)
     plan = plan_inputs(config)
-    config = dataclasses.replace(
-        config,
-        block_bytes=plan.block_bytes,
-        lower_case=tokenizer.lower_case,
-        max_predictions_per_seq=config.prediction_room(),
-        max_sequences_per_row=config.most_sequences() or config.max_sequences_per_row,
-    )
-    options = {name: value for name, value in to_dict(config).items() if name not in _NOT_IN_KEY}
-    special_ids = tuple(tokenizer.special_ids.items())
-    identity = [options, hashlib.sha256(vocabulary).hexdigest(), special_ids, __version__]
-    key = hashlib.sha256(json.dumps(identity).encode())
+    recipe = dataclasses.replace(recipe, config=dataclasses.replace(recipe.config, block_bytes=plan.block_bytes))
+    key = hashlib.sha256(json.dumps(recipe.identity()).encode())
     modified = hashlib.sha256()
     for file in plan.files:  # One by one: there may be millions.
         key.update(json.dumps(file[:-1]).encode())
         modified.update(f"{file.modified}\n".encode())
-    job = CorpusJob(config, vocabulary, len(plan.blocks), casing, key.hexdigest(), modified.hexdigest(), special_ids)
+    job = CorpusJob(
+        **{field.name: getattr(recipe, field.name) for field in dataclasses.fields(Recipe)},
+        blocks=len(plan.blocks),
+        key=key.hexdigest(),
+        modified=modified.hexdigest(),
+    )
     return job, plan

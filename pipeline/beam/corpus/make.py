@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import importlib.metadata
 import sys
 from collections.abc import Iterable, Sequence
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS, BlockResult
+from pipeline.beam.corpus.block import BlockResult
 from pipeline.beam.corpus.config import CorpusConfig
+from pipeline.beam.corpus.finish import describe_corpus, finish_corpus
 from pipeline.beam.corpus.job import CorpusJob, plan_corpus
-from pipeline.beam.corpus.statistics import summarize, where_it_went
 from pipeline.beam.running.launch import run_units
 from pipeline.beam.running.runner import check_paths, workers_end_with_the_run
 from pipeline.compiling import CORPUS_LOOPS, compile_loops
-from pipeline.config.tree import to_dict
 from pipeline.errors import CorpusError, InputError, OutputError
 from pipeline.files import FileInfo
 from pipeline.locks import locked
-from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest, write_index, write_manifest
+from pipeline.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
 from pipeline.records.chunks import INDEX_NAME
 from pipeline.text.inputs import InputPlan
 from pipeline.text.reading.plan import Block
-from pipeline.version import __version__
-from pipeline.worth_a_look import corpus_notes, render
+from pipeline.worth_a_look import render
 
 _MOST_ROUNDS = 3  # Maximum attempts to remake shards that another job has overwritten.
 
@@ -225,37 +221,17 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
     Returns:
         The manifest; None if another job wrote to the shards in the meantime, and the manifest was removed.
     """
-    results = [found[block.index] for block in plan.blocks]
     blocks = {shard.name: index for index, result in found.items() for shard in result.shards}
-    shards = [shard for result in results for shard in result.shards]
-    shards.sort(key=lambda shard: (SPLITS.index(shard.split), shard.name))
-    statistics = summarize(shards, results)
-    if not statistics["train"]["examples"]:
-        _remove_shards(job.config.output, [shard.name for shard in shards])
+    results = [found[block.index] for block in plan.blocks]
+    try:
+        manifest = describe_corpus(job, results, key=job.key, inputs=plan.describe(), inputs_modified=job.modified)
+    except InputError:
+        _remove_shards(job.config.output, blocks)
         job.work.clear()
-        raise InputError(
-            f"The corpus would have no training examples: {where_it_went(statistics)}",
-            do="Check the input, its --format, --cleaning, the vocabulary and --validation-fraction",
-        )
-    tokenizer = dataclasses.replace(job.tokenizer().describe(), casing=job.casing.reason)
-    options, inputs = to_dict(job.config), plan.describe()
-    manifest = Manifest(
-        key=job.key,
-        options=options,
-        spec=job.config.specs()[-1],
-        tokenizer=tokenizer,
-        inputs=inputs,
-        shards=tuple(shards),
-        statistics=statistics,
-        versions=_versions(),
-        worth_a_look=corpus_notes(options, statistics, inputs),
-        inputs_modified=job.modified,
-    )
-    files.remove_temporary(job.config.output, {shard.name for shard in shards})
-    files.write_atomically(files.join(job.config.output, tokenizer.vocab_file), job.vocabulary)
-    index = write_index((_index_of(job, blocks[shard.name], shard) for shard in shards), job.config.output)
-    manifest = dataclasses.replace(manifest, index=index)
-    write_manifest(manifest, job.config.output)
+        raise
+    files.remove_temporary(job.config.output, blocks)
+    indexes = (_index_of(job, blocks[shard.name], shard) for shard in manifest.shards)
+    manifest = finish_corpus(manifest, job.vocabulary, indexes, job.config.output)
     if len(_results(job, plan)) < len(found):
         files.remove(files.join(job.config.output, MANIFEST_NAME))
         return None
@@ -267,14 +243,7 @@ def _finish(job: CorpusJob, plan: InputPlan, found: dict[int, BlockResult]) -> M
 
 def _index_of(job: CorpusJob, block: int, shard: Shard) -> bytes:
     """Reads the index of a shard's chunks from the sidecar of its block."""
-    result = BlockResult.from_json(job.work.result(block))
-    return base64.b64decode(result.indexes[[found.name for found in result.shards].index(shard.name)])
-
-
-def _versions() -> dict[str, str]:
-    names = ("numpy", "tensorflow", "tensorflow-text", "sentencepiece", "tokenizers", "apache-beam")
-    others = {name: importlib.metadata.version(name) for name in names}
-    return {"mlm-pipeline": __version__, "python": sys.version.split()[0]} | others
+    return BlockResult.from_json(job.work.result(block)).index_of(shard)
 
 
 def _say(message: str) -> None:

@@ -19,12 +19,10 @@ class ShardWriter:
 
     Attributes:
         spec: the shape of its examples.
-        counts: counts of its examples: at least "examples", "tokens" and "predictions".
     """
 
     def __init__(self, writer: files.AtomicWriter, spec: RecordSpec, compression: str) -> None:
         self.spec = spec
-        self.counts: Counter[str] = Counter()
         self._writer = writer
         self._chunks = ChunkWriter(records_per_chunk(spec.max_seq_length), compressed=compression == "gzip")
 
@@ -42,16 +40,22 @@ class ShardWriter:
         """Returns the index of the finished shard's chunks; see `pipeline.records.chunks`."""
         return self._chunks.index()
 
-    def describe(self, name: str, split: str) -> Shard:
-        """Returns the manifest's description of the finished shard."""
+    def describe(self, name: str, split: str, counts: Counter[str]) -> Shard:
+        """Returns the manifest's description of the finished shard.
+
+        Args:
+            name: its file name.
+            split: "train" or "validation".
+            counts: counts of its examples: "examples", "tokens" and "predictions".
+        """
         return Shard(
             name=name,
             split=split,
             max_seq_length=self.spec.max_seq_length,
             max_predictions_per_seq=self.spec.max_predictions_per_seq,
-            examples=self.counts["examples"],
-            tokens=self.counts["tokens"],
-            predictions=self.counts["predictions"],
+            examples=counts["examples"],
+            tokens=counts["tokens"],
+            predictions=counts["predictions"],
             bytes=self._writer.bytes,
             sha256=self._writer.sha256,
         )

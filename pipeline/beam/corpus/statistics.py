@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.beam.corpus.block import LENGTHS, SPLITS, BlockResult
+from pipeline.beam.corpus.block import BlockResult
+from pipeline.beam.corpus.parts import LENGTHS, SPLITS
 from pipeline.manifest import Shard
 from pipeline.text.reading.document import Samples, add_samples
 

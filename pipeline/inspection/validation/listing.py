@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS, shard_name
+from pipeline.beam.corpus.block import shard_name
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.validation.problems import Problem
 from pipeline.inspection.validation.shard import ShardFindings

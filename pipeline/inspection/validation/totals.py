@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from pipeline.beam.corpus.block import SPLITS, BlockResult
+from pipeline.beam.corpus.block import BlockResult
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.beam.corpus.statistics import summarize
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.validation.problems import Problem

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline import files
-from pipeline.beam.corpus.block import SPLITS
+from pipeline.beam.corpus.parts import SPLITS
 from pipeline.errors import ConfigError
 from pipeline.inspection.corpus import Corpus, open_corpus
 from pipeline.inspection.validation.listing import (

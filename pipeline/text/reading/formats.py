@@ -17,7 +17,7 @@ from pipeline.text.reading.jsonl_reader import read_jsonl
 from pipeline.text.reading.parquet_reader import read_parquet, text_bytes_of_row_groups
 from pipeline.text.reading.segment import Segment
 from pipeline.text.reading.separators import separators
-from pipeline.text.reading.text_reader import read_text, stripped_lines
+from pipeline.text.reading.text_reader import normalized_lines, read_text
 from pipeline.text.reading.warc_reader import read_warc, size_of_archive
 
 
@@ -115,7 +115,7 @@ def _read_warc(segment: Segment, options: ReadingOptions, counts: TextCounts) ->
 
 
 def _lines(document: Document) -> Document:
-    return document._replace(text=stripped_lines(document.text.replace("\r\n", "\n").replace("\r", "\n")))
+    return document._replace(text=normalized_lines(document.text))
 
 
 TEXT_FORMATS = {

@@ -51,6 +51,11 @@ def stripped_lines(text: str) -> str:
     return "\n".join(filter(None, map(str.strip, text.split("\n"))))
 
 
+def normalized_lines(text: str) -> str:
+    """Ends lines with line feeds, strips each, and removes empty lines."""
+    return stripped_lines(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def _unwrapped(text: str) -> str:
     """Joins the lines of each paragraph of wrapped prose."""
     paragraphs = "\n".join(map(str.strip, text.split("\n"))).split("\n\n")

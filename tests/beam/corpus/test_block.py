@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.beam.corpus import block as block_module
+from pipeline.beam.corpus import parts as parts_module
 from pipeline.beam.corpus.block import BlockResult, build_block, shard_name
 from pipeline.beam.corpus.config import CorpusConfig
 from pipeline.beam.corpus.job import plan_corpus
@@ -53,9 +53,9 @@ def test_no_two_draws_share_a_stream(build: Callable[..., list[BlockResult]], mo
         places.append(place)
         return generator(*place)
 
-    monkeypatch.setattr(block_module, "generator", recorded)
-    monkeypatch.setattr(block_module, "_TOKENS_A_BATCH", 7 * 48)
-    monkeypatch.setattr(block_module, "PART_CHARACTERS", 1500)  # Several parts a block.
+    monkeypatch.setattr(parts_module, "generator", recorded)
+    monkeypatch.setattr(parts_module, "_TOKENS_A_BATCH", 7 * 48)
+    monkeypatch.setattr(parts_module, "PART_CHARACTERS", 1500)  # Several parts a block.
     blocks = len(build(bins=(40, 48), dupe_factor=3))
     assert {(seed, purpose) for seed, purpose, *_ in places} == {(12345, p) for p in ("pairs", "shuffle", "mask")}
     assert len(places) == len(set(places))
@@ -127,7 +127,7 @@ def test_batches_bound_memory_and_lose_nothing(
         return [(shard.examples, shard.tokens, shard.predictions) for result in results for shard in result.shards]
 
     whole = build()
-    monkeypatch.setattr(block_module, "_TOKENS_A_BATCH", 7 * 48)
+    monkeypatch.setattr(parts_module, "_TOKENS_A_BATCH", 7 * 48)
     assert totals(build()) == totals(whole)
 
 
@@ -141,14 +141,14 @@ def test_large_blocks_are_made_in_parts(
     values = {"input": (str(packed),), "pairing": "doc-sentences", "dupe_factor": 1, "bins": (24, 48)}
     (whole,) = build(**values)
     tokenized: list[int] = []
-    drop_empty = block_module.drop_empty
+    drop_empty = parts_module.drop_empty
 
     def counted(ids: Any, row_splits: Any, document_splits: Any) -> Any:
         tokenized.append(len(document_splits) - 1)
         return drop_empty(ids, row_splits, document_splits)
 
-    monkeypatch.setattr(block_module, "drop_empty", counted)
-    monkeypatch.setattr(block_module, "PART_CHARACTERS", 2048)
+    monkeypatch.setattr(parts_module, "drop_empty", counted)
+    monkeypatch.setattr(parts_module, "PART_CHARACTERS", 2048)
     (parts,) = build(**values)
     assert len(tokenized) > 10  # Two splits a part.
     assert max(tokenized) < sum(tokenized) / 3
