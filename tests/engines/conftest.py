@@ -7,7 +7,6 @@ import bz2
 import hashlib
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines.clusters import free_port, wait_for
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -36,6 +36,44 @@ class Done:
     printed: str
     pids: Mapping[int, int]
     killed: bool
+
+
+def _done(printed: str, watched: Path) -> Done:
+    pids = {int(path.stem): path.stat().st_size for path in watched.glob("*.pid")}
+    return Done(printed, pids, (watched / "killed").exists())
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command that makes a corpus.
+
+    Attributes:
+        process: the command.
+        log: the file of what it writes, to both streams.
+        blocks: its work folder.
+        watched: the folder in which `watched.split` leaves its notes.
+    """
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    blocks: Path
+    watched: Path
+
+    def wait_for_a_block(self, seconds: float = 240) -> None:
+        """Waits until the first block is finished."""
+        deadline = time.monotonic() + seconds
+        while not list(self.blocks.glob("block-*.json")):
+            assert self.process.poll() is None, self.log.read_text()[-5000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-5000:]
+            time.sleep(0.05)
+
+    def end(self, seconds: float = 540) -> Done:
+        """Waits for the command, which must succeed."""
+        try:
+            assert self.process.wait(seconds) == 0, self.log.read_text()[-5000:]
+        finally:
+            self.process.kill()
+        return _done(self.log.read_text(), self.watched)
 
 
 class Engines:
@@ -66,9 +104,16 @@ class Engines:
         """Makes the corpus `name`, on two workers, with near duplicates dropped."""
         return self._run(name, self.corpus_words(name, *arguments), environment or self.workers(name, kill=kill))
 
-    def corpus_words(self, name: str, *arguments: str) -> list[str]:
+    def begin(self, words: list[str], name: str, environment: dict[str, str]) -> Running:
+        """Starts a command that makes the corpus `name`, and goes on meanwhile."""
+        log = self.folder / f"{name}.printed"
+        with log.open("wb") as printed:
+            process = subprocess.Popen(words, cwd=self.folder, env=environment, stdout=printed, stderr=printed)
+        return Running(process, log, self.folder / name / ".blocks", Path(environment["WATCHED_FOLDER"]))
+
+    def corpus_words(self, name: str, *arguments: str, dedup: str = "near") -> list[str]:
         """The command that makes a corpus."""
-        words = ["corpus", "--output", str(self.folder / name), "--vocab", self._vocabulary, "--dedup", "near"]
+        words = ["corpus", "--output", str(self.folder / name), "--vocab", self._vocabulary, "--dedup", dedup]
         words += "--max-seq-length 48 --max-predictions-per-seq 8 --dupe-factor 2 --validation-fraction 0.2".split()
         words += ["--sentence-splitter", "watched:split"]
         return self._command([*words, *arguments])
@@ -89,9 +134,7 @@ class Engines:
     def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Done:
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-5000:]
-        folder = Path(environment["WATCHED_FOLDER"])
-        pids = {int(path.stem): path.stat().st_size for path in folder.glob("*.pid")}
-        return Done(done.stdout + done.stderr, pids, (folder / "killed").exists())
+        return _done(done.stdout + done.stderr, Path(environment["WATCHED_FOLDER"]))
 
     def contents(self, name: str) -> dict[str, str]:
         """The SHA-256 of every file of a corpus, hidden ones too; not of the manifest, which names the directory."""
@@ -171,22 +214,6 @@ def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < deadline, f"nobody listens at {port}"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def job_server(
     engines: Engines, started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
@@ -199,12 +226,12 @@ def job_server(
     def start(name: str, command: list[str], *, kill: bool = False) -> list[str]:
         log = (tmp_path / "log").open("wb")
         options = {"env": engines.workers(name, kill=kill), "stdout": log, "stderr": log, "cwd": tmp_path}
-        server, pool = _free_port(), _free_port()
+        server, pool = free_port(), free_port()
         pool_command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"]
         started([*command[:-1], f"{command[-1]}{server}"], **options)
         started(pool_command, **options)
-        _wait_for(server)
-        _wait_for(pool)
+        wait_for(server)
+        wait_for(pool)
         address = [f"--job_endpoint=localhost:{server}", f"--environment_config=localhost:{pool}"]
         return ["--runner=PortableRunner", "--environment_type=EXTERNAL", *address]
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from pipeline import files
 from pipeline.beam.running.dask import DASK_RUNNER, dask_arguments
+from pipeline.beam.running.job_server import add_job_server_options, job_server_options
 from pipeline.beam.running.workers import watch_local_workers
 from pipeline.config.flags import values_given
 from pipeline.errors import ConfigError
@@ -23,29 +24,44 @@ _LOCAL_RUNNER = "FnApiRunner"
 def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()) -> None:
     """Refuses options that Beam does not know, which Beam itself would silently ignore.
 
+    If Beam's Python does not know an option, and the runner uses a job server, such as Flink's, the server is asked for
+    the options that it defines itself. Beam passes those on.
+
     Args:
         beam_args: the options to pass to Beam.
         own_options: the command's own options, for suggestions.
 
     Raises:
-        ConfigError: for the first unknown option, an option given twice, an invalid value, or an unknown runner.
+        ConfigError: for the first unknown option, an option given twice, an invalid value, an unknown runner, or a job
+            server that must be asked and does not respond.
     """
     if not beam_args:
         return
     from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.portable_runner import PortableRunner
     from apache_beam.runners.runner import create_runner
 
     runner = _chosen_runner(beam_args)
     unusable = None
+    has_job_server = False
     if runner:
         try:
-            create_runner(runner)  # Imports the runner, which registers its options.
+            # Imports the runner, which registers its options.
+            has_job_server = isinstance(create_runner(runner), PortableRunner)
         except (ValueError, ImportError, AttributeError) as error:
             unusable = error
     parser = _QuietParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for kind in _subclasses(PipelineOptions):
         kind._add_argparse_args(parser)
-    _, unknown = parser.parse_known_args(list(beam_args))
+    known, unknown = parser.parse_known_args(list(beam_args))
+    hint = "See --help"
+    if unknown and has_job_server:
+        if known.job_endpoint and known.job_endpoint != "embed":
+            hint = "See --help, and the documentation of the runner"
+            add_job_server_options(parser, job_server_options(known.job_endpoint))
+            _, unknown = parser.parse_known_args(list(beam_args))
+        else:
+            hint = "See --help. An option that only the runner's job server defines needs --job_endpoint"
     for name, values in values_given(parser, beam_args).items():
         if len(set(values)) > 1:
             raise ConfigError(
@@ -59,7 +75,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
         raise ConfigError(
             "Unknown option: neither this command nor Beam has it",
             received=name,
-            do=f"Did you mean {near[0]}?" if near else "See --help",
+            do=f"Did you mean {near[0]}?" if near else hint,
         )
     if unusable:
         raise ConfigError(
