@@ -44,6 +44,7 @@ class Store:
 
     Raises:
         ConfigError: if there is no file system for its scheme, or it is not installed.
+        InputError: if the file system refuses the path, or lacks credentials.
     """
 
     def __init__(self, path: str) -> None:
@@ -54,6 +55,9 @@ class Store:
             # Listings must show what other processes have written since.
             system, name = fsspec.core.url_to_fs(path.rstrip("/"), use_listings_cache=False)
         except ValueError as error:
+            # fsspec has no class for it. File systems raise it for malformed paths and missing credentials.
+            if not str(error).startswith("Protocol not known"):
+                raise _no_access(path, error) from error
             raise ConfigError(
                 "The path has an unknown scheme", received=path, do=f"Use one of {', '.join(_STORES)}, or a local path"
             ) from error
@@ -264,13 +268,17 @@ def asking_about(path: str) -> Iterator[None]:
     except (ConfigError, InputError):
         raise
     except Exception as error:
-        scheme = path.partition("://")[0]
-        where = _STORES.get(scheme, ("", ""))[1]
-        raise InputError(
-            f"Cannot access {path}",
-            received=f"{type(error).__name__}: {error}",
-            do=f"Check the path and the credentials of {scheme}:// ({where})" if where else "Check the path",
-        ) from error
+        raise _no_access(path, error) from error
+
+
+def _no_access(path: str, error: Exception) -> InputError:
+    scheme = path.partition("://")[0]
+    where = _STORES.get(scheme, ("", ""))[1]
+    return InputError(
+        f"Cannot access {path}",
+        received=f"{type(error).__name__}: {error}",
+        do=f"Check the path and the credentials of {scheme}:// ({where})" if where else "Check the path",
+    )
 
 
 def modified(info: Mapping[str, Any]) -> str:
