@@ -1,7 +1,7 @@
-"""Files with a scheme (gs://, s3://, az://, hdfs://, https://, hf://, memory://), by fsspec's file systems.
+"""Accesses files with a scheme (gs://, s3://, az://, hdfs://, https://, hf://, memory://) through fsspec.
 
-fsspec is imported with the first such path. Its file systems are asked for each time: fsspec keeps one of each kind for
-a process, and makes new ones after a fork.
+fsspec is imported when the first such path is used. The file system is looked up for each path: fsspec keeps one
+instance per process, and creates new ones after a fork.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, InputError
 
 ResultT = TypeVar("ResultT")
 
-# Of each scheme: the extra of this package that brings its file system, and where that looks for credentials.
+# For each scheme: the extra of this package that installs its file system, and where it looks for credentials.
 _STORES = {
     **dict.fromkeys(
         ("gs", "gcs"), ("gcp", "`gcloud auth application-default login`, or GOOGLE_APPLICATION_CREDENTIALS")
@@ -27,13 +27,13 @@ _STORES = {
     **dict.fromkeys(
         ("az", "abfs", "abfss"), ("azure", "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or `az login`")
     ),
-    **dict.fromkeys(("http", "https"), ("http", "")),  # They need none.
+    **dict.fromkeys(("http", "https"), ("http", "")),  # No credentials.
     "hf": ("hub", "HF_TOKEN, or `hf auth login`"),
     "hdfs": ("", "HADOOP_HOME and CLASSPATH, for libhdfs"),
 }
-_COMMITTING = ("gs", "gcs", "s3", "s3a")  # What is written there is seen when it is committed.
-_ATTEMPTS = 4  # At most: three repetitions, after 1, 2 and 4 seconds.
-_BLOCK = 4 << 20  # Bytes that are asked for at a time, at least.
+_COMMITTING = ("gs", "gcs", "s3", "s3a")  # A file becomes visible when it is committed.
+_ATTEMPTS = 4  # Three repetitions, after 1, 2 and 4 seconds.
+_BLOCK = 4 << 20  # Minimum bytes per request.
 
 
 class Store:
@@ -44,6 +44,7 @@ class Store:
 
     Raises:
         ConfigError: if there is no file system for its scheme, or it is not installed.
+        InputError: if the file system refuses the path, or lacks credentials.
     """
 
     def __init__(self, path: str) -> None:
@@ -54,6 +55,9 @@ class Store:
             # Listings must show what other processes have written since.
             system, name = fsspec.core.url_to_fs(path.rstrip("/"), use_listings_cache=False)
         except ValueError as error:
+            # fsspec has no class for it. File systems raise it for malformed paths and missing credentials.
+            if not str(error).startswith("Protocol not known"):
+                raise _no_access(path, error) from error
             raise ConfigError(
                 "The path has an unknown scheme", received=path, do=f"Use one of {', '.join(_STORES)}, or a local path"
             ) from error
@@ -71,25 +75,25 @@ class Store:
         self._root = path[: -len(name)] if name and path.endswith(name) else None
 
     def info(self) -> dict[str, Any] | None:
-        """What is known of the file; None if there is no such file (or directory, where the store has some)."""
+        """Returns what the store knows about the file or directory; None if it does not exist."""
         with contextlib.suppress(FileNotFoundError):
             return dict(_retried(lambda: self._system.info(self._name)))
         return None
 
     def list_directly(self) -> dict[str, dict[str, Any]]:
-        """The files directly in the directory, by their paths; empty if there is none."""
+        """Returns the files directly in the directory, by path; empty if it does not exist."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return self._files(_retried(lambda: self._system.ls(self._name, detail=True)))
         return {}
 
     def list_below(self) -> dict[str, dict[str, Any]]:
-        """The files in the directory and those below it, by their paths; empty if there is none."""
+        """Returns all files below the directory, by path; empty if it does not exist."""
         with contextlib.suppress(FileNotFoundError):
             return self._files(_retried(lambda: self._system.find(self._name, detail=True)).values())
         return {}
 
     def glob(self) -> dict[str, dict[str, Any]]:
-        """The files that the path names as a pattern, by their paths."""
+        """Returns the files that match the path as a pattern, by path."""
         with contextlib.suppress(FileNotFoundError):
             return self._files(_retried(lambda: self._system.glob(self._name, detail=True)).values())
         return {}
@@ -101,27 +105,27 @@ class Store:
         return f"{self._root}{name}" if self._root is not None else str(self._system.unstrip_protocol(name))
 
     def open(self) -> io.BufferedReader:
-        """Opens the file's bytes.
+        """Opens the file for reading.
 
         Raises:
-            OSError: if it cannot be opened; reading raises it, too.
+            OSError: if it cannot be opened; also raised by reading.
         """
         return io.BufferedReader(_Reader(lambda: self._system.open(self._name, "rb", block_size=_BLOCK)), 1 << 20)
 
     def read_range(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` to `stop`; fewer where the file ends."""
+        """Returns the bytes from `start` to `stop`; fewer if the file ends before."""
         if not self._name.startswith("http"):
             return bytes(_retried(lambda: self._system.cat_file(self._name, start=start, end=stop)))
-        with self.open() as stream:  # A web server may send all instead.
+        with self.open() as stream:  # A web server may ignore the range and send the whole file.
             stream.seek(start)
             return stream.read(stop - start)
 
     @contextlib.contextmanager
     def create(self, temporary_name: str, before_naming: Callable[[], None]) -> Iterator[_Writer]:
-        """Opens a file for writing that appears under its name when the block ends, or not at all if that raises.
+        """Opens a file for writing; it gets its name when the `with` block ends, unless the block raises an error.
 
         Args:
-            temporary_name: another name in the same directory, for stores that show files before they are complete.
+            temporary_name: another name in the same directory, for stores that show incomplete files.
             before_naming: called when the file is complete.
 
         Raises:
@@ -148,12 +152,12 @@ class Store:
             with contextlib.suppress(Exception):  # The first error counts.
                 if self._commits:
                     stream.discard()
-                    stream.closed = True  # What is left of it must not be uploaded when it is collected.
+                    stream.closed = True  # Otherwise, garbage collection would upload the rest.
                 else:
                     self._system.rm_file(name)
             raise
         finally:
-            self._system.transaction.files.clear()  # It would keep what was written uncommitted, and never use it.
+            self._system.transaction.files.clear()  # It keeps uncommitted files and never uses them.
 
     def remove(self) -> None:
         """Removes the file, if there is one."""
@@ -162,7 +166,7 @@ class Store:
 
 
 class _Reader(io.RawIOBase):
-    """A remote file that is opened again where it was, if a passing fault interrupts reading."""
+    """A remote file that is reopened at the same position after a transient error."""
 
     def __init__(self, opens: Callable[[], Any]) -> None:
         self._opens = opens
@@ -220,19 +224,19 @@ class _Writer:
 
 @contextlib.contextmanager
 def _as_os_errors() -> Iterator[None]:
-    """Turns whatever a store's client raises into an OSError."""
+    """Converts any exception of a store's client to an OSError."""
     try:
         yield
     except OSError:
         raise
     except NotImplementedError as error:
-        raise OSError("files can only be read there") from error
+        raise OSError("the store is read-only") from error
     except Exception as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _retried(ask: Callable[[], ResultT]) -> ResultT:
-    """What `ask` returns, which passing faults of the network and of servers may delay."""
+    """Returns the result of `ask`, which is repeated after transient errors of the network or the server."""
     for attempt in range(_ATTEMPTS - 1):
         try:
             return ask()
@@ -248,33 +252,37 @@ def _passes(error: Exception) -> bool:
         return True
     if type(error).__module__.partition(".")[0] != "aiohttp":
         return False
-    status = getattr(error, "status", None)  # Without one, the connection broke.
+    status = getattr(error, "status", None)  # None if the connection was lost.
     return status is None or status == 429 or status >= 500
 
 
 @contextlib.contextmanager
 def asking_about(path: str) -> Iterator[None]:
-    """Turns what file systems raise, which is whatever their clients do, into an error that says what to do.
+    """Converts the exceptions of file systems, which are those of their clients, to an error that says what to do.
 
     Raises:
-        InputError: if the body of the `with` block raises an error that is none of this project's.
+        InputError: if the `with` block raises an exception that is not an error of this project.
     """
     try:
         yield
     except (ConfigError, InputError):
         raise
     except Exception as error:
-        scheme = path.partition("://")[0]
-        where = _STORES.get(scheme, ("", ""))[1]
-        raise InputError(
-            f"Cannot access {path}",
-            received=f"{type(error).__name__}: {error}",
-            do=f"Check the path and the credentials of {scheme}:// ({where})" if where else "Check the path",
-        ) from error
+        raise _no_access(path, error) from error
+
+
+def _no_access(path: str, error: Exception) -> InputError:
+    scheme = path.partition("://")[0]
+    where = _STORES.get(scheme, ("", ""))[1]
+    return InputError(
+        f"Cannot access {path}",
+        received=f"{type(error).__name__}: {error}",
+        do=f"Check the path and the credentials of {scheme}:// ({where})" if where else "Check the path",
+    )
 
 
 def modified(info: Mapping[str, Any]) -> str:
-    """When a file was last written, according to its store; "" if that does not say."""
+    """Returns when a file was last written, according to its store; "" if unknown."""
     for name in ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created"):
         if info.get(name):
             return str(info[name])
@@ -282,7 +290,7 @@ def modified(info: Mapping[str, Any]) -> str:
 
 
 def checksum(info: Mapping[str, Any]) -> str:
-    """The checksum that a store keeps of a file's bytes; "" if it keeps none."""
+    """Returns the checksum of a file according to its store; "" if there is none."""
     for name in ("ETag", "md5Hash", "crc32c", "blob_id"):
         if info.get(name):
             return str(info[name]).strip('"')

@@ -328,6 +328,13 @@ def test_an_unknown_scheme_is_refused() -> None:
         files.write_atomically(path, b"")
 
 
+def test_a_path_that_its_file_system_refuses_is_not_called_an_unknown_scheme() -> None:
+    cause = r"Cannot access s3://bucket\[/x\. Received: ValueError: Invalid IPv6 URL\. Check the path and .* s3://"
+    for use in (files.read, files.exists, files.list_names, lambda path: files.match([path]), stores.Store):
+        with pytest.raises(InputError, match=cause):
+            use("s3://bucket[/x")
+
+
 def test_files_that_are_named_like_globs(tmp_path: Path) -> None:
     for name in ("a.txt", "[a].txt", "b.txt", "*.text"):
         (tmp_path / name).write_text(name)

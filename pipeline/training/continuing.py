@@ -1,4 +1,4 @@
-"""The recipe for continuing a model's pre-training, where the user leaves it open."""
+"""Chooses batch size, steps and learning rate for continued pre-training, unless the user sets them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pipeline.training.configs import ExperimentConfig
 from pipeline.training.corpora import Corpora
 
 _EPOCHS = 3
-_STEPS = (100, 12_500)  # The most: those of Gururangan et al., 2020.
+_STEPS = (100, 12_500)  # The maximum is that of Gururangan et al., 2020.
 _BATCHES = (16, 256)
-_FEWEST_UPDATES = 400  # Of a small corpus, in its epochs: then the batch is smaller.
+_FEWEST_UPDATES = 400  # With a small corpus, the batch is reduced to reach this number.
 _WARMUP = 0.06  # As a share of the steps; Gururangan et al., 2020.
 _RATE, _RATE_BATCH = 5e-5, 32  # Sun et al., 2019.
 
 
 class Recipe(NamedTuple):
-    """How to continue a model.
+    """How to continue training a model.
 
     Attributes:
-        batch_size: examples of a batch.
-        steps: of the optimiser.
-        learning_rate: its peak.
-        warmup_steps: steps of its rise.
+        batch_size: examples per batch.
+        steps: number of optimiser steps.
+        learning_rate: peak learning rate.
+        warmup_steps: steps until the peak.
     """
 
     batch_size: int
@@ -37,17 +37,17 @@ class Recipe(NamedTuple):
 
 
 def continuing_recipe(examples: int, *, batch_size: int | None = None, steps: int | None = None) -> Recipe:
-    """Chooses how to continue a model on a corpus.
+    """Chooses how to continue training a model on a corpus.
 
-    Three epochs of it; a batch of 256 examples, or less where these would be fewer than 400 updates; a learning rate of
-    5e-5 for 32 examples, which grows with the root of the batch: 1.4e-4 for 256, and 4e-4 for the 2,048 for which
-    Gururangan et al. (2020, https://arxiv.org/abs/2004.10964) use 5e-4; and their warm-up, 6 % of the steps. The rate
-    for 32 is that of Sun et al. (2019, https://arxiv.org/abs/1905.05583).
+    The recipe is three epochs with a batch of 256 examples, or fewer if that would give fewer than 400 updates. The
+    learning rate is 5e-5 for a batch of 32 (Sun et al., 2019, https://arxiv.org/abs/1905.05583) and grows with the
+    square root of the batch size: 1.4e-4 for 256, and 4e-4 for 2,048, where Gururangan et al. (2020,
+    https://arxiv.org/abs/2004.10964) use 5e-4. Warm-up takes 6 % of the steps, as in that paper.
 
     Args:
         examples: training examples of the corpus, at least 1.
-        batch_size: where the user has set it.
-        steps: where the user has set them.
+        batch_size: the user's batch size; None to choose one.
+        steps: the user's number of steps; None to choose one.
     """
     least, most = _BATCHES
     if batch_size is None:
@@ -63,16 +63,16 @@ def continuing_recipe(examples: int, *, batch_size: int | None = None, steps: in
 def fill_in_recipe(
     values: Mapping[str, Any], given: Mapping[str, Any], corpora: Corpora, held: ExperimentConfig | None
 ) -> tuple[dict[str, Any], str]:
-    """Options to continue a model with the recipe for it where they leave it open.
+    """Fills in the options for continued pre-training that the user has not set.
 
     Args:
-        values: an `ExperimentConfig`'s options, as YAML has them.
-        given: the options that the user has set, by their paths.
-        corpora: what it is trained on.
-        held: the configuration of the run, if it has begun: what was chosen then stays.
+        values: the options of an `ExperimentConfig`, as in YAML.
+        given: the options that the user has set, by path.
+        corpora: the training corpora.
+        held: the configuration of the run, if it has begun; its values are kept.
 
     Returns:
-        The options; and what was chosen, in words, which is nothing where all is set, or the run has begun.
+        The options, and a description of what was chosen: "" if everything was set or the run has begun.
     """
     batch, steps = "task.train_data.global_batch_size", "trainer.train_steps"
     rate, warmup = "trainer.optimizer.learning_rate", "trainer.optimizer.warmup_steps"
@@ -80,7 +80,7 @@ def fill_in_recipe(
     examples = sum(shard.examples for manifest in corpora.manifests for shard in manifest.split("train"))
     recipe = continuing_recipe(max(1, examples), batch_size=_whole(given.get(batch)), steps=_whole(given.get(steps)))
     chosen: dict[str, Any] = {batch: recipe.batch_size, rate: recipe.learning_rate}
-    if not has_budget:  # It decides these by itself.
+    if not has_budget:  # A budget determines these.
         chosen |= {steps: recipe.steps, warmup: recipe.warmup_steps}
         often = max(1, recipe.steps // 10)
         chosen |= {f"trainer.{name}_interval": min(1000, often) for name in ("validation", "checkpoint")}
@@ -95,7 +95,7 @@ def fill_in_recipe(
             value = {name: value}
         nested = merged(nested, value)
     told = {
-        batch: f"{recipe.batch_size:,} examples a batch (--batch-size)",
+        batch: f"{recipe.batch_size:,} examples per batch (--batch-size)",
         steps: f"{recipe.steps:,} steps (--steps)",
         rate: f"a learning rate of {recipe.learning_rate:g} (--learning-rate)",
         warmup: f"a warm-up of {recipe.warmup_steps:,}",
@@ -106,5 +106,5 @@ def fill_in_recipe(
 
 
 def _whole(value: Any) -> int | None:
-    """A number of steps or examples that the user has set, if it is one: what is none is refused later."""
+    """Returns a number that the user has set; None for anything else, which is refused later."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

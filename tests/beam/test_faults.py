@@ -237,7 +237,7 @@ def test_a_damaged_gzip_file_among_others(
     code, errors = run(command(folder, tmp_path / "corpus", block_bytes=100_000))
     assert code == 2
     assert "1 of 4 blocks failed: block 2" in errors
-    assert f"{victim} must be a whole file compressed with gzip" in errors
+    assert f"{victim} is not a complete gzip file" in errors
     assert len(list((tmp_path / "corpus").glob("train-*"))) == 3
     assert not list((tmp_path / "corpus").rglob("*.tmp"))
     victim.write_bytes(whole)

@@ -44,7 +44,7 @@ def test_what_is_set_stays(tiny_corpus: Any) -> None:
     assert (config.trainer.optimizer.learning_rate, config.trainer.optimizer.warmup_steps) == (0.5, 3)
     assert (config.trainer.validation_interval, config.trainer.checkpoint_interval) == (7, 5)
     assert config.task.train_data.global_batch_size == 16
-    assert said == "chosen to continue a model on 160 examples: 16 examples a batch (--batch-size), a warm-up of 3"
+    assert said == "chosen to continue a model on 160 examples: 16 examples per batch (--batch-size), a warm-up of 3"
     # A budget decides steps and warm-up.
     filled, said = fill_in_recipe({}, {"trainer.budget": "10m"}, corpora, None)
     assert "trainer" in filled
@@ -67,7 +67,9 @@ def test_the_command_chooses_once_and_says_what(
     ]
     command += ["--run", str(run), "--trainer.example", "w01 [MASK]", "--trainer.pseudo-tokens", "0", "--steps", "20"]
     assert main(command) == 0
-    said = "chosen to continue a model on 160 examples: 16 examples a batch (--batch-size), a learning rate of 3.5e-05"
+    said = (
+        "chosen to continue a model on 160 examples: 16 examples per batch (--batch-size), a learning rate of 3.5e-05"
+    )
     assert said in capsys.readouterr().out
     held = RunFolder(str(run)).held_config()
     assert held.trainer.train_steps == 20

@@ -151,7 +151,7 @@ def test_an_encoder_is_one_module_and_one_registration(
     served = tf.saved_model.load(str(tmp_path / "served")).signatures["encode"]
     assert set(served.structured_input_signature[1]) == {"input_word_ids", "input_mask"}
     assert main(["export", "--run", str(run), "--format", "huggingface", "--output", str(tmp_path / "hf")]) == 2
-    assert "an encoder.type out of albert, bert, modernbert. Received: 'averages'" in capsys.readouterr().err
+    assert "encoder.type albert, bert, modernbert. Received: 'averages'" in capsys.readouterr().err
 
 
 def test_a_run_starts_from_one_by_the_paths_of_its_weights(

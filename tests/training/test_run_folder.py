@@ -208,7 +208,9 @@ def test_a_damaged_model_is_told_and_made_again(start: Any, config: Any, finishe
     data[len(data) // 2] ^= 1
     for damaged in (data[:1000], b"garbage", data):
         path.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"model\.keras must be the whole model of the run.*Remove it and run"):
+        with pytest.raises(
+            InputError, match=r"model\.keras is damaged, or is not the model of this run.*Remove it and run"
+        ):
             predict(str(run), [SENTENCE])
     path.unlink()
     start(config, run)

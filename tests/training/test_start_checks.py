@@ -45,7 +45,7 @@ SHORT = {"train_steps": 4, "validation_interval": 2, "checkpoint_interval": 2, "
         (["task.validation_data.masked_lm_prob=0.2"], "the records already contain masks"),
         (["task.train_data.use_v2_feature_names=false"], "use_v2_feature_names is False"),
         (["task.train_data.input_path=dummy"], r"train_data\.input_path must be left empty"),
-        (["task.init_checkpoint=/nowhere"], "/nowhere must be a run's directory"),
+        (["task.init_checkpoint=/nowhere"], "No model found at /nowhere"),
         (["runtime.distribution_strategy=tpu"], "no TPU can be reached"),
     ],
 )
@@ -141,7 +141,7 @@ def test_what_cannot_be_exported_is_said_before_the_training(
     config = apply_overrides(tiny_config(**SHORT), ["task.model.encoder.norm_first=true"])
     pretrain(config, str(tiny_corpus.directory), str(tmp_path / "run"), show_progress=False)
     shown = capsys.readouterr().out
-    note = "note: export --format huggingface will refuse this model. Hugging Face's BERT computes only models with"
+    note = "note: export --format huggingface will refuse this model. Hugging Face's BERT supports only"
     assert f"{note} encoder.norm_first False" in shown
     assert shown.index(note) < shown.index("step 2: validation")
     with pytest.raises(ConfigError, match=r"encoder\.norm_first False"):

@@ -95,11 +95,11 @@ def read_arrow(segment: Segment, *, text_field: str, counts: TextCounts) -> Iter
 
 
 def _messages(stream: IO[bytes], start: int) -> Iterator[_Message]:
-    """Yields the messages from byte `start` to the mark of the end; reads only what describes them.
+    """Yields the messages from byte `start` to the end-of-stream marker; reads only their metadata.
 
     Raises:
-        EOFError: if the file ends within or between them.
-        ValueError: if there is something else.
+        EOFError: if the file ends before the marker.
+        ValueError: if there is anything but a message.
     """
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
@@ -109,7 +109,7 @@ def _messages(stream: IO[bytes], start: int) -> Iterator[_Message]:
         stream.seek(start)
         mark, length = struct.unpack("<Ii", _exactly(stream, 8))
         if mark != _CONTINUATION or length < 0:
-            raise ValueError(f"something else than a message of Arrow's at byte {start:,}")
+            raise ValueError(f"no Arrow message at byte {start:,}")
         if not length:
             return
         kind, body = _kind_and_body(_exactly(stream, length))
@@ -123,7 +123,7 @@ def _messages(stream: IO[bytes], start: int) -> Iterator[_Message]:
 def _exactly(stream: IO[bytes], length: int) -> bytes:
     data = stream.read(length)
     if len(data) < length:
-        raise EOFError(f"a file that ends at byte {stream.tell():,}, without Arrow's mark of the end")
+        raise EOFError(f"a file that ends at byte {stream.tell():,}, without Arrow's end-of-stream marker")
     return data
 
 
@@ -145,7 +145,7 @@ def _kind_and_body(metadata: bytes) -> tuple[int, int]:
 
 
 def _prefix(stream: IO[bytes]) -> bytes:
-    """Reads the schema, and the dictionaries that come before the first batch: with them, any batch is a stream."""
+    """Reads the schema and the dictionaries before the first batch; followed by any batch, they form a stream."""
     begin = end = -1
     for message in _messages(stream, 0):
         begin = message.start if begin < 0 else begin
@@ -187,7 +187,7 @@ def _refused(path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, EOFError, ValueError, struct.error) as error:
         raise InputError(
-            f"{path} must be a whole Arrow file",
+            f"{path} is not a complete Arrow file",
             received=" ".join(str(error).split())[:200],
             do="Download or write it again; the results of other files are kept",
         ) from error

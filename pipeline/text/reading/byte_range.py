@@ -65,7 +65,7 @@ def _read_range(segment: Segment, find_boundary: FindBoundary, counts: Counter[s
             data = stream.read(wanted)
             if len(data) < wanted:
                 raise InputError(
-                    f"{segment.path} must hold {size:,} bytes, as it did when the job was planned",
+                    f"{segment.path} became shorter: it had {size:,} bytes when the job was planned",
                     received=f"{stream.tell():,} bytes",
                     do="Run the job again, and do not change its inputs while it runs",
                 )

@@ -15,7 +15,7 @@ def missing_column(path: str, text_field: str, names: Iterable[str], *, do: str 
     names = list(names)
     shown = ", ".join(names[:_MOST_SHOWN]) + ", ..." * (len(names) > _MOST_SHOWN)
     return InputError(
-        f"{path} must have a column {text_field}",
+        f"{path} has no column {text_field}",
         received=f"the columns {shown}",
         do=f"Name the column with --text-field{do}",
     )
@@ -24,7 +24,7 @@ def missing_column(path: str, text_field: str, names: Iterable[str], *, do: str 
 def not_text(path: str, text_field: str, kind: object) -> InputError:
     """The error of a file whose column of that name does not hold text."""
     return InputError(
-        f"The column {text_field} of {path} must hold text, one string per row",
+        f"The column {text_field} of {path} must contain text, one string per row",
         received=kind,
         do="Name another column with --text-field",
     )

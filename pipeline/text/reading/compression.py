@@ -32,7 +32,7 @@ def read_decompressed(path: str, compression: str) -> Iterator[bytes]:
             yield from _members(stream, _decompressor(compression))
         except _errors(compression) as error:
             raise InputError(
-                f"{path} must be a whole file compressed with {compression}, as its name says",
+                f"{path} is not a complete {compression} file, as its name suggests",
                 received=str(error) or type(error).__name__,
                 do="Download or write it again; the results of other files are kept",
             ) from error

@@ -89,9 +89,9 @@ def check_is_text(path: str, head: bytes, text_format: str = "") -> None:
     """
     if what := _known_kind(head) or _unlike_text(head):
         raise InputError(
-            f"{path} must be text",
+            f"{path} is not text in UTF-8",
             received=what,
-            do="If it is not meant as input, exclude it from --input, which accepts globs such as 'texts/*.txt'",
+            do="If it is not an input, exclude it from --input, which accepts globs such as 'texts/*.txt'",
         )
     if text_format == "jsonl":
         _check_is_json_lines(path, head)
@@ -125,7 +125,7 @@ def _unlike_text(head: bytes) -> str:
         if _white_space(head, best):
             return f"{best.upper()} without a byte order mark: {_CONVERT.format(best.upper())}"
         return f"binary data, with {nuls:.0%} NUL bytes in its head"
-    return f"text in another encoding, or no text: {bad:.0%} of its head is not UTF-8; {_CONVERT.format('ENCODING')}"
+    return f"another encoding, or binary data: {bad:.0%} of its head is not UTF-8; {_CONVERT.format('ENCODING')}"
 
 
 def _check_is_json_lines(path: str, head: bytes) -> None:
@@ -143,7 +143,7 @@ def _check_is_json_lines(path: str, head: bytes) -> None:
     else:
         return
     raise InputError(
-        f"{path} must be JSON Lines, one object per line",
+        f"{path} is not JSON Lines, one object per line",
         received=what,
         do=f"Write each object on its own line, for example with {program} {path} > texts.jsonl",
     )

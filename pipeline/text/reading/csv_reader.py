@@ -25,7 +25,7 @@ _LONGEST = 1 << 25  # Characters of a field. A longer one is a quote that is nev
 
 
 class Header(NamedTuple):
-    """What the first row of a file tells.
+    """The contents of the first row of a file.
 
     Attributes:
         columns: the names of the columns.
@@ -133,7 +133,7 @@ def read_csv(
             row, fault = [lines.last], str(error)
             if lines.ended or fault.startswith("field larger"):
                 raise InputError(
-                    f"{segment.path} must be a whole file of CSV",
+                    f"{segment.path} is not a complete CSV file",
                     received=f"a quote that is not closed within {_LONGEST:,} characters, or by the end of the file",
                     do="Write it again; if quotes are ordinary characters in it, use --csv-quotes none",
                 ) from error
@@ -154,7 +154,7 @@ def read_csv(
 
 
 class _Lines:
-    """Lines with their ends, as Python's csv module takes them; knows where it is.
+    """Yields lines with their ends, as Python's csv module expects them, and keeps track of the position.
 
     Attributes:
         last: the line that was read last.
@@ -187,10 +187,10 @@ def _rows(lines: Iterable[str], delimiter: str, quotes: str) -> Iterator[list[st
 
 def _find_column(path: str, header: Header, text_field: str) -> int:
     if text_field not in header.columns:
-        raise missing_column(path, text_field, header.columns, do="; the first row must hold the names of the columns")
+        raise missing_column(path, text_field, header.columns, do="; the first row must contain the column names")
     if header.columns.count(text_field) > 1:
         raise InputError(
-            f"{path} must have one column {text_field}",
+            f"{path} has several columns {text_field}",
             received=f"the columns {', '.join(header.columns)}",
             do="Rename one of them in the first row",
         )
@@ -200,7 +200,7 @@ def _find_column(path: str, header: Header, text_field: str) -> int:
 def _not_a_row(path: str, line: int, fault: str, quotes: str, text: str = "") -> InputError:
     advice = "" if quotes == "none" else ", use --csv-quotes none if quotes are ordinary characters in this file"
     return InputError(
-        f"Each row of {path} must have a field for each column, and quotes as in RFC 4180",
+        f"Each row of {path} must have one field per column, with quotes as in RFC 4180",
         received=f"{fault} in line {line:,}{f': {text.strip()[:80]!r}' if text else ''}",
         do=f"Correct the row{advice}, or drop such rows with --on-bad-text drop",
     )

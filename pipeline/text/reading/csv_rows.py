@@ -1,9 +1,8 @@
 """Finds where rows of CSV begin, at about the speed of reading the file.
 
-Only what comes before tells whether a line break is within quotes, so a file is scanned from its beginning. The rules
-are those of Python's csv module in its strict mode, which reads the rows: quotes have a meaning at the beginning of a
-field alone; after the closing quote, anything but a delimiter or line end is an error, and the rest of the line is
-skipped.
+Whether a line break is within quotes depends on everything before it, so a file is scanned from its beginning. The
+rules are those of Python's csv module in strict mode, which reads the rows: quotes are special only at the beginning of
+a field; after the closing quote, anything but a delimiter or line end is an error, and the rest of the line is skipped.
 """
 
 from __future__ import annotations

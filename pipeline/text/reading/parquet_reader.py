@@ -60,7 +60,7 @@ def read_parquet(segment: Segment, *, text_field: str, counts: TextCounts) -> It
     with _open(segment.path) as file:
         if file.metadata.num_row_groups < segment.end:
             raise InputError(
-                f"{segment.path} must hold the row groups that it held when the job was planned",
+                f"{segment.path} has fewer row groups than when the job was planned",
                 received=f"{file.metadata.num_row_groups} row groups",
                 do="Run the job again, and do not change its inputs while it runs",
             )
@@ -91,7 +91,7 @@ def _open(path: str) -> Iterator[Any]:
             yield pq.ParquetFile(stream, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{path} must be a whole Parquet file",
+                f"{path} is not a complete Parquet file",
                 received=" ".join(str(error).split())[:200],
                 do="Download or write it again; the results of other files are kept",
             ) from error

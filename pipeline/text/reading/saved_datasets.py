@@ -1,4 +1,4 @@
-"""Hugging Face's datasets, as `save_to_disk` writes them: which of a folder's files hold the rows."""
+"""Finds which files of a Hugging Face dataset written by `save_to_disk` contain its rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 
 
 def without_descriptions(found: Sequence[FileInfo]) -> list[FileInfo]:
-    """Leaves out the files of saved datasets that do not hold their rows.
+    """Leaves out the files of saved datasets that do not contain rows.
 
-    A saved dataset is a folder whose state.json names Arrow files; a folder of several splits has a dataset_dict.json
-    above. Beside the rows, there may be the results of earlier steps (cache-*.arrow).
+    A saved dataset is a folder whose state.json lists Arrow files; a dataset of several splits has a dataset_dict.json
+    in the parent folder. The folder may also contain the results of earlier steps (cache-*.arrow).
 
     Args:
         found: the input files.
 
     Raises:
-        InputError: if a file of rows that a state.json names is not there.
+        InputError: if a file that a state.json lists is missing.
     """
     folders: dict[str, dict[str, FileInfo]] = defaultdict(dict)
     for info in found:
@@ -36,9 +36,8 @@ def without_descriptions(found: Sequence[FileInfo]) -> list[FileInfo]:
             continue
         if missing := rows - names.keys():
             raise InputError(
-                f"{folder} must hold all files of the dataset that its {_STATE} describes",
-                received=f"no {min(missing)}",
-                do="Save the dataset again, or name the .arrow files that are there",
+                f"{folder} lacks {min(missing)}, which its {_STATE} lists",
+                do="Save the dataset again, or give the existing .arrow files as input",
             )
         left_out |= {info.path for name, info in names.items() if _is_arrow(name) and name not in rows}
         left_out |= {f"{folder}/{_STATE}", f"{folder}/{_INFO}", f"{folder.rpartition('/')[0]}/{_SPLITS}"}
@@ -50,7 +49,7 @@ def _is_arrow(name: str) -> bool:
 
 
 def _files_of_rows(path: str) -> set[str] | None:
-    """Returns the names of the files that hold a dataset's rows; None if it is not a dataset's state."""
+    """Returns the names of the files with a dataset's rows; None if the file is not a dataset's state."""
     try:
         return {str(file["filename"]) for file in json.loads(files.read(path))["_data_files"]}
     except (ValueError, KeyError, TypeError):

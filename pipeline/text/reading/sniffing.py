@@ -41,7 +41,7 @@ def sniff_formats(paths: Sequence[str]) -> list[str]:
 
 def sniff_format(path: str) -> str:
     """Detects which of `pipeline.text.reading.formats.TEXT_FORMATS` a file of text is in, from its first 64 KiB, or
-    whether it is JSON Lines, as WikiExtractor's files are, whose names do not tell.
+    whether it is JSON Lines, like WikiExtractor's files, whose names do not show it.
 
     If most lines do not end like sentences, the text is wrapped prose, unless many are long enough to be paragraphs.
     Otherwise, each line is a paragraph if many lines hold several sentences, and a sentence if not.

@@ -125,7 +125,7 @@ def _read_header(stream: _Stream) -> dict[str, str]:
 
 def _damaged(path: str, what: str) -> InputError:
     return InputError(
-        f"{path} must be a whole web archive (WARC)",
+        f"{path} is not a complete web archive (WARC)",
         received=what,
         do="Download it again; the results of other files are kept",
     )

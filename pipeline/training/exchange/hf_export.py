@@ -1,4 +1,4 @@
-"""A trained model as a Hugging Face folder, checked before it is there."""
+"""Exports a trained model as a Hugging Face folder, and verifies it first."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from pipeline.training.exchange.weights import read_weights
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-TOLERANCE = 1e-4  # Of logits: largest difference between the model and what was exported.
+TOLERANCE = 1e-4  # Largest difference between the logits of the model and of the export.
 _INPUTS = {"input_ids": "input_word_ids", "attention_mask": "input_mask", "token_type_ids": "input_type_ids"}
 
 
 class FolderDescription(NamedTuple):
-    """What a Hugging Face folder says of a model, without its weights.
+    """The contents of a Hugging Face folder, except the weights.
 
     Attributes:
-        family: what reads it.
-        config: what config.json holds.
-        tokenizer_files: the tokenizer's files, by their names.
+        family: the family of the model.
+        config: the contents of config.json.
+        tokenizer_files: the tokenizer's files, by name.
     """
 
     family: Family
@@ -49,25 +49,25 @@ class FolderDescription(NamedTuple):
 def describe_folder(
     model: PretrainerConfig, tokenizer: Tokenizer, vocabulary: bytes, architecture: str | None
 ) -> FolderDescription:
-    """What a model's Hugging Face folder will say of it.
+    """Describes the Hugging Face folder that a model will be exported to.
 
     Args:
-        model: the model's configuration, the size of its vocabulary included.
+        model: the model's configuration, including the size of its vocabulary.
         tokenizer: its tokenizer.
         vocabulary: the bytes of the tokenizer's file.
         architecture: a key of `FAMILIES`; None for that of the encoder's type.
 
     Raises:
-        ConfigError: if that family has no such model, or Hugging Face no such tokenizer.
+        ConfigError: if the family cannot represent the model, or Hugging Face has no equivalent tokenizer.
     """
     model, family = model.with_head(), family_of_encoder(model.encoder, architecture)
     config = family.to_config(model, tokenizer.special_ids)
-    # Not what config.json says: RoBERTa counts positions in another way.
+    # Not the value in config.json: RoBERTa counts positions differently.
     longest = model.encoder.max_position_embeddings or config["max_position_embeddings"]
     written = tokenizer_files(tokenizer, vocabulary, max_length=longest)
     if model.encoder.type_vocab_size in (None, 1):
         settings = json.loads(written[_TOKENIZER_CONFIG])
-        # Otherwise a tokenizer gives types of segments, which such a model does not take, or only zeros of.
+        # Otherwise, a tokenizer returns segment types, which such a model does not take, or only as zeros.
         settings["model_input_names"] = ["input_ids", "attention_mask"]
         written[_TOKENIZER_CONFIG] = (json.dumps(settings, indent=1, ensure_ascii=False) + "\n").encode()
     return FolderDescription(family, config, written)
@@ -76,24 +76,24 @@ def describe_folder(
 def export_huggingface(
     trained: TrainedModel, output: str, *, architecture: str | None = None, python: str | None = None
 ) -> dict[str, float]:
-    """Writes what `AutoModelForMaskedLM.from_pretrained` and `AutoTokenizer.from_pretrained` load.
+    """Writes a folder that `AutoModelForMaskedLM.from_pretrained` and `AutoTokenizer.from_pretrained` load.
 
-    With a next-sentence head it is a `BertForPreTraining`, or the like. The files are read again and computed with in
-    numpy, after Hugging Face's architecture, and with transformers itself where there is one; the folder appears only
-    if the logits agree with the model's.
+    A model with a next-sentence head becomes a `BertForPreTraining` or its equivalent. The files are read again, and
+    the logits are computed from them in numpy, following Hugging Face's architecture, and with transformers, if it is
+    installed. The folder appears only if these agree with the model's logits.
 
     Args:
         trained: the model.
-        output: the folder, which must not be there yet, or be empty.
-        architecture: a key of `FAMILIES`; by default that of the model that training started from, or else that of the
+        output: the folder, which must not exist, or be empty.
+        architecture: a key of `FAMILIES`; by default that of the model that training started from, or that of the
             encoder's type.
-        python: an interpreter that has transformers and torch; by default this one, if it has.
+        python: a Python interpreter with transformers and torch; by default this one, if it has them.
 
     Returns:
-        The largest difference of the logits, by what computed them: "numpy", "transformers".
+        The largest difference between logits, by implementation: "numpy", "transformers".
 
     Raises:
-        ConfigError: if that family has no such model, or Hugging Face no such tokenizer.
+        ConfigError: if the family cannot represent the model, or Hugging Face has no equivalent tokenizer.
         OutputError: if the folder cannot be written, or the logits differ.
     """
     described = describe_folder(
@@ -110,18 +110,18 @@ def export_huggingface(
 
 
 def verify(folder: str, model: Any, *, python: str | None = None) -> dict[str, float]:
-    """Compares the logits of a folder's model with those of ours, on random sequences.
+    """Compares the logits of an exported folder with those of the original model, on random sequences.
 
     Args:
         folder: a Hugging Face folder.
-        model: the `BertPretrainerV2` that it was made from.
-        python: as with `export_huggingface`.
+        model: the original `BertPretrainerV2`.
+        python: as in `export_huggingface`.
 
     Returns:
-        The largest difference, by what computed the folder's logits.
+        The largest difference, by implementation.
 
     Raises:
-        OutputError: if it is more than `TOLERANCE`.
+        OutputError: if a difference exceeds `TOLERANCE`.
     """
     config = json.loads(files.read(files.join(folder, CONFIG)))
     inputs = random_inputs(model, without=config["pad_token_id"])
@@ -141,12 +141,12 @@ def verify(folder: str, model: Any, *, python: str | None = None) -> dict[str, f
     differences = {}
     for name, outputs in computed.items():
         differences[name] = max(float(np.abs(outputs[key] - value).max()) for key, value in expected.items())
-        if not differences[name] <= TOLERANCE:  # NaN is no agreement either.
+        if not differences[name] <= TOLERANCE:  # Also true for NaN.
             raise OutputError(
-                f"The exported model's logits, computed with {name}, must agree with the trained model's to"
+                f"The exported model's logits, computed with {name}, differ from the trained model's by more than"
                 f" {TOLERANCE}",
                 received=f"a difference of {differences[name]:.3g}",
-                do="Nothing was exported. If the model's weights are finite numbers, this is a fault of this program",
+                do="Nothing was exported. If the model's weights are finite, this is a bug in this program",
             )
     return differences
 
@@ -154,7 +154,7 @@ def verify(folder: str, model: Any, *, python: str | None = None) -> dict[str, f
 def _transformers_logits(
     folder: str, batch: dict[str, np.ndarray], positions: np.ndarray, python: str
 ) -> dict[str, np.ndarray]:
-    """What transformers computes, in a process of its own: see `transformers_check`."""
+    """Computes the logits with transformers, in a separate process; see `transformers_check`."""
     with tempfile.TemporaryDirectory() as place:
         inputs, outputs = os.path.join(place, "batch.npz"), os.path.join(place, "logits.npz")
         arrays: dict[str, Any] = {**batch, "positions": positions}
@@ -168,12 +168,12 @@ def _transformers_logits(
             )
         except OSError as error:
             raise ConfigError(
-                "--verify-with must name a Python interpreter", received=f"{python}: {error.strerror or error}"
+                "--verify-with is not a Python interpreter", received=f"{python}: {error.strerror or error}"
             ) from error
         if done.returncode:
             raise OutputError(
-                f"transformers must be able to load the exported model, in {python}",
+                f"transformers cannot load the exported model, in {python}",
                 received=" ".join(done.stderr.split())[-500:],
-                do="Nothing was exported. Check that this Python has transformers and torch",
+                do="Nothing was exported. Check that transformers and torch are installed for this Python",
             )
         return dict(np.load(outputs))

@@ -1,4 +1,4 @@
-"""Reading a Hugging Face folder."""
+"""Reads Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from pipeline.training.exchange.safetensors_file import read_safetensors, tensor
 from pipeline.training.exchange.source_model import SourceModel
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-_TOKENIZER = "tokenizer.json"  # Read last, of the names of `VOCABULARIES`.
+_TOKENIZER = "tokenizer.json"  # The last one to try of `VOCABULARIES`.
 _SHIFTED = "sentencepiece.bpe.model"  # XLM-RoBERTa's.
 _VOCABULARIES = tuple(name for name in VOCABULARIES if name != _TOKENIZER)
 
 
 def read_huggingface(folder: str) -> SourceModel:
-    """The model of a folder that `save_pretrained` of BertForPreTraining, RobertaForMaskedLM or the like wrote.
+    """Reads the model in a folder written by `save_pretrained` of BertForPreTraining, RobertaForMaskedLM etc.
 
     Raises:
-        InputError: if its weights are not in safetensors, it is a model of no family here, or its vocabulary is in a
-            file with other ids alone.
+        InputError: if its weights are not in safetensors, its family is not supported, or its only vocabulary file has
+            other ids.
     """
     path = files.join(folder, CONFIG)
     values = read_json(path)
@@ -44,10 +44,10 @@ def read_huggingface(folder: str) -> SourceModel:
     vocabulary = read_if_there(folder, vocabulary_file) or _vocabulary_of_tokenizer(folder)
     if vocabulary is None and files.exists(files.join(folder, _SHIFTED)):
         raise InputError(
-            f"{folder} must hold {_TOKENIZER}: the ids of its model are not those of {_SHIFTED}, but one higher, and"
-            " other ones for special tokens",
+            f"No {_TOKENIZER} in {folder}: the ids in {_SHIFTED} are not the model's, which are one higher, with others"
+            " for special tokens",
             received=", ".join(name for name in files.list_names(folder) if "token" in name or name == _SHIFTED),
-            do="Write it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+            do="Create it with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
         )
     return SourceModel(
         path=folder,
@@ -61,30 +61,30 @@ def read_huggingface(folder: str) -> SourceModel:
 
 
 def read_json(path: str) -> dict[str, Any]:
-    """A JSON object from a file.
+    """Reads a JSON object from a file.
 
     Raises:
-        InputError: if it cannot be read or holds anything else.
+        InputError: if it cannot be read or contains anything else.
     """
     try:
         values = json.loads(files.read(path))
     except ValueError as error:
-        raise InputError(f"{path} must be JSON", received=str(error)) from error
+        raise InputError(f"{path} is not valid JSON", received=str(error)) from error
     if not isinstance(values, dict):
-        raise InputError(f"{path} must hold a JSON object", received=repr(values)[:80])
+        raise InputError(f"{path} does not contain a JSON object", received=repr(values)[:80])
     return values
 
 
 def read_if_there(folder: str, name: str) -> bytes | None:
-    """A file's bytes; None if there is none."""
+    """Returns a file's bytes; None if it does not exist."""
     path = files.join(folder, name)
     return files.read(path) if files.exists(path) else None
 
 
 def _vocabulary_of_tokenizer(folder: str) -> bytes | None:
-    """The vocabulary in tokenizer.json: all that newer versions of transformers write.
+    """Returns the vocabulary in tokenizer.json, the only one that recent versions of transformers write.
 
-    WordPiece is given as a token a line, any other kind as the file itself.
+    WordPiece is returned with one token per line, any other kind as the file itself.
     """
     path = files.join(folder, _TOKENIZER)
     if not files.exists(path):
@@ -97,18 +97,18 @@ def _vocabulary_of_tokenizer(folder: str) -> bytes | None:
         added = {token["content"]: token["id"] for token in values.get("added_tokens") or ()}
         tokens = {number: token for token, number in {**added, **model["vocab"]}.items()}
         is_whole = sorted(tokens) == list(range(len(tokens)))
-    except (KeyError, TypeError):  # Tokens without a text or a number, or of other types.
+    except (KeyError, TypeError):  # Tokens without a text or an id, or with values of other types.
         is_whole = False
     if not is_whole:
         raise InputError(
-            f"{path} must number its tokens from 0 without a gap", do="Copy it again, or vocab.txt beside it"
+            f"The token ids in {path} must run from 0 without gaps", do="Copy it again, or copy vocab.txt to its folder"
         )
     return "".join(f"{tokens[number]}\n" for number in range(len(tokens))).encode()
 
 
 def lower_case_beside(folder: str, name: str, vocabulary: bytes | None) -> bool | None:
-    """Whether text is lower-cased for a folder's vocabulary, where a file of the folder says so."""
-    if not vocabulary or is_tokenizer_file(vocabulary):  # The latter normalises text by itself.
+    """Returns whether text is lower-cased for a folder's vocabulary; None if no file of the folder states it."""
+    if not vocabulary or is_tokenizer_file(vocabulary):  # A tokenizer.json has its own normalisation.
         return None
     stated = stated_casing(files.join(folder, name), vocabulary)
     return stated.lower_case if stated else None
@@ -120,26 +120,26 @@ def _weight_files(folder: str) -> list[str]:
         names = _named_files(folder)
     elif not files.exists(files.join(folder, WEIGHTS)):
         raise InputError(
-            f"{folder} must hold {WEIGHTS}",
+            f"No {WEIGHTS} in {folder}",
             received=", ".join(name for name in files.list_names(folder) if "model" in name) or "no weights",
-            do="A pickle (.bin) can run any code when it is read, and is not. Load it with transformers where you trust"
-            " it, and write it again: model.save_pretrained(folder, safe_serialization=True)",
+            do="Pickles (.bin) are not read, because they can run any code. If you trust the file, load it with"
+            " transformers and save it again: model.save_pretrained(folder, safe_serialization=True)",
         )
     return [files.join(folder, name) for name in names]
 
 
 def _named_files(folder: str) -> list[str]:
-    """The files of a model's weights, where there are several, which an index names."""
+    """Returns the names of weight files that an index lists."""
     path = files.join(folder, INDEX)
     named = read_json(path).get("weight_map")
     if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
-        raise InputError(f"{path} must have a weight_map from weights to files", received=repr(named)[:80])
+        raise InputError(f"{path} has no valid weight_map from weights to files", received=repr(named)[:80])
     names = sorted(set(named.values()))
     if lacking := [name for name in names if not files.exists(files.join(folder, name))]:
         raise InputError(
-            f"{folder} must hold the {len(names):,} files of weights that its {INDEX} names",
+            f"{folder} lacks some of the {len(names):,} weight files that its {INDEX} lists",
             received=f"no {', '.join(lacking[:3])}",
-            do="Copy the folder again as a whole",
+            do="Copy the whole folder again",
         )
     return names
 
@@ -152,22 +152,22 @@ def _read_weights(
         stored |= read_safetensors(path)
     prefix = "" if any(name.startswith(family.prefix) for name in stored) else family.prefix
     weights = {_modern_name(prefix + name): value for name, value in stored.items()}
-    weights.pop(f"{family.prefix}embeddings.position_ids", None)  # 0, 1, 2... in files of old.
+    weights.pop(f"{family.prefix}embeddings.position_ids", None)  # 0, 1, 2... in old files.
     return family.from_files(_untied(weights, family.copies, folder), values)
 
 
 def _modern_name(name: str) -> str:
-    """Files of old have TensorFlow's names of a layer norm's weights."""
+    """Translates the names of layer norm weights in old files, which are TensorFlow's."""
     return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
 
 
 def _untied(weights: dict[str, np.ndarray], copies: Mapping[str, str], folder: str) -> dict[str, np.ndarray]:
-    """Drops the second copy of the embedding table and of the output's bias, which older files hold."""
+    """Drops the second copy of the embedding table and of the output bias in older files."""
     for copy, name in copies.items():
         value = weights.pop(copy, None)
         if value is not None and not np.array_equal(weights.setdefault(name, value), value):
             raise InputError(
-                f"{folder} must hold a model whose output shares the word embeddings",
-                received=f"a {copy} of its own",
+                f"The output layer of the model in {folder} must share the word embeddings",
+                received=f"a separate {copy}",
             )
     return weights

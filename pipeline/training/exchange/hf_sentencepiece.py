@@ -1,4 +1,4 @@
-"""SentencePiece models as the tokenizers library has them."""
+"""Converts SentencePiece models to the format of the tokenizers library."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pipeline.tokenizers import Tokenizer
 from pipeline.tokenizers import sentencepiece_model as spm
 
 _SPACE = "▁"
-_NEVER = -1e6  # The score of pieces that text never gives: all others are likelier.
+_NEVER = -1e6  # The score of pieces that must never be produced from text.
 
 
 def sentencepiece_parts(tokenizer: Tokenizer, vocabulary: bytes) -> dict[str, Any]:
-    """The parts of a tokenizer.json that do a SentencePiece model's work.
+    """Returns the parts of a tokenizer.json that are specific to a SentencePiece model.
 
     Args:
         tokenizer: the tokenizer.
         vocabulary: the bytes of its model.
 
     Raises:
-        ConfigError: for a model of words or characters, or with pieces or rules that the library has not.
+        ConfigError: for a model of words or characters, or one with pieces or rules that the library lacks.
     """
     model = spm.parse_model(vocabulary, name="the vocabulary")
     special = set(tokenizer.special_ids.values())
@@ -35,7 +35,7 @@ def sentencepiece_parts(tokenizer: Tokenizer, vocabulary: bytes) -> dict[str, An
     ):
         if refused:
             raise ConfigError(
-                "Hugging Face's tokenizers need a SentencePiece model of unigrams or byte pairs",
+                "Hugging Face's tokenizers support only SentencePiece models of unigrams or byte pairs",
                 received=what,
                 do="Export this model as a SavedModel instead",
             )
@@ -53,7 +53,7 @@ def sentencepiece_parts(tokenizer: Tokenizer, vocabulary: bytes) -> dict[str, An
 
 
 def _flag(message: Any, name: str) -> bool:
-    """A flag of a normaliser; all are set unless something else is said."""
+    """Returns a flag of a normaliser; the default is true."""
     return bool(getattr(message, name)) if message.HasField(name) else True
 
 
@@ -63,7 +63,7 @@ def _normalizers(spec: Any, lower_case: bool) -> Iterator[dict[str, Any]]:
     if spec.precompiled_charsmap:
         yield {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(spec.precompiled_charsmap).decode()}
     if _flag(spec, "remove_extra_whitespaces"):
-        # White space in front is what marks the first word, so it is no extra.
+        # Leading white space marks the first word, so it is not extra.
         yield {"type": "Strip", "strip_left": False, "strip_right": True}
         yield {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
 
@@ -91,7 +91,7 @@ def _byte_pairs(model: Any, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _merges(scores: dict[str, float]) -> Sequence[tuple[str, str]]:
-    """Every pair of pieces that makes a piece, the best piece first."""
+    """Returns every pair of pieces that forms a piece, best piece first."""
     found = [
         (-score, piece[:cut], piece[cut:])
         for piece, score in scores.items()

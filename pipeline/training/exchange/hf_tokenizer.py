@@ -1,4 +1,4 @@
-"""The tokenizer's files of a Hugging Face folder."""
+"""Makes the tokenizer files of a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CHARS_OF_A_WORD = 200  # google-research/bert's limit, and ours; Hugging Face's
 
 
 def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int) -> dict[str, bytes]:
-    """The vocabulary, tokenizer.json, tokenizer_config.json and special_tokens_map.json, by their names.
+    """Returns the vocabulary, tokenizer.json, tokenizer_config.json and special_tokens_map.json, by file name.
 
-    A tokenizer.json is kept as it is.
+    A vocabulary that is itself a tokenizer.json is not changed.
 
     Args:
         tokenizer: the tokenizer.
@@ -25,7 +25,7 @@ def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int)
         max_length: the model's longest sequence, in tokens.
 
     Raises:
-        ConfigError: if Hugging Face has no such tokenizer.
+        ConfigError: if Hugging Face has no equivalent tokenizer.
     """
     if isinstance(tokenizer, HuggingFaceTokenizer):
         return _kept_tokenizer(tokenizer, vocabulary, max_length)
@@ -33,10 +33,10 @@ def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int)
     settings = {"do_lower_case": tokenizer.lower_case, "model_max_length": max_length, **special}
     if isinstance(tokenizer, SentencePieceTokenizer):
         parts = sentencepiece_parts(tokenizer, vocabulary)
-        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # It does what tokenizer.json says.
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # It follows tokenizer.json.
     else:
         parts = _wordpiece_parts(tokenizer)
-        # Accents go with capitals.
+        # None: accents are stripped if text is lower-cased.
         settings |= {"tokenizer_class": "BertTokenizer", "strip_accents": None, "tokenize_chinese_chars": True}
     values = {
         "tokenizer.json": _whole_tokenizer(tokenizer, parts),
@@ -44,20 +44,20 @@ def tokenizer_files(tokenizer: Tokenizer, vocabulary: bytes, *, max_length: int)
         "special_tokens_map.json": special,
     }
     written = {name: _json(value) for name, value in values.items()}
-    # To other readers, a byte order mark would be part of the first token.
+    # Other readers would take a byte order mark as part of the first token.
     return {tokenizer.describe().vocab_file: vocabulary.removeprefix(codecs.BOM_UTF8), **written}
 
 
 def _kept_tokenizer(tokenizer: HuggingFaceTokenizer, vocabulary: bytes, max_length: int) -> dict[str, bytes]:
-    """The files of a tokenizer that was Hugging Face's from the start."""
+    """Returns the files of a tokenizer that is a tokenizer.json."""
     if tokenizer.lower_case:
         raise ConfigError(
-            "An exported tokenizer.json must give the model's ids",
-            received="a corpus whose text was lower-cased before its tokenizer saw it (--lower-case)",
-            do="Put a Lowercase normalizer into the tokenizer.json, and make the corpus with that instead",
+            "The model's tokenizer.json does not reproduce its token ids: --lower-case lower-cased the corpus before"
+            " tokenization",
+            do="Add a Lowercase normalizer to the tokenizer.json, and make the corpus with it instead",
         )
     special = {f"{name}_token": tokenizer.tokens[index] for name, index in tokenizer.own_special_ids.items()}
-    # transformers would otherwise remove spaces before marks when it decodes.
+    # Otherwise, transformers removes spaces before punctuation when it decodes.
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     return {
         "tokenizer.json": vocabulary,
@@ -71,13 +71,13 @@ def _json(value: Any) -> bytes:
 
 
 def write_tokenizer(contents: dict[str, bytes], folder: str) -> None:
-    """Writes what `tokenizer_files` gave."""
+    """Writes the result of `tokenizer_files` to a folder."""
     for name, data in contents.items():
         files.write_atomically(files.join(folder, name), data)
 
 
 def _wordpiece_parts(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The parts of a tokenizer.json that do WordPiece's work."""
+    """Returns the parts of a tokenizer.json that are specific to WordPiece."""
     return {
         "normalizer": {
             "type": "BertNormalizer",
@@ -93,17 +93,17 @@ def _wordpiece_parts(tokenizer: Tokenizer) -> dict[str, Any]:
             "unk_token": tokenizer.tokens[tokenizer.special_ids["unk"]],
             "continuing_subword_prefix": "##",
             "max_input_chars_per_word": _CHARS_OF_A_WORD,
-            # An empty line of a vocabulary takes its id, and is no token.
+            # An empty line of a vocabulary has an id, but is not a token.
             "vocab": {token: index for index, token in enumerate(tokenizer.tokens) if token},
         },
     }
 
 
 def _whole_tokenizer(tokenizer: Tokenizer, parts: dict[str, Any]) -> dict[str, Any]:
-    """A tokenizer.json: the parts, the special tokens, and where they are put."""
+    """Returns a tokenizer.json of these parts, with the special tokens and the template that adds them."""
     ids = {tokenizer.tokens[index]: index for index in tokenizer.special_ids.values()}
     mask, cls, sep = (tokenizer.tokens[tokenizer.special_ids[name]] for name in ("mask", "cls", "sep"))
-    strips = isinstance(tokenizer, SentencePieceTokenizer)  # White space before a mask belongs to what it hides.
+    strips = isinstance(tokenizer, SentencePieceTokenizer)  # White space before a mask is part of the masked piece.
     added = [
         {
             "id": index,

@@ -1,4 +1,4 @@
-"""A trained model to use, wherever it came from."""
+"""Loads trained models from any source."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def load_trained(path: str) -> TrainedModel:
     """Loads a model with its tokenizer.
 
     Args:
-        path: the directory of a finished run, a checkpoint of any run, RUN/checkpoints/step-N, or anything else that
-            `read_source` reads and that has a vocabulary.
+        path: the directory of a finished run, a checkpoint of a run (RUN/checkpoints/step-N), or any other model with a
+            vocabulary that `read_source` reads.
 
     Raises:
         InputError: if there is no model, or it lacks a vocabulary or a masked-LM head.
@@ -31,8 +31,8 @@ def load_trained(path: str) -> TrainedModel:
     source = read_source(path)
     tokenizer = read_tokenizer(source)
     if tokenizer is None or source.vocabulary is None:
-        raise InputError(f"Beside the model of {path} must lie its vocab.txt", do="Copy it there")
-    # A table may be padded behind the vocabulary.
+        raise InputError(f"The model {path} has no vocabulary", do="Copy its vocab.txt to the same directory")
+    # The table may have padding rows after the vocabulary.
     rows = VocabularyRows(source.config.encoder.vocab_size or tokenizer.vocab_size, tokenizer.vocab_size)
     encoder = dataclasses.replace(source.config.encoder, vocab_size=tokenizer.vocab_size)
     config = dataclasses.replace(source.config, encoder=encoder)
@@ -40,6 +40,6 @@ def load_trained(path: str) -> TrainedModel:
     names = [slot.name for slot in source.family.slots(model)]
     lacking = [name for name in names if name.startswith(source.family.mlm_head) and name not in source.weights]
     if lacking:
-        raise InputError(f"{path} must hold a masked-LM head", received=f"no {', '.join(lacking)}")
+        raise InputError(f"The model {path} has no complete masked-LM head", received=f"no {', '.join(lacking)}")
     start_from(model, source, rows)
     return TrainedModel(model, config, tokenizer, source.vocabulary, architecture=source.architecture)

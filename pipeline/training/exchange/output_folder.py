@@ -1,4 +1,4 @@
-"""Folders that are there complete or not at all."""
+"""Folders that appear only when they are complete."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from pipeline.errors import ConfigError, OutputError
 
 @contextlib.contextmanager
 def new_folder(path: str) -> Iterator[str]:
-    """A folder to fill, which gets its final name in the end, or is removed if anything fails.
+    """Creates a folder that gets its final name when the `with` block ends, and is removed if the block fails.
 
     Args:
-        path: its final name, on a local disk: not there yet, or an empty folder.
+        path: its final name, on a local disk. It must not exist, or be an empty folder.
 
     Yields:
         Its temporary name.
 
     Raises:
-        ConfigError: if it is not local.
-        OutputError: if something is there already, or it cannot be written.
+        ConfigError: if the path is not local.
+        OutputError: if the folder exists and is not empty, or cannot be written.
     """
     if files.is_remote(path):
         raise ConfigError(
-            "An export must go to a local directory", received=path, do="Export first, then copy it there"
+            "Models can be exported only to a local directory", received=path, do="Export first, then copy it"
         )
     path = os.path.abspath(path)
     if os.path.exists(path) and not (os.path.isdir(path) and not os.listdir(path)):
-        raise OutputError(f"{path} must not be there yet, or be an empty directory", do="Choose another directory")
+        raise OutputError(f"{path} already exists and is not an empty directory", do="Choose another directory")
     temporary = files.temporary_name(path)
-    shutil.rmtree(temporary, ignore_errors=True)  # What an attempt that was killed left.
+    shutil.rmtree(temporary, ignore_errors=True)  # Left behind by an attempt that was killed.
     files.make_directory(temporary)
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""Starting from what Keras and TensorFlow save of our own models: `.keras`, `.weights.h5`, `tf.train.Checkpoint`."""
+"""Starts from this project's own models, as saved to `.keras`, `.weights.h5` or `tf.train.Checkpoint`."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _KERAS_FILES = (".keras", ".weights.h5")
 
 
 def start_from_own(model: Any, path: str) -> str | None:
-    """Sets a model's weights to those that one of its kind was saved with.
+    """Sets a model's weights to those of a saved model with the same configuration.
 
     Args:
         model: a `BertPretrainerV2`.
-        path: a file of `save` or `save_weights`, or a checkpoint of `tf.train.Checkpoint`, of the model or its encoder,
-            by itself or under any name; a checkpoint of `tf.train.Checkpoint(**model.checkpoint_items)` or some of
-            these items, or of a run; or the directory of a `tf.saved_model.save`.
+        path: a file written by `save` or `save_weights`, or a `tf.train.Checkpoint`, of the model or its encoder, under
+            any name; a checkpoint of `tf.train.Checkpoint(**model.checkpoint_items)` or of some of these items; a
+            checkpoint of a run; or a directory written by `tf.saved_model.save`.
 
     Returns:
-        What was done, in words; None where the path names none of these, and the model is as it was.
+        A description of what was done; None if the path is none of these, in which case the model is unchanged.
 
     Raises:
-        InputError: if it is damaged, or its weights are of other shapes, of more or fewer blocks, or not finite.
+        InputError: if it is damaged, its weights are not finite, or it has other shapes or another number of blocks.
     """
     found, prefix = None, ""
     if not path.endswith(_KERAS_FILES):
-        # A SavedModel has its variables in a folder.
+        # A SavedModel keeps its variables in a subfolder.
         prefix = find_checkpoint(path) or find_checkpoint(files.join(path, "variables")) or ""
         found = _own_items(prefix, model) if prefix else None
         if found is None:
@@ -54,28 +54,28 @@ def start_from_own(model: Any, path: str) -> str | None:
             names = sorted(own.get(id(item), name) for name, item in found.items())
     except (OSError, ValueError, KeyError, IndexError, AssertionError, zipfile.BadZipFile, tf.errors.OpError) as error:
         raise InputError(
-            f"{path} must hold the weights of a model of this configuration",
+            f"The weights in {path} cannot be loaded into a model of this configuration",
             received=" ".join(str(error).split())[:300] or type(error).__name__,
-            do="Build the model that it was saved from, or copy the file again",
+            do="Use the configuration of the model that was saved, or copy the file again if it is damaged",
         ) from error
     check_model(model, path)
     return f"starting from {path}: {', '.join(names)}"
 
 
 def _own_items(prefix: str, model: Any) -> dict[str, Any] | None:
-    """What of a model a checkpoint holds, by its names there; None if it is not of a model of ours."""
+    """Returns the parts of the model that a checkpoint contains, by their names there; None for other checkpoints."""
     graph = _object_graph(prefix)
     if graph is None:
         return None
     items = _children(graph, 0)
-    nodes = {"root": 0, **items}  # `tf.train.Checkpoint(model)` calls a model that it holds by itself "root".
+    nodes = {"root": 0, **items}  # `tf.train.Checkpoint(model)` calls its only object "root".
     for name, node in nodes.items():
         encoder = _children(graph, node).get("encoder_network")
         if encoder is not None and _is_own_encoder(graph, encoder):
             return {name: model}
     for name in ("averages", "model"):
-        # A run's: weights by their paths, without the models' names, which differ where several were made. Where it
-        # keeps averages of them, these are its model.
+        # A run's checkpoint: weights by path. The model's name, the first part, differs if the process built several
+        # models. If the run averages its weights, the averages are its model.
         saved = {_below(path): path for path in _children(graph, items[name])} if name in items else {}
         weights = {saved[_below(weight.path)]: weight.value for weight in model.weights if _below(weight.path) in saved}
         if len(weights) == len(model.weights):
@@ -88,7 +88,7 @@ def _own_items(prefix: str, model: Any) -> dict[str, Any] | None:
 
 
 def _load_file(model: Any, path: str) -> str:
-    """Loads a file of Keras's; returns what of the model that is."""
+    """Loads a Keras file; returns whether it is of the "model" or its "encoder"."""
     with contextlib.ExitStack() as opened:
         file: Any = path
         if path.endswith(".keras"):
@@ -103,7 +103,7 @@ def _load_file(model: Any, path: str) -> str:
 
 
 def _blocks_saved(prefix: str, items: Mapping[str, Any]) -> int:
-    """How many transformer blocks a checkpoint's encoder has."""
+    """Returns the number of transformer blocks of a checkpoint's encoder."""
     graph = _object_graph(prefix)
     root = _children(graph, 0)
     for name, item in items.items():
@@ -128,7 +128,7 @@ def _restore(prefix: str, items: Mapping[str, Any]) -> None:
 
 
 def _object_graph(prefix: str) -> Any:
-    """The graph of the objects that a checkpoint holds; None if it holds variables by name, or cannot be read."""
+    """Returns a checkpoint's object graph; None if it is name-based or cannot be read."""
     try:
         data = tf.train.load_checkpoint(prefix).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
     except (tf.errors.OpError, ValueError, IndexError):

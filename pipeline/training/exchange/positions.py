@@ -1,4 +1,4 @@
-"""Positions for longer sequences than a model was trained on."""
+"""Extends a model's positions to longer sequences than it was trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.training.encoders import EncoderConfig, ModernBertEncoderConfig
 
 
 def extends_positions(config: PretrainerConfig, source: PretrainerConfig) -> bool:
-    """Whether a model has more positions than the one that it starts from, of the same kind."""
+    """Returns whether a model has more positions, of the same kind, than the one that it starts from."""
     kinds = {getattr(each.encoder, "positions", None) for each in (config, source)}
     new, old = config.encoder.max_position_embeddings, source.encoder.max_position_embeddings
     return len(kinds) == 1 and None not in kinds and new is not None and old is not None and new > old
@@ -25,15 +25,14 @@ _ROTARY = EncoderConfig, ModernBertEncoderConfig  # The encoders that can have t
 
 
 def longer_table(table: np.ndarray, length: int, how: str) -> np.ndarray:
-    """A longer table of learned positions.
+    """Makes a table of learned positions longer.
 
     Args:
         table: float `[positions, width]`.
         length: number of rows of the result.
-        how: "repeat": the old table is the beginning, and is repeated behind (Beltagy et al., 2020, "Longformer",
-            https://arxiv.org/abs/2004.05150): what is near keeps its distance, and short text its numbers.
-            "interpolate": the first and the last row are those of the old table, and the others lie between its rows,
-            evenly and linearly.
+        how: "repeat": the old table is repeated (Beltagy et al., 2020, "Longformer", https://arxiv.org/abs/2004.05150),
+            so that nearby tokens keep their relative positions and short text gives the same output. "interpolate":
+            the first and the last row are kept, and the rows between are interpolated linearly.
 
     Returns:
         `[length, width]`.
@@ -48,38 +47,38 @@ def longer_table(table: np.ndarray, length: int, how: str) -> np.ndarray:
 
 
 def describe_positions(old: int, new: int, how: str) -> str:
-    """What becomes of learned positions, in words."""
+    """Describes how learned positions were extended."""
     if how == "repeat":
         return f"positions {old:,} to {new - 1:,} begin as copies of the first ones"
-    return f"the {new:,} positions begin between the {old:,} that there were, by linear interpolation"
+    return f"the {new:,} positions begin as linear interpolations of the {old:,} old ones"
 
 
 # === Rotary positions ===
 
 
 def longer_theta(theta: float, factor: float, width: int) -> float:
-    """The base of rotary angles for sequences that are `factor` times as long.
+    """Returns the base of rotary angles for sequences that are `factor` times as long.
 
     `theta * factor ** (width / (width - 2))`: the slowest pair of a head turns as far over the new length as it did
-    over the old one, the fastest as fast as before ("NTK-aware" scaling; Peng et al., 2023, "YaRN",
+    over the old one, and the fastest pair keeps its speed ("NTK-aware" scaling; Peng et al., 2023, "YaRN",
     https://arxiv.org/abs/2309.00071, section 3.1).
 
     Args:
-        theta: the base so far.
+        theta: the old base.
         factor: at least 1.
-        width: of a head, even.
+        width: the width of a head, even.
     """
     return theta if width <= 2 else theta * factor ** (width / (width - 2))
 
 
 def scaled_rotary(encoder: Any, length: Any) -> Mapping[str, float]:
-    """The options of an encoder with rotary positions that follow from a larger `max_position_embeddings`.
+    """Returns the options that a larger `max_position_embeddings` changes in an encoder with rotary positions.
 
     Blocks with local attention see no further than before, and keep their angles.
 
     Args:
-        encoder: the configuration of the encoder as it is, of any kind.
-        length: what is wanted; what is no larger number of positions changes nothing.
+        encoder: the configuration of the original encoder, of any kind.
+        length: the new `max_position_embeddings`; anything but a larger integer changes nothing.
     """
     if not isinstance(encoder, _ROTARY) or encoder.positions != "rotary" or type(length) is not int:
         return {}
@@ -90,7 +89,7 @@ def scaled_rotary(encoder: Any, length: Any) -> Mapping[str, float]:
 
 
 def describe_rotary(config: PretrainerConfig, source: PretrainerConfig) -> str:
-    """What becomes of rotary positions, in words; "" where they are as they were, or others."""
+    """Describes how rotary positions were extended; "" if they were not, or the model has none."""
     new, old = config.encoder, source.encoder
     if not (isinstance(new, _ROTARY) and isinstance(old, _ROTARY) and new.positions == "rotary"):
         return ""

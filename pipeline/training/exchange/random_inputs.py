@@ -1,4 +1,4 @@
-"""Inputs to compare models on."""
+"""Random inputs for comparing models."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 
 from pipeline.seeding import generator
 
-_ROWS = 3  # Sequences.
-_SCORED = 16  # Positions of each to predict.
-_LENGTH = 512  # Of the longest, where the encoder has no limit, or no weights for positions to look at.
+_ROWS = 3  # Sequences in a batch.
+_SCORED = 16  # Positions to predict in each.
+_LENGTH = 512  # Of the longest, if the encoder has no limit, or no position table to check.
 
 
 def random_inputs(model: Any, *, without: int | None = None) -> dict[str, np.ndarray]:
-    """A batch of random tokens in sequences of several lengths, the longest possible among them.
+    """Returns a batch of random tokens in sequences of several lengths, including the longest possible.
 
     Args:
         model: a `BertPretrainerV2`.
-        without: a token that is not among them: padding, which text does not contain, and which RoBERTa does not count.
+        without: an id to leave out: that of padding, for which RoBERTa does not count positions.
 
     Returns:
-        Its inputs, int32: `input_word_ids`, `input_mask`, `input_type_ids` `[batch, seq_length]`, and
+        The model's inputs, int32: `input_word_ids`, `input_mask`, `input_type_ids` `[batch, seq_length]`, and
         `masked_lm_positions` `[batch, num_predictions]`.
     """
     encoder = model.encoder_network

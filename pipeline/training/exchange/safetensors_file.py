@@ -1,4 +1,4 @@
-"""Files in the safetensors format, tensors that hold nothing but numbers: written whole, read with bfloat16."""
+"""Reads and writes safetensors files, including bfloat16."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.errors import InputError
 
 
 def write_safetensors(path: str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes tensors, whole or not at all.
+    """Writes tensors atomically.
 
     Args:
         path: the file.
         tensors: arrays of any shape, written as float32.
-        metadata: texts for the header; Hugging Face wants to find `{"format": "pt"}`.
+        metadata: strings for the header; Hugging Face requires `{"format": "pt"}`.
 
     Raises:
         OutputError: if it cannot be written.
@@ -28,7 +28,7 @@ def write_safetensors(path: str, tensors: Mapping[str, np.ndarray], metadata: Ma
 
 
 def read_safetensors(path: str) -> dict[str, np.ndarray]:
-    """Reads every tensor of a file; bfloat16, which numpy lacks, becomes float32, which holds all of its values.
+    """Reads every tensor of a file; bfloat16, which numpy lacks, becomes float32 without loss.
 
     Raises:
         InputError: if the file cannot be read or is not in the format.
@@ -38,12 +38,12 @@ def read_safetensors(path: str) -> dict[str, np.ndarray]:
         return {name: _array(**entry) for name, entry in safetensors.deserialize(data)}
     except (safetensors.SafetensorError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path} must be a safetensors file", received=f"{type(error).__name__}: {error}", do="Copy it again"
+            f"{path} is not a valid safetensors file", received=f"{type(error).__name__}: {error}", do="Copy it again"
         ) from error
 
 
 def tensor_names(path: str) -> list[str]:
-    """Names of a local file's tensors, from its header alone.
+    """Returns the names of a local file's tensors, from its header.
 
     Raises:
         InputError: if the file cannot be read or is not in the format.
@@ -53,7 +53,7 @@ def tensor_names(path: str) -> list[str]:
             return list(file.keys())
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(
-            f"{path} must be a safetensors file", received=f"{type(error).__name__}: {error}", do="Copy it again"
+            f"{path} is not a valid safetensors file", received=f"{type(error).__name__}: {error}", do="Copy it again"
         ) from error
 
 

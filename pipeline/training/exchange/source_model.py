@@ -1,4 +1,4 @@
-"""A model that training starts from, in whatever format it came."""
+"""A model that training starts from, in any supported format."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from pipeline.training.finite import check_weights
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A model to start from: what it is, and its weights, which are read once, when they are asked for.
+    """A model to start from. Its weights are read once, when they are first used.
 
     Attributes:
-        path: where it came from: a path, or the name of a model of the hub with its commit.
+        path: its path, or the name of a hub model with its commit.
         config: the model's configuration.
         read_weights: reads the weights, by the names of its family.
-        architecture: Hugging Face's model_type of what it is, or was trained from; None where nothing tells.
-        vocabulary: the bytes of its vocabulary or SentencePiece model; None where there is none.
-        lower_case: whether its tokenizer lower-cases; None where nothing tells.
-        special: special tokens of a tokenizer.json by role, where something beside it states them.
-        load_model: of a run of this project, loads its model. Weights are then copied by their paths, whatever its
-            encoder is.
+        architecture: Hugging Face's model_type of the model, or of the one that its training started from; None if
+            unknown.
+        vocabulary: the bytes of its vocabulary or SentencePiece model; None if there is none.
+        lower_case: whether its tokenizer lower-cases text; None if unknown.
+        special: special tokens of a tokenizer.json by role, if a file next to it states them.
+        load_model: loads the model of a run of this project; None for other models. The weights of a run are copied by
+            their paths, for any encoder.
     """
 
     path: str
@@ -42,10 +43,10 @@ class SourceModel:
 
     @property
     def family(self) -> Family:
-        """The family of Hugging Face's whose names the weights have.
+        """The Hugging Face family whose names the weights have.
 
         Raises:
-            ConfigError: if the encoder, a run's, is of none.
+            ConfigError: if the encoder of a run belongs to none.
         """
         return family_of_encoder(self.config.encoder, self.architecture)
 
@@ -70,6 +71,6 @@ class SourceModel:
         return self.load_model() if self.load_model is not None else None
 
     def forget(self) -> None:
-        """Frees the memory of what was read."""
+        """Frees the memory of the weights and the model."""
         for name in ("weights", "model"):
             self.__dict__.pop(name, None)

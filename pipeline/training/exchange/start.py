@@ -1,4 +1,4 @@
-"""What training starts from: another project's model, or a run's."""
+"""Starts training from an existing model: one of another project, or of a run."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from pipeline.training.run_folder import ORIGIN, RunFolder
 
 logger = logging.getLogger(__name__)
 
-# Options in which a model may differ from what it starts from.
+# Options that may differ from those of the model that training starts from.
 _FREE: dict[str, Any] = {
-    "vocab_size": None,  # The corpus's, and checked with it.
+    "vocab_size": None,  # That of the corpus, checked with the vocabulary.
     "dropout_rate": 0.0,
     "attention_dropout_rate": 0.0,
     "initializer_range": 0.0,
@@ -47,11 +47,11 @@ _FREE: dict[str, Any] = {
 
 
 class Started(NamedTuple):
-    """What came of starting from a model.
+    """The result of starting from a model.
 
     Attributes:
-        description: what was done, in words: where the weights are from, which stay random, and which are of no use.
-        lacked: the paths of the model's variables that stay random.
+        description: where the weights come from, which remain random, and which are not used, as text.
+        lacked: the paths of the model's variables that remain random.
     """
 
     description: str
@@ -59,16 +59,16 @@ class Started(NamedTuple):
 
 
 def read_source(path: str) -> SourceModel:
-    """Reads what the model at a path is, whatever its format; its weights are read when they are asked for.
+    """Reads the description of a model in any supported format; its weights are read when they are first used.
 
     Args:
-        path: a run's directory, or a checkpoint of one, RUN/checkpoints/step-N; a Hugging Face folder; a TensorFlow
-            checkpoint of google-research/bert or tensorflow/models (its prefix or its directory); or else a model of
-            the Hugging Face hub, owner/name or owner/name@revision, which is downloaded.
+        path: a run's directory, or one of its checkpoints, RUN/checkpoints/step-N; a Hugging Face folder; a TensorFlow
+            checkpoint of google-research/bert or tensorflow/models (its prefix or its directory); or a model of the
+            Hugging Face hub, owner/name or owner/name@revision, which is downloaded.
 
     Raises:
-        InputError: if there is none of these, or it cannot be read.
-        ConfigError: if a model of the hub is named, and `huggingface_hub` is not installed.
+        InputError: if it is none of these, or cannot be read.
+        ConfigError: if it is a model of the hub and `huggingface_hub` is not installed.
     """
     if files.exists(files.join(path, ORIGIN)):
         return _source_of(path, describe_run(path), lambda: load_run(path).model)
@@ -83,12 +83,12 @@ def read_source(path: str) -> SourceModel:
         found = fetch(path)
         return dataclasses.replace(read_huggingface(found.folder), path=found.name)
     names = files.list_names(path)
+    is_there = os.path.isdir(path)
+    what = f"the directory contains {', '.join(names[:5]) or 'nothing'}" if is_there else "no such file or directory"
     raise InputError(
-        f"{path} must be a run's directory, a Hugging Face folder (config.json, model.safetensors), a TensorFlow"
-        " checkpoint (the prefix of its .index file), or a model of the Hugging Face hub (owner/name)",
-        received=f"a directory of {', '.join(names[:5]) or 'nothing'}"
-        if os.path.isdir(path)
-        else f"{path}: no such file",
+        f"No model found at {path}: {what}",
+        do="Give a run's directory, a Hugging Face folder (config.json, model.safetensors), a TensorFlow checkpoint"
+        " (the prefix of its .index file), or a model of the Hugging Face hub (owner/name)",
     )
 
 
@@ -109,23 +109,24 @@ def _source_of(path: str, run: FinishedRun, load: Callable[[], Any]) -> SourceMo
 def fill_in_model(
     values: Mapping[str, Any], path: str, run_dir: str | None = None, overrides: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Options to start from a model with that model where they leave it open; what they state is checked later.
+    """Fills in the options of the model from the one that training starts from.
 
-    Where a longer `max_position_embeddings` is stated, rotary positions are scaled to it.
+    Options that the user has set are kept, and checked later. If they set a longer `max_position_embeddings`, rotary
+    positions are scaled to it.
 
     Args:
-        values: an `ExperimentConfig`'s options, as YAML has them.
+        values: the options of an `ExperimentConfig`, as in YAML.
         path: what training starts from; see `read_source`.
-        run_dir: the run's folder, if it may have begun. A run that has begun knows its model, and no longer needs what
-            it started from.
-        overrides: options of the form `a.b=c` that are applied to the result, and count as stated.
+        run_dir: the run's directory, if it may have begun: such a run contains its model's configuration, and the
+            original model is no longer needed.
+        overrides: options of the form `a.b=c` that are applied to the result later, and count as set by the user.
 
     Returns:
-        The options. A model of the hub is named with its commit.
+        The options. The name of a hub model includes its commit.
 
     Raises:
-        InputError: if that cannot be read.
-        ConfigError: if an option is not of that form.
+        InputError: if the model cannot be read.
+        ConfigError: if an override does not have this form.
     """
     task = dict(values.get("task") or {})
     model = dict(task.get("model") or {})
@@ -140,7 +141,7 @@ def fill_in_model(
     derived = to_dict(source)
     stated = _stated_encoder(values, source)
     if begun is None:
-        # The corpus's: its vocabulary may extend the model's, whose table may be padded.
+        # That of the corpus, whose vocabulary may extend the model's; the model's table may be padded.
         derived["encoder"]["vocab_size"] = None
         later = _stated_encoder(merged(values, parse_overrides(overrides)), source)
         derived["encoder"] |= scaled_rotary(source.encoder, later.get("max_position_embeddings"))
@@ -158,23 +159,23 @@ def _stated_encoder(values: Mapping[str, Any], source: PretrainerConfig) -> Mapp
 def check_start(
     config: PretrainerConfig, tokenizer: TokenizerDescription, source: SourceModel, vocab_dir: str
 ) -> VocabularyRows | None:
-    """Makes sure that a model and a corpus fit what training starts from, and that its weights can be read.
+    """Checks that a model and a corpus match the model that training starts from, and that its weights can be read.
 
     The corpus's vocabulary may extend that of the model; see `pipeline.tokenizers.growth`.
 
     Args:
-        config: the model's configuration.
+        config: the configuration of the model to train.
         tokenizer: the corpus's tokenizer.
-        source: what training starts from.
-        vocab_dir: where the corpus's vocabulary lies.
+        source: the model that training starts from.
+        vocab_dir: the directory of the corpus's vocabulary.
 
     Returns:
-        What becomes of the rows of the model's vocabulary, for `start_from`; None if the model has no vocabulary to
-        compare with.
+        How the rows of the model's vocabulary change, for `start_from`; None if the model has no vocabulary to compare
+        with.
 
     Raises:
-        CorpusError: if the vocabulary is another one.
-        ConfigError: if the model is.
+        CorpusError: if the vocabularies do not match.
+        ConfigError: if the configurations do not match.
         InputError: if the weights cannot be read, or are NaN or infinite.
     """
     rows: VocabularyRows | None = None
@@ -184,7 +185,7 @@ def check_start(
     else:
         check_size(tokenizer, source.config.encoder.vocab_size, source.path)
         logger.warning(
-            f"note: {source.path} holds no vocabulary that can be read: only its size was compared with the corpus's"
+            f"note: {source.path} has no readable vocabulary: only its size was compared with that of the corpus"
         )
     stated, wanted = to_dict(_comparable(config)), to_dict(_comparable(source.config))
     if extends_positions(config, source.config):
@@ -199,11 +200,11 @@ def check_start(
         differing.append(f"mlm_activation {stated['mlm_activation']!r} instead of {wanted['mlm_activation']!r}")
     if differing:
         raise ConfigError(
-            f"The model must be that of {source.path}",
+            f"The model's configuration differs from that of {source.path}",
             received="; ".join(differing),
-            do="Leave these out of the configuration: they are then taken from there",
+            do="Leave these options out: they are then taken from that model",
         )
-    _ = source.model or source.weights  # Read here, before anything is written.
+    _ = source.model or source.weights  # Reads them before anything is written.
     return rows
 
 
@@ -214,12 +215,12 @@ def start_from(
 
     Args:
         model: a `BertPretrainerV2`.
-        source: what it starts from.
-        rows: what becomes of the rows of its vocabulary; by default, nothing: the model has the same.
+        source: the model that it starts from.
+        rows: how the rows of the vocabulary change; None if the vocabulary is the same.
         positions: how a table of learned positions is made longer; see `longer_table`.
 
     Raises:
-        InputError: if they do not fit, or the encoder's are not all there.
+        InputError: if the shapes do not match, or weights of the encoder are missing.
     """
     rows = rows if rows is not None and rows.changes else None
     if source.model is not None:
@@ -236,12 +237,12 @@ def start_from(
     assigned = assign_weights(family, model, weights, source=source.path)
     lacking = [name for name in assigned.missing if family.is_encoders(name)]
     if lacking:
-        raise InputError(f"{source.path} must hold the whole encoder", received=f"no {', '.join(lacking[:5])}")
+        raise InputError(f"The encoder in {source.path} is incomplete", received=f"no {', '.join(lacking[:5])}")
     return Started(_describe(source.path, assigned.missing, assigned.unused, rows, longer), assigned.lacked)
 
 
 def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | None, positions: str) -> Started:
-    """Copies the weights of a model of ours by their paths, whatever its encoder is."""
+    """Copies the weights of a run's model by their paths, for any encoder."""
     use_trained_pooler(trained)
     held: dict[str, Any] = {weight.path: weight for weight in trained.weights}
     wanted = {weight.path: weight for weight in model.weights}
@@ -257,7 +258,7 @@ def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | 
     for name in shared:
         if wanted[name].shape != held[name].shape:
             raise InputError(
-                f"{name} of {path} must have the model's shape, {tuple(wanted[name].shape)}",
+                f"{name} of {path} must have the shape {tuple(wanted[name].shape)}, as in the model",
                 received=tuple(held[name].shape),
                 do=SHAPE_ADVICE,
             )
@@ -268,7 +269,7 @@ def _start_from_run(model: Any, trained: Any, path: str, rows: VocabularyRows | 
 
 
 def _positions(model: Any) -> Any:
-    """The table of a model's learned positions; None if it has none."""
+    """Returns a model's table of learned positions; None if it has none."""
     layer = getattr(model.encoder_network, "position_embedding", None)
     return getattr(layer, "embeddings", None)
 
@@ -289,7 +290,7 @@ def _describe(
 
 
 def _comparable(config: PretrainerConfig) -> PretrainerConfig:
-    """A configuration without what may differ."""
+    """Returns a configuration without the options that may differ."""
     encoder = config.encoder
     same = {name: value for name, value in _FREE.items() if hasattr(encoder, name)}
     if isinstance(encoder, EncoderConfig):

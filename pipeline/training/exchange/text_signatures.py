@@ -1,4 +1,4 @@
-"""Signatures of a SavedModel that take text."""
+"""The signatures of a SavedModel that take text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENCODED = ("sequence_output", "pooled_output")
 
 
 def why_no_text(tokenizer: Tokenizer) -> str | None:
-    """Why a model of this tokenizer cannot take text, as a clause; None if it can."""
+    """Returns the reason why a model with this tokenizer cannot take text, as a clause; None if it can."""
     if isinstance(tokenizer, HuggingFaceTokenizer):
         return "its vocabulary is a tokenizer.json, for which tensorflow-text has no operation"
     if importlib.util.find_spec("tensorflow_text") is None:
@@ -27,22 +27,22 @@ def why_no_text(tokenizer: Tokenizer) -> str | None:
 def text_signatures(
     model: Any, tokenizer: Tokenizer, ops: TextOps, top_k: int
 ) -> Mapping[str, Callable[[tf.Tensor], dict[str, tf.Tensor]]]:
-    """Functions of strings `[batch]`, by the names of their signatures.
+    """Returns functions of strings `[batch]`, by the names of their signatures.
 
-    Texts are framed as `[CLS] text [SEP]`, cut to the model's sequences, and padded to the longest of the batch.
+    Texts become `[CLS] text [SEP]`, truncated to the model's maximum length, and padded to the longest of the batch.
 
-    - "tokenize" gives `input_word_ids`, `input_mask` and `input_type_ids`, int32 `[batch, seq_length]`.
-    - "encode_text" gives `sequence_output` float32 `[batch, seq_length, hidden_size]`, `pooled_output` `[batch,
-      hidden_size]` of models that have it, `input_word_ids` and `input_mask` int32 `[batch, seq_length]`.
-    - "fill_mask" gives the best `tokens`, strings, and their `probabilities`, float32, `[batch, masks, top_k]`, best
-      first, and `mask_counts`, int32 `[batch]`: a text's masks, from left to right; rows behind them hold "" and 0.
-      Masks that were cut off are not among them. Elsewhere, "[MASK]" is text.
+    - "tokenize" returns `input_word_ids`, `input_mask` and `input_type_ids`, int32 `[batch, seq_length]`.
+    - "encode_text" returns `sequence_output`, float32 `[batch, seq_length, hidden_size]`, `pooled_output`, `[batch,
+      hidden_size]`, if the model has it, and `input_word_ids` and `input_mask`, int32 `[batch, seq_length]`.
+    - "fill_mask" returns the best `tokens`, strings, and their `probabilities`, float32, `[batch, masks, top_k]`, best
+      first, and `mask_counts`, int32 `[batch]`. The masks of a text are in order, from left to right, without those
+      that were truncated; further rows are "" and 0. In the other signatures, "[MASK]" is ordinary text.
 
     Args:
         model: a `BertPretrainerV2`.
         tokenizer: its tokenizer.
-        ops: the tokenizer within a graph.
-        top_k: tokens for each mask.
+        ops: the tokenizer in a graph.
+        top_k: number of tokens for each mask.
     """
     limit, special = model.encoder_network.max_sequence_length, tokenizer.special_ids
     shown = tf.constant([tokenizer.show(index) for index in range(tokenizer.vocab_size)])

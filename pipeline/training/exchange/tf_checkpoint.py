@@ -1,4 +1,4 @@
-"""Reading TensorFlow checkpoints: google-research/bert's, by names, and tensorflow/models', by objects."""
+"""Reads TensorFlow checkpoints: name-based ones of google-research/bert and object-based ones of tensorflow/models."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _QUERY = "bert.encoder.layer.0.attention.self.query.weight"
 
 
 def find_checkpoint(path: str) -> str | None:
-    """The prefix of the TensorFlow checkpoint that a path names; None if it names none.
+    """Returns the prefix of the TensorFlow checkpoint at a path; None if there is none.
 
     Args:
-        path: a prefix, one of a checkpoint's files, or a directory in which there is one checkpoint, or in which
-            TensorFlow noted which is the newest.
+        path: a prefix, one of a checkpoint's files, or a directory with one checkpoint, or with TensorFlow's record of
+            the latest one.
     """
     prefix = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path)
     if os.path.exists(f"{prefix}.index"):
@@ -46,13 +46,13 @@ def find_checkpoint(path: str) -> str | None:
 
 
 def read_checkpoint(prefix: str) -> SourceModel:
-    """The model of a checkpoint.
+    """Reads the model of a checkpoint.
 
     bert_config.json and vocab.txt may be in the same directory, as in google-research/bert's archives. That project's
     checkpoints need the former, because their variables do not show the number of heads.
 
     Raises:
-        InputError: if it is damaged, or holds no BERT, or lacks its configuration.
+        InputError: if it is damaged, does not contain a BERT, or lacks its configuration.
     """
     import tensorflow as tf
 
@@ -63,7 +63,7 @@ def read_checkpoint(prefix: str) -> SourceModel:
         keys = translate_names(names)
         if _QUERY not in keys:
             raise InputError(
-                f"{prefix} must be a checkpoint of a BERT of google-research/bert or tensorflow/models",
+                f"{prefix} is not a checkpoint of a BERT of google-research/bert or tensorflow/models",
                 received=f"variables such as {', '.join(sorted(names)[:3])}",
             )
     folder = os.path.dirname(prefix)
@@ -84,19 +84,19 @@ def read_checkpoint(prefix: str) -> SourceModel:
 
 @contextlib.contextmanager
 def _named_damage(prefix: str) -> Iterator[None]:
-    """Turns what TensorFlow raises for a damaged checkpoint into an error that names it."""
+    """Converts TensorFlow's exceptions for a damaged checkpoint to an error that names it."""
     import tensorflow as tf
 
     try:
         yield
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # The reader translates some of its errors.
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # The reader converts some of its errors.
         raise InputError(
-            f"{prefix} must be a whole TensorFlow checkpoint", received=str(error)[:200], do="Copy its files again"
+            f"The TensorFlow checkpoint {prefix} is damaged", received=str(error)[:200], do="Copy its files again"
         ) from error
 
 
 def _object_names(reader: Any) -> Iterator[tuple[str, str]]:
-    """Variables' names, and their keys, of an object-based checkpoint; an optimiser's are left out."""
+    """Yields the names and keys of an object-based checkpoint's variables, except those of an optimiser."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECT_GRAPH))
@@ -108,7 +108,7 @@ def _object_names(reader: Any) -> Iterator[tuple[str, str]]:
 
 
 def _config(folder: str, shapes: Mapping[str, tuple[int, ...]], *, source: str) -> PretrainerConfig:
-    """The model's configuration: that of bert_config.json, or of the shapes of tensorflow/models' variables."""
+    """Returns the configuration in bert_config.json, or else that of the shapes of tensorflow/models' variables."""
     has_next_sentence = "cls.seq_relationship.weight" in shapes
     query = shapes[_QUERY]
     path = files.join(folder, _CONFIG)
@@ -116,8 +116,8 @@ def _config(folder: str, shapes: Mapping[str, tuple[int, ...]], *, source: str) 
         return from_google_config(read_json(path), source=path, has_next_sentence=has_next_sentence)
     if len(query) != 3:
         raise InputError(
-            f"Beside {source} must lie {_CONFIG}: the variables do not tell the number of attention heads",
-            do="Take it from the archive that the checkpoint came in",
+            f"No {_CONFIG} next to {source}, whose variables do not show the number of attention heads",
+            do=f"Copy {_CONFIG} there from the archive of the checkpoint",
         )
     encoder = {
         "vocab_size": shapes[f"{_EMBEDDINGS}.word_embeddings.weight"][0],

@@ -1,4 +1,4 @@
-"""A trained model in TensorFlow's own formats: for serving, and its encoder for fine-tuning."""
+"""Exports a trained model to TensorFlow's formats: the whole model for serving, and its encoder for fine-tuning."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pipeline.training.exchange.weights import use_trained_pooler
 from pipeline.training.text_ops.exact import check_text_ops, text_ops
 
 ENCODER, SAVED_MODEL = "encoder.keras", "saved_model"
-TOLERANCE = 1e-4  # Of outputs: largest difference between the model and what was exported.
+TOLERANCE = 1e-4  # Largest difference between outputs of the model and of the export.
 _ENCODED = ("sequence_output", "pooled_output")
-_TEXTS = ["A [MASK] text.", "", "[MASK][MASK] and another, longer one with [MASK]"]  # To compare signatures on.
+_TEXTS = ["A [MASK] text.", "", "[MASK][MASK] and another, longer one with [MASK]"]  # For comparing signatures.
 
 
 def export_saved_model(
@@ -31,28 +31,28 @@ def export_saved_model(
 ) -> str | None:
     """Writes a SavedModel, which `tf.saved_model.load` and TensorFlow Serving load without this project.
 
-    Its signatures take int32 tensors by name: "serving_default" a batch's `input_word_ids`, `input_mask`,
-    `input_type_ids` `[batch, seq_length]` and `masked_lm_positions` `[batch, num_predictions]`, and gives `mlm_logits`
-    `[batch, num_predictions, vocab_size]`, `sequence_output`, `pooled_output` and each head's logits by its name;
-    "encode" takes the first three and returns `sequence_output` and `pooled_output`. Its assets.extra holds the
-    vocabulary. With `text`, "tokenize", "encode_text" and "fill_mask" take strings; `text_signatures` tells what they
-    return. A program then has to import `tensorflow_text` before it loads the model. The result is loaded again and
-    must compute the same.
+    Its signatures take int32 tensors by name. "serving_default" takes `input_word_ids`, `input_mask`, `input_type_ids`
+    `[batch, seq_length]` and `masked_lm_positions` `[batch, num_predictions]`, and returns `mlm_logits` `[batch,
+    num_predictions, vocab_size]`, `sequence_output`, `pooled_output`, and the logits of each head by its name. "encode"
+    takes the first three and returns `sequence_output` and `pooled_output`. The vocabulary is in assets.extra. With
+    `text`, "tokenize", "encode_text" and "fill_mask" take strings; see `text_signatures`. A program must then import
+    `tensorflow_text` before it loads the model. The result is loaded again, and must give the same outputs.
 
     Args:
         trained: the model.
-        output: a folder that is not there yet, or empty.
+        output: a folder, which must not exist, or be empty.
         text: whether to add the signatures that take text.
-        top_k: tokens that "fill_mask" gives for each mask, 1 to the size of the vocabulary.
-        prose: texts that must have the same tokens in the graph as otherwise, besides those of `check_text_ops`.
+        top_k: number of tokens that "fill_mask" returns for each mask, from 1 to the size of the vocabulary.
+        prose: texts that must get the same tokens in the graph as from the tokenizer, in addition to those of
+            `check_text_ops`.
 
     Returns:
-        Why there are no signatures that take text, as a clause; None if there are, or none were asked for.
+        The reason why there are no signatures that take text, as a clause; None if there are, or `text` is false.
 
     Raises:
         ConfigError: if `top_k` is out of range.
-        OutputError: if it cannot be written or computes something else.
-        VocabularyError: if tensorflow-text does not cut text as the tokenizer does.
+        OutputError: if it cannot be written, or its outputs differ.
+        VocabularyError: if tensorflow-text does not give the same tokens as the tokenizer.
     """
     if not 1 <= top_k <= trained.tokenizer.vocab_size:
         raise ConfigError(f"top_k must be between 1 and {trained.tokenizer.vocab_size}", received=top_k)
@@ -86,14 +86,14 @@ def export_saved_model(
 def export_encoder(trained: TrainedModel, output: str) -> None:
     """Writes the encoder alone: encoder.keras, saved_model/, the vocabulary and tokenizer.json, which describes it.
 
-    If the vocabulary is itself a tokenizer.json, tokenizer_description.json describes it.
+    If the vocabulary is itself a tokenizer.json, the description is in tokenizer_description.json.
 
-    The former is for fine-tuning with this project installed (see docs/fine-tuning.md), the SavedModel for features
-    without it. The pooler is the next-sentence head's, if there is one. Both are loaded again and must compute the
-    same.
+    encoder.keras is for fine-tuning with this project installed (see docs/fine-tuning.md), the SavedModel for computing
+    features without it. The pooler is that of the next-sentence head, if there is one. Both are loaded again, and must
+    give the same outputs.
 
     Raises:
-        OutputError: if it cannot be written or computes something else.
+        OutputError: if it cannot be written, or its outputs differ.
     """
     encoder = trained.model.encoder_network
     use_trained_pooler(trained.model)
@@ -112,7 +112,7 @@ def export_encoder(trained: TrainedModel, output: str) -> None:
 
 
 def _encoded(outputs: Mapping[str, Any]) -> list[str]:
-    """Names of an encoder's outputs; not every encoder has a pooler."""
+    """Returns the names of an encoder's outputs; some encoders have no pooler."""
     return [name for name in _ENCODED if name in outputs]
 
 
@@ -123,14 +123,14 @@ def _write_saved_model(
     of_text: Mapping[str, Any] | None = None,
     ops: Any = None,
 ) -> None:
-    """Writes a SavedModel of functions from inputs to outputs, by their names, and of functions of strings.
+    """Writes a SavedModel with signatures that take named tensors, and others that take strings.
 
     Args:
-        model: what the functions compute with.
+        model: the model that the functions use.
         folder: where to write.
-        signatures: names of inputs, names of outputs, and the function.
-        of_text: functions of strings `[batch]`.
-        ops: the tokenizer that these compute with.
+        signatures: by name: the names of inputs, the names of outputs, and the function.
+        of_text: functions of strings `[batch]`, by name.
+        ops: the tokenizer that these use.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -153,7 +153,7 @@ def _endpoint(inputs: Sequence[str], outputs: Sequence[str], function: Any) -> A
 
 
 def _signature(loaded: Any, name: str) -> Any:
-    # The signature does not keep what it was loaded with alive.
+    # The signature alone would not keep the loaded model alive.
     return lambda **inputs: (
         loaded,
         loaded.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()}),
@@ -163,11 +163,11 @@ def _signature(loaded: Any, name: str) -> Any:
 def _check(found: Mapping[str, Any], expected: Mapping[str, Any], names: Sequence[str]) -> None:
     for name in names:
         difference = float(np.abs(np.asarray(found[name]) - np.asarray(expected[name])).max())
-        if not difference <= TOLERANCE:  # NaN is no agreement either.
+        if not difference <= TOLERANCE:  # Also true for NaN.
             raise OutputError(
-                f"The exported model's {name} must agree with the trained model's to {TOLERANCE}",
+                f"The exported model's {name} differs from the trained model's by more than {TOLERANCE}",
                 received=f"a difference of {difference:.3g}",
-                do="Nothing was exported. If the model's weights are finite numbers, this is a fault of this program",
+                do="Nothing was exported. If the model's weights are finite, this is a bug in this program",
             )
 
 

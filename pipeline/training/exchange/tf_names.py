@@ -1,4 +1,4 @@
-"""Names of weights in TensorFlow checkpoints, google-research/bert's and tensorflow/models', as Hugging Face's."""
+"""Translates weight names of TensorFlow checkpoints (google-research/bert, tensorflow/models) to Hugging Face's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 _LAYER = r"(?:encoder|transformer)/layer_(\d+)"
 _OURS = r"bert.encoder.layer.\1"
-# What ends a name, and what it is. The poolers in order of worth: that of the next-sentence head was trained.
+# The end of a name, and its translation. Of several poolers, the first is used: the next-sentence head's was trained.
 _LAYERS = {
     # google-research/bert's
     r"bert/embeddings/LayerNorm": "bert.embeddings.LayerNorm",
@@ -48,13 +48,13 @@ _PATTERNS = [(re.compile(rf"(?:.*/)?(?:{pattern})"), name) for pattern, name in 
 
 
 def translate_names(names: Mapping[str, str]) -> dict[str, str]:
-    """Which variables of a checkpoint are a BERT's.
+    """Finds the variables of a BERT among those of a checkpoint.
 
     Args:
-        names: a checkpoint's keys, by variables' names.
+        names: the checkpoint's keys, by variable name.
 
     Returns:
-        Keys by Hugging Face's names.
+        The keys, by Hugging Face's names.
     """
     found: dict[str, str] = {}
     for pattern, translation in _PATTERNS:
@@ -66,11 +66,11 @@ def translate_names(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def to_torch_layout(name: str, value: np.ndarray, *, key: str) -> np.ndarray:
-    """A checkpoint's variable as PyTorch keeps it: matrices as `[out, in]`, heads side by side.
+    """Converts a checkpoint's variable to PyTorch's layout: matrices as `[out, in]`, heads concatenated.
 
     Args:
-        name: Hugging Face's name of it.
-        value: the variable; in tensorflow/models the attention's have an axis for the heads.
+        name: its Hugging Face name.
+        value: the variable; in tensorflow/models, those of attention have an axis for the heads.
         key: its key in the checkpoint.
     """
     if "kernel" in key.split("/"):

@@ -1,4 +1,4 @@
-"""A trained model with all that is needed to use it."""
+"""Trained models with what is needed to use them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class TrainedModel:
 
     Attributes:
         model: a `BertPretrainerV2`.
-        config: the configuration that it was built by.
-        tokenizer: text to its ids.
+        config: its configuration.
+        tokenizer: its tokenizer.
         vocabulary: the bytes of the tokenizer's file.
-        evaluated_on: of a run, how it reads what it evaluates on: its seed, and how it draws masks.
-        architecture: Hugging Face's model_type of what it is, or was trained from; None where there is none.
+        evaluated_on: how a run reads its validation data: the seed, and how masks are drawn.
+        architecture: Hugging Face's model_type of the model, or of the one that its training started from; None if
+            there is none.
     """
 
     model: Any
@@ -41,10 +42,10 @@ class FinishedRun(NamedTuple):
     """A finished run, without its weights.
 
     Attributes:
-        config: of its task.
-        tokenizer: text to its ids.
+        config: the configuration of its task.
+        tokenizer: its tokenizer.
         vocabulary: the bytes of the tokenizer's file.
-        architecture: Hugging Face's model_type of what it was trained from; None where there is none.
+        architecture: Hugging Face's model_type of the model that training started from; None if there is none.
     """
 
     config: MaskedLMConfig
@@ -54,37 +55,33 @@ class FinishedRun(NamedTuple):
 
 
 def describe_run(run_dir: str) -> FinishedRun:
-    """What a finished run has trained, without loading the model.
+    """Describes a finished run, without loading its model.
 
     Raises:
-        InputError: if there is no run, or it is not finished, or damaged.
+        InputError: if there is no run, or it is unfinished or damaged.
     """
     folder = RunFolder(run_dir)
     description = folder.tokenizer()
     tokenizer = load_tokenizer(description, run_dir)
     if not files.exists(folder.model):
         raise InputError(
-            f"{run_dir} must hold a trained model, {folder.model}",
+            f"No trained model in {run_dir}: {folder.model} does not exist",
             received="a run that is not finished" if (saved := folder.checkpoint_steps()) else None,
             do="Run the pretrain command again: it continues where it stopped"
-            + (
-                f". Or name its last checkpoint instead: {files.join(folder.checkpoints, f'step-{saved[-1]}')}"
-                if saved
-                else ""
-            ),
+            + (f". Or use its last checkpoint: {files.join(folder.checkpoints, f'step-{saved[-1]}')}" if saved else ""),
         )
     vocabulary = files.read(files.join(run_dir, description.vocab_file))
     return FinishedRun(folder.held_config().task, tokenizer, vocabulary, folder.architecture())
 
 
 def load_run(run_dir: str) -> TrainedModel:
-    """The model of a finished run.
+    """Loads the model of a finished run.
 
     Raises:
-        InputError: if there is no run, or it is not finished, or damaged, or its weights are NaN or infinite.
+        InputError: if there is no run, it is unfinished or damaged, or its weights are NaN or infinite.
     """
     run, path = describe_run(run_dir), RunFolder(run_dir).model
-    # Built anew rather than loaded with its weights: it then computes in float32, however it was trained.
+    # Built from its configuration instead of loaded whole, so that it computes in float32 even after mixed precision.
     model = build_pretrainer(run.config.model)
     _load_weights(model, path)
     check_model(model, path)
@@ -92,13 +89,13 @@ def load_run(run_dir: str) -> TrainedModel:
 
 
 def describe_checkpoint(path: str) -> FinishedRun | None:
-    """What the run of a checkpoint trains, finished or not, without loading the model.
+    """Describes the run of a checkpoint, finished or not, without loading the model.
 
     Args:
         path: RUN/checkpoints/step-N.
 
     Returns:
-        The run; None if the path names no checkpoint of a run.
+        The run; None if the path is not a checkpoint of a run.
 
     Raises:
         InputError: if there is no such run or checkpoint, or it is damaged.
@@ -110,9 +107,9 @@ def describe_checkpoint(path: str) -> FinishedRun | None:
     folder = RunFolder(run_dir)
     if step not in (saved := folder.checkpoint_steps()):
         raise InputError(
-            f"{run_dir} must hold the checkpoint of step {step:,}",
+            f"{run_dir} has no checkpoint of step {step:,}",
             received=", ".join(f"step-{found}" for found in saved) or "none",
-            do="Choose one that is there: a run keeps its last trainer.max_to_keep",
+            do="Choose one of these: a run keeps only the last trainer.max_to_keep checkpoints",
         )
     description = folder.tokenizer()
     tokenizer = load_tokenizer(description, run_dir)
@@ -121,7 +118,7 @@ def describe_checkpoint(path: str) -> FinishedRun | None:
 
 
 def load_checkpoint(path: str, run: FinishedRun) -> TrainedModel:
-    """The model of a checkpoint of a run; of a run that keeps averages of its weights, with these.
+    """Loads the model of a run's checkpoint, with averaged weights if the run averages them.
 
     Args:
         path: RUN/checkpoints/step-N.
@@ -135,7 +132,7 @@ def load_checkpoint(path: str, run: FinishedRun) -> TrainedModel:
     model = build_pretrainer(run.config.model)
     if start_from_own(model, path.rstrip("/")) is None:
         raise InputError(
-            f"{path} must be a whole checkpoint of a run", do="Choose another one, or copy its files again"
+            f"{path} is not a complete checkpoint of a run", do="Choose another one, or copy its files again"
         )
     return _trained(model, run)
 
@@ -156,11 +153,11 @@ def _load_weights(model: Any, path: str) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged:
-            raise zipfile.BadZipFile(f"{damaged} in it has another checksum")
+            raise zipfile.BadZipFile(f"the checksum of {damaged} in it is wrong")
         model.load_weights(path)
     except (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path} must be the whole model of the run",
+            f"{path} is damaged, or is not the model of this run",
             received=str(error).strip().partition("\n")[0][:300],
-            do="Remove it and run the pretrain command again: it is written again from the last checkpoint",
+            do="Remove it and run the pretrain command again, which writes it from the last checkpoint",
         ) from error

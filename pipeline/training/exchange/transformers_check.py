@@ -1,26 +1,26 @@
-"""The logits of an exported model as transformers computes them: a script for a process of its own.
+"""Computes the logits of an exported model with transformers: a script that runs in a separate process.
 
-TensorFlow and PyTorch each bring a copy of LLVM, and two copies in one process end it. The script imports nothing of
-this project, so that any Python that has transformers can run it.
+TensorFlow and PyTorch each contain a copy of LLVM, and a process with two copies crashes. The script imports nothing
+from this project, so that any Python with transformers can run it.
 """
 
 from __future__ import annotations
 
 import sys
 
-# What models for masked LM call the one sort of logits that they have, and ALBERT those of its order of sentences.
+# Masked-LM models call their only logits "logits", and ALBERT calls those of its sentence order "sop_logits".
 _NAMES = {"logits": "prediction_logits", "sop_logits": "seq_relationship_logits"}
 
 
 def main(folder: str, batch_path: str, output_path: str) -> None:
-    """Computes a batch.
+    """Computes the logits of a batch.
 
     Args:
         folder: a Hugging Face folder.
         batch_path: an .npz file of the model's inputs, such as `input_ids`, int64 `[batch, seq_length]`, and
             `positions`, int64 `[batch, n]`.
-        output_path: the .npz file to write: `prediction_logits` `[batch, n, vocab_size]`, and with that head
-            `seq_relationship_logits` `[batch, 2]`.
+        output_path: the .npz file to write: `prediction_logits` `[batch, n, vocab_size]`, and for a model with a
+            next-sentence head `seq_relationship_logits` `[batch, 2]`.
     """
     import numpy as np
     import torch

@@ -1,4 +1,4 @@
-"""The rows of a model's vocabulary, in a model that starts from it with an extended one."""
+"""Changes the rows of a model's vocabulary for a model with an extended vocabulary."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pipeline.tokenizers.growth import Growth
 
 @dataclass(frozen=True)
 class VocabularyRows:
-    """How the rows of an embedding table, or of the output's bias, follow from those of the model to start from.
+    """How to compute the rows of an embedding table, or of the output bias, from those of the original model.
 
     Attributes:
-        table: number of rows that the model has.
-        entries: number of entries of its vocabulary; rows behind them are padding, and are left out.
-        growth: what the new model's vocabulary has more; None if it is the same.
+        table: number of rows of the original model.
+        entries: number of entries of its vocabulary; further rows are padding and are left out.
+        growth: the entries that the new vocabulary adds; None if it is the same.
         ordinary_ids: ids of old entries that are neither special nor unused, integers.
     """
 
@@ -27,18 +27,18 @@ class VocabularyRows:
 
     @property
     def changes(self) -> bool:
-        """Whether the rows are not simply the model's."""
+        """Whether any rows differ from the original model's."""
         return self.growth is not None or self.table != self.entries
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Returns the rows of the new model.
 
-        Those of a new entry are the mean of the rows of the tokens that its text was before (Gee et al., 2022, "Fast
-        Vocabulary Transfer"). Of an entry that the old vocabulary cannot spell, they are the mean of all ordinary rows
-        (Hewitt, 2021, "Initializing New Word Embeddings for Pretrained Language Models").
+        The row of a new entry is the mean of the rows of the old tokens of its text (Gee et al., 2022, "Fast Vocabulary
+        Transfer"). If the old vocabulary cannot spell it, the row is the mean of all ordinary rows (Hewitt, 2021,
+        "Initializing New Word Embeddings for Pretrained Language Models").
 
         Args:
-            rows: the model's, float `[table, ...]`.
+            rows: the rows of the original model, float `[table, ...]`.
         """
         if self.growth is None:
             return rows[: self.entries]
@@ -53,7 +53,7 @@ class VocabularyRows:
         return new
 
     def describe(self) -> str:
-        """Returns what becomes of the rows, in words; "" if they are simply the model's."""
+        """Describes how the rows change; "" if they do not."""
         parts = []
         if self.table > self.entries:
             parts.append(f"{self.table - self.entries:,} rows of padding behind its vocabulary left out")

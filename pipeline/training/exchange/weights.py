@@ -1,6 +1,6 @@
-"""A pre-trainer's weights by the names of a family of Hugging Face's, to read or to set.
+"""Reads and sets a pre-trainer's weights by the names of a Hugging Face family.
 
-Those names are the common language here: every other format is translated into them, and from them to our variables.
+Every other format is first translated to these names, and these to the model's variables.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pipeline.training.exchange.families.base import Family, next_sentence_head
 if TYPE_CHECKING:
     from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 
-SHAPE_ADVICE = "Leave the model's shape out of the configuration: it is then taken from what training starts from"
+SHAPE_ADVICE = "Leave the sizes out of the configuration: they are then those of the model that training starts from"
 
 
 class Assigned(NamedTuple):
-    """What came of setting weights.
+    """The result of setting weights.
 
     Attributes:
-        missing: weights of the model that were not given and are as they were.
+        missing: weights of the model that were not given and are unchanged.
         lacked: the paths of their variables.
-        unused: weights that were given and that the model has no place for.
+        unused: given weights that the model does not have.
     """
 
     missing: tuple[str, ...]
@@ -34,25 +34,25 @@ class Assigned(NamedTuple):
 
 
 def read_weights(family: Family, model: BertPretrainerV2) -> dict[str, np.ndarray]:
-    """The weights that take part in pre-training, float32; see `Family.slots`."""
+    """Returns the weights that pre-training uses, float32; see `Family.slots`."""
     return {slot.name: slot.read() for slot in family.slots(model)}
 
 
 def assign_weights(
     family: Family, model: BertPretrainerV2, weights: Mapping[str, np.ndarray], *, source: str
 ) -> Assigned:
-    """Sets weights.
+    """Sets a model's weights.
 
-    A pooler goes to the next-sentence head and, for fine-tuning, to the encoder's own pooler as well.
+    A pooler is assigned to the next-sentence head and, for fine-tuning, also to the encoder's own pooler.
 
     Args:
-        family: whose names the weights have.
-        model: what to set them in.
-        weights: by the family's names.
+        family: the family whose names the weights have.
+        model: the model.
+        weights: the weights, by the family's names.
         source: where they come from, for messages.
 
     Raises:
-        InputError: if a weight has another shape than the model's.
+        InputError: if the shape of a weight differs from the model's.
     """
     trained = list(family.slots(model))
     slots = [*trained, *family.pooler_slots(model)]
@@ -62,7 +62,7 @@ def assign_weights(
         value = slot.as_ours(weights[slot.name])
         if value.shape != slot.shape:
             raise InputError(
-                f"{slot.name} of {source} must have the model's shape, {slot.shape}",
+                f"{slot.name} of {source} must have the shape {slot.shape}, as in the model",
                 received=value.shape,
                 do=SHAPE_ADVICE,
             )
@@ -76,9 +76,9 @@ def assign_weights(
 
 
 def use_trained_pooler(model: BertPretrainerV2) -> None:
-    """Gives the encoder the pooler of the next-sentence head, which was trained, for its own, which was not.
+    """Copies the pooler of the next-sentence head, which was trained, to the encoder's own, which was not.
 
-    Only where they compute the same: a head may have another width, activation or token.
+    Does nothing if they do not compute the same: a head may have another width, activation or token.
     """
     head, pooler = next_sentence_head(model), model.encoder_network.pooler_layer
     if pooler is None or head is None or head.dense is None or head.cls_token_idx:

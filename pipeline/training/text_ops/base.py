@@ -1,4 +1,4 @@
-"""The interface of tokenizers within a graph, and what makes a model's inputs of their ids."""
+"""The interface of tokenizers in a TensorFlow graph, and the conversion of their ids to model inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class TextOps(Protocol):
-    """A tokenizer within a graph; a `tf.Module`, so that what it holds is saved with a model.
+    """A tokenizer in a graph; a `tf.Module`, so that its resources are saved with a model.
 
     Attributes:
         special_ids: ids of the special tokens, by the names of `pipeline.tokenizers.base.SPECIAL_NAMES`.
@@ -27,13 +27,13 @@ class TextOps(Protocol):
 def model_inputs(
     ids: tf.RaggedTensor, special_ids: Mapping[str, int], max_length: int | None, *, pad_to_max: bool = False
 ) -> dict[str, tf.Tensor]:
-    """`[CLS] text [SEP]`, cut to the maximum length and padded.
+    """Makes `[CLS] text [SEP]`, truncated to the maximum length and padded.
 
     Args:
         ids: int32 `[texts, (tokens)]`, without special tokens.
         special_ids: ids of the special tokens.
-        max_length: most tokens of a text, specials included; further ones are cut off. None keeps all.
-        pad_to_max: whether to pad to `max_length` rather than to the longest text.
+        max_length: maximum tokens of a text, including special tokens; None for no limit.
+        pad_to_max: whether to pad to `max_length` instead of the longest text.
 
     Returns:
         `input_word_ids`, `input_mask` and `input_type_ids`, which are zeros: int32 `[texts, seq_length]`.

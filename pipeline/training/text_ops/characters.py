@@ -1,8 +1,8 @@
-"""What becomes of each character, as TensorFlow operations.
+"""Replaces characters with TensorFlow operations.
 
-TensorFlow has operations for lower case and Unicode's normal forms, but their version of Unicode is not Python's, and
-lower case depends on the machine's locale. The tables here are made by the tokenizers' own functions, and give the same
-text on every machine.
+TensorFlow has operations for lower case and Unicode's normal forms, but they use another version of Unicode than
+Python, and lower case depends on the machine's locale. The tables here are made with the tokenizers' own functions, so
+the result is the same on every machine.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import tensorflow as tf
 from pipeline.tokenizers.normalizer import is_cjk
 
 _CODE_POINTS, _PAGE = 0x110000, 256
-_PLANES_WITH_RULES = (range(0x30000), range(0xE0000, 0xE1000))  # Elsewhere are only ideographs and private characters.
+_PLANES_WITH_RULES = (range(0x30000), range(0xE0000, 0xE1000))  # Others have only ideographs and private characters.
 _SURROGATES = range(0xD800, 0xE000)
-_ITSELF = -1  # Instead of a code point: the character that is replaced.
+_ITSELF = -1  # Stands for the replaced character itself.
 _CAPITAL_SIGMA, _SMALL_SIGMA, _FINAL_SIGMA = "Σσς"
 _OTHER, _CASED, _IGNORABLE = range(3)
 
@@ -27,8 +27,8 @@ class CharacterMap(tf.Module):
     """Replaces each character by a string.
 
     Args:
-        replacement: of a character, by its properties in Unicode; one from an unassigned or private plane, or a
-            surrogate, stays as it is.
+        replacement: returns the replacement of a character, which may depend only on its Unicode properties. Characters
+            of unassigned and private planes, and surrogates, are not changed.
     """
 
     def __init__(self, replacement: Callable[[str], str]) -> None:
@@ -54,10 +54,10 @@ class CharacterMap(tf.Module):
 
 
 class FinalSigma(tf.Module):
-    """Lower-cases the capital sigma: at the end of a word it is another letter, as `str.lower` has it.
+    """Lower-cases the capital sigma, which has another form at the end of a word, as `str.lower` does.
 
-    At the end is what follows a cased letter and has none after it, apart from characters that casing ignores, such as
-    apostrophes (Unicode, section 3.13, Final_Sigma).
+    It is at the end if it follows a cased letter and is not followed by one, ignoring characters such as apostrophes
+    (Unicode, section 3.13, Final_Sigma).
 
     Args:
         is_dropped: whether a character is not part of the text that is lower-cased.
@@ -96,7 +96,7 @@ class FinalSigma(tf.Module):
 
 
 class _Table(tf.Module):
-    """A value for each code point, in pages; pages that are equal are stored once.
+    """A value for each code point, stored in pages, without duplicates.
 
     Args:
         values: int32 `[0x110000]`.
@@ -113,9 +113,9 @@ class _Table(tf.Module):
 
 
 def decode(texts: tf.Tensor) -> tf.RaggedTensor:
-    """The code points of texts, int32 `[texts, (characters)]`.
+    """Decodes texts to code points, int32 `[texts, (characters)]`.
 
-    Bytes that are not UTF-8 become U+FFFD, as many as `bytes.decode("utf-8", "replace")` gives.
+    Bytes that are not UTF-8 become U+FFFD, as with `bytes.decode("utf-8", "replace")`.
 
     Args:
         texts: strings `[texts]`.
@@ -129,25 +129,25 @@ def encode(codes: tf.RaggedTensor) -> tf.Tensor:
 
 
 def pattern_of(is_in: Callable[[str], bool]) -> str:
-    """A class of characters for `tf.strings.regex_replace`, by code points."""
+    """Returns a character class for `tf.strings.regex_replace`, by code points."""
     codes = [code for code in _codes() if is_in(chr(code))]
     return "[" + "".join(f"\\x{{{code:X}}}" for code in codes) + "]"
 
 
 def _kind(char: str) -> Hashable:
-    """What tells a character from others that any rule treats alike; thousands are changed by no rule."""
+    """Returns a key that is equal for characters that every rule treats alike; no rule changes most characters."""
     if char < "\x80" or char == "\ufffd" or unicodedata.normalize("NFKD", char) != char or char.lower() != char:
         return char
     return unicodedata.category(char), unicodedata.combining(char), is_cjk(char)
 
 
 def _codes() -> list[int]:
-    """The characters that are not all left as they are."""
+    """Returns the code points that a rule may change."""
     return [code for plane in _PLANES_WITH_RULES for code in plane if code not in _SURROGATES]
 
 
 def blocks_order(char: str) -> bool:
-    """Whether combining marks before and after a character that is dropped, a mark, keep their order.
+    """Returns whether a mark that is dropped separates the combining marks before and after it.
 
     Unicode's canonical order moves marks of one sequence; a mark of combining class 0 ends the sequence.
     """

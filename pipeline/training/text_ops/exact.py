@@ -1,4 +1,4 @@
-"""Tokenizers within a graph that are proven: their ids are compared with this project's."""
+"""Builds tokenizers in a graph, and verifies that their ids are those of this project's tokenizers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.training.text_ops.sentencepiece import SentencePieceOps
 from pipeline.training.text_ops.wordpiece import WordPieceOps
 
 _BATCH = 8192  # Texts compared at a time.
-_MADE = 2000  # Texts made of the vocabulary's entries.
+_MADE = 2000  # Number of texts made from the vocabulary's entries.
 _HARD = (
     *(
         "",
@@ -52,35 +52,35 @@ _WITH_MASKS = (
 
 
 def text_ops(tokenizer: Tokenizer) -> TextOps:
-    """The tokenizer within a graph.
+    """Builds a tokenizer in a graph.
 
     Raises:
-        ConfigError: if there is none: for a tokenizer.json.
-        VocabularyError: if tensorflow-text does not take the vocabulary.
+        ConfigError: for a tokenizer.json, which is not supported.
+        VocabularyError: if tensorflow-text does not accept the vocabulary.
     """
     if isinstance(tokenizer, WordPieceTokenizer):
         return WordPieceOps(tokenizer)
     if isinstance(tokenizer, SentencePieceTokenizer):
         return SentencePieceOps(tokenizer)
     raise ConfigError(
-        "Models that take text must have a WordPiece or SentencePiece vocabulary",
+        "Only models with a WordPiece or SentencePiece vocabulary can take text",
         received="a tokenizer.json, for which tensorflow-text has no operation",
     )
 
 
 def check_text_ops(ops: TextOps, tokenizer: Tokenizer, prose: Iterable[str] = ()) -> None:
-    """Compares the ids of a tokenizer within a graph with the tokenizer's.
+    """Checks that a tokenizer in a graph gives the same ids as the original.
 
-    Compared are all characters of Unicode that text is written in, texts that are hard to cut, texts made of the
-    vocabulary's entries, and prose.
+    They are compared on all assigned Unicode characters except most ideographs, on difficult texts, on texts made from
+    the vocabulary's entries, and on prose.
 
     Args:
-        ops: what `text_ops` made.
-        tokenizer: of what it was made.
+        ops: the result of `text_ops`.
+        tokenizer: the original tokenizer.
         prose: further texts to compare.
 
     Raises:
-        VocabularyError: if the ids of a text differ, with the text.
+        VocabularyError: if the ids of a text differ; it shows the text.
     """
     compared = itertools.chain(_HARD, _all_characters(), _made_of(tokenizer), prose)
     while texts := list(itertools.islice(compared, _BATCH)):
@@ -103,22 +103,21 @@ def _compare(tokenizer: Tokenizer, texts: Sequence[str], expected: TokenBatch, f
             at = next(i for i, pair in enumerate(itertools.zip_longest(ours, theirs)) if pair[0] != pair[1])
             near = slice(max(at - 2, 0), at + 3)
             raise VocabularyError(
-                "tensorflow-text must cut text into the same tokens as this project",
+                "tensorflow-text does not give the same tokens as this project",
                 received=f"{theirs[near]} instead of {ours[near]} in {text[:100]!r}",
-                do="Tokenize outside the model. The export command leaves the signatures that take text out with"
-                " --no-text-signatures",
+                do="Tokenize outside the model: --no-text-signatures exports it without the signatures that take text",
             )
 
 
 def _all_characters() -> Iterator[str]:
-    """All characters that Unicode assigns, but most ideographs, each between letters."""
+    """Yields all assigned Unicode characters except most ideographs, each between letters."""
     for code in (*range(0x20100), *range(0xE0000, 0xE0200)):
         if unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs"):
             yield f"x{chr(code)}y"
 
 
 def _made_of(tokenizer: Tokenizer) -> Iterator[str]:
-    """Random entries one after another, and repeated characters: unlikely text, of the vocabulary's own language."""
+    """Yields concatenations of random entries, and repeated characters: unlikely text in the vocabulary's language."""
     draw = generator(0, "text-ops")
     for ids in draw.choice(tokenizer.ordinary_ids, (_MADE, 12)):
         yield "".join(tokenizer.show(int(i)).removeprefix("##").replace("▁", " ") for i in ids)

@@ -1,4 +1,4 @@
-"""SentencePiece within a graph, by the operations of tensorflow-text."""
+"""SentencePiece in a graph, with the operations of tensorflow-text."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from pipeline.tokenizers.sentencepiece import SentencePieceTokenizer
 from pipeline.tokenizers.spaced_pieces import SPACE
 from pipeline.training.text_ops.characters import CharacterMap, FinalSigma, decode, encode, pattern_of
 
-# Private characters. FastSentencepieceTokenizer normalises all text, and so could change "[MASK]"; the other one stands
-# for the first in a text: no model knows either.
+# Private characters, which no model has. FastSentencepieceTokenizer normalises all text, and so could change "[MASK]";
+# the second one replaces the first if it occurs in a text.
 _MASK, _UNKNOWN = "\U0010fffc", "\U0010fffb"
 
 
 class SentencePieceOps(tf.Module):
     """The ids of a `SentencePieceTokenizer`; see `pipeline.training.text_ops.base.TextOps`.
 
-    Unigram models are cut by tensorflow-text's `FastSentencepieceTokenizer`: its `SentencepieceTokenizer`, of an older
-    version of the library, chooses another one of two segmentations with the same score, of "===" into "=" and "==", in
-    one or two of 1,000 sentences. The former knows neither BPE nor bytes, so models with these are left to the latter.
-    It adds up other scores where a character is unknown or a mask; behind one, rounding may decide otherwise between
-    segmentations with the same score.
+    Unigram models use tensorflow-text's `FastSentencepieceTokenizer`. Its `SentencepieceTokenizer`, built on an older
+    version of the library, resolves ties between segmentations differently, such as "===" into "=" and "==", in one or
+    two of 1,000 sentences. The fast operation supports neither BPE nor bytes, so models with these use the other. It
+    also adds other scores for unknown characters and masks; after one, rounding may resolve ties differently.
     """
 
     def __init__(self, tokenizer: SentencePieceTokenizer) -> None:
@@ -58,12 +57,12 @@ class SentencePieceOps(tf.Module):
         if self._mask != self._piece:
             folded = tf.strings.regex_replace(folded, self._mask, _UNKNOWN)
             folded = tf.strings.regex_replace(folded, re.escape(self._piece), self._mask)
-        # White space before a mask belongs to the hidden piece, as in "▁word".
+        # White space before a mask is part of the masked piece, as in "▁word".
         before_mask = tf.strings.join([tf.strings.regex_replace(folded, self._end, ""), self._mask])
         marked = tf.where(_last_of_rows(parts), folded, before_mask)
         marked = tf.strings.reduce_join(parts.with_values(marked), axis=1)
         ids = self._pieces_and_masks.tokenize(marked).with_row_splits_dtype(tf.int64)
-        # White space that the model prepends to a text, even before a mask.
+        # Removes the white space that the model prepends to a text before a mask.
         following = tf.concat([ids.values[1:], [-1]], axis=0)
         precedes_mask = (following == self.special_ids["mask"]) & ~_last_of_rows(ids)
         return tf.ragged.boolean_mask(ids, ids.with_values((ids.values != self._space) | ~precedes_mask))
@@ -76,18 +75,18 @@ class SentencePieceOps(tf.Module):
 
 
 def _named_tokenizer(model: bytes) -> Any:
-    """A `SentencepieceTokenizer` by a name of its own: SavedModels in one process share what has the same name."""
+    """Builds a `SentencepieceTokenizer` with a unique name: SavedModels in one process share resources by name."""
     import tensorflow_text as tf_text
 
     return tf_text.SentencepieceTokenizer(model, name=f"sentencepiece_{hashlib.sha256(model).hexdigest()}")
 
 
 def _last_of_rows(ragged: tf.RaggedTensor) -> tf.Tensor:
-    """Whether each value is the last of its row: bool `[values]`."""
+    """Returns whether each value is the last of its row: bool `[values]`."""
     number = tf.range(tf.size(ragged.values, out_type=tf.int64), dtype=tf.int64)
     return number + 1 == tf.gather(ragged.row_splits, ragged.value_rowids() + 1)
 
 
 def _decomposed(char: str) -> str:
-    """A character without accents; as `pipeline.tokenizers.normalizer.text_for_library` has it before lower case."""
+    """Removes accents from a character, as `pipeline.tokenizers.normalizer.text_for_library` does first."""
     return "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))

@@ -1,4 +1,4 @@
-"""WordPiece within a graph: this project's words, and tensorflow-text's pieces of them."""
+"""WordPiece in a graph: words are split by this project's rules, and pieces by tensorflow-text."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pipeline.tokenizers.vocabulary import special_token
 from pipeline.tokenizers.wordpiece import WordPieceTokenizer
 from pipeline.training.text_ops.characters import CharacterMap, FinalSigma, blocks_order, decode, encode
 
-_MOST_BYTES = 4 * MAX_WORD_CHARS  # Of a word in UTF-8.
+_MOST_BYTES = 4 * MAX_WORD_CHARS  # Maximum length of a word in UTF-8.
 _TOO_LONG = "x" * (_MOST_BYTES + 1)
-_IN_BETWEEN = "\0"  # Instead of a mark that is dropped, until other marks are in order.
+_IN_BETWEEN = "\0"  # Replaces a dropped mark until the other marks are in order.
 
 
 class WordPieceOps(tf.Module):
     """The ids of a `WordPieceTokenizer`; see `pipeline.training.text_ops.base.TextOps`.
 
-    tensorflow-text's own BERT tokenizers differ in control characters, which they replace by spaces, in lower case
-    (they fold "ß" to "ss") and in long words. So the text is normalised here, by the tokenizer's own rules, and cut by
-    the operation `FastWordpieceTokenizer` (Song et al., 2021, https://arxiv.org/abs/2012.15524).
+    tensorflow-text's own BERT tokenizers differ in control characters, which they replace with spaces, in lower case
+    (they fold "ß" to "ss") and in long words. Therefore, the text is normalised here by the tokenizer's own rules, and
+    words are split with `FastWordpieceTokenizer` (Song et al., 2021, https://arxiv.org/abs/2012.15524).
 
     Raises:
-        VocabularyError: if the operation does not take the vocabulary.
+        VocabularyError: if tensorflow-text does not accept the vocabulary.
     """
 
     def __init__(self, tokenizer: WordPieceTokenizer) -> None:
@@ -39,7 +39,7 @@ class WordPieceOps(tf.Module):
         self._lower_case = tokenizer.lower_case
         self._sigma = _sigma() if tokenizer.lower_case else None
         self._characters = _characters(tokenizer.lower_case)
-        # The operation refuses some entries that no word is spelled by; with brackets they remain so.
+        # The operation refuses some entries that match no word; the replacements in brackets match none either.
         entries = [
             entry if entry and "\0" not in entry else f"[[{number}]]" for number, entry in enumerate(tokenizer.tokens)
         ]
@@ -51,9 +51,9 @@ class WordPieceOps(tf.Module):
                 unknown_token=special_token("unk"),
                 no_pretokenization=True,
             )
-        except Exception as error:  # RuntimeError, ValueError: whatever its C++ reports.
+        except Exception as error:  # RuntimeError, ValueError or others from its C++ code.
             raise VocabularyError(
-                "tensorflow-text's FastWordpieceTokenizer must take the vocabulary", received=str(error)[:300]
+                "tensorflow-text's FastWordpieceTokenizer does not accept the vocabulary", received=str(error)[:300]
             ) from error
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
@@ -71,14 +71,14 @@ class WordPieceOps(tf.Module):
         return parts.with_values(tf.concat([ids, mask], axis=1)).merge_dims(1, 2)[:, :-1]
 
     def _normalized(self, texts: tf.Tensor) -> tf.Tensor:
-        """Texts whose words are separated by spaces, `[texts]`."""
+        """Normalises texts so that their words are separated by spaces, `[texts]`."""
         codes = decode(texts)
         if self._sigma is None:
             return encode(self._characters(codes))
         import tensorflow_text as tf_text
 
         mapped = encode(self._characters(self._sigma(codes)))
-        in_order = tf_text.normalize_utf8(mapped, "NFD")  # Of the marks that are no accents, and so still there.
+        in_order = tf_text.normalize_utf8(mapped, "NFD")  # Orders the remaining marks, which are not accents.
         return tf.strings.regex_replace(in_order, r"\x00", "")
 
 

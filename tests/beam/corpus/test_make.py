@@ -525,7 +525,7 @@ def test_blocks_that_fail_are_reported_and_the_others_are_kept(
             make()
     message = str(caught.value)
     reason = (
-        f"{path} must hold {len(data):,} bytes, as it did when the job was planned. Received: {len(data) - 1:,} bytes"
+        f"{path} became shorter: it had {len(data):,} bytes when the job was planned. Received: {len(data) - 1:,} bytes"
     )
     assert message.startswith(f"{failing} of {blocks} blocks failed: block 0: {reason}")
     assert message.count(reason) == failing

@@ -95,10 +95,10 @@ def test_a_file_without_rows(path: Path) -> None:
 
 def test_a_column_that_is_missing_or_no_text(path: Path) -> None:
     write(path, {"id": [1], "body": ["One."], "parts": [["One."]]})
-    with pytest.raises(InputError, match=r"must have a column text\. Received: the columns id, body, parts\. Name"):
+    with pytest.raises(InputError, match=r"has no column text\. Received: the columns id, body, parts\. Name"):
         read(path)
     for text_field, kind in (("id", "int64"), ("parts", "list")):
-        with pytest.raises(InputError, match=rf"The column {text_field} of .* must hold text.* Received: {kind}"):
+        with pytest.raises(InputError, match=rf"The column {text_field} of .* must contain text.* Received: {kind}"):
             read(path, text_field=text_field)
 
 
@@ -111,9 +111,9 @@ def test_damage_is_an_error_that_names_the_file(path: Path, kind: str) -> None:
     end = sum(pieces[:-1])  # Where the last batch begins: it may be missing, too.
     for data in (whole[: len(whole) // 2], whole[:end], whole[: end + 6], b"", b"It was a dark night.\n" * 9):
         path.write_bytes(data)
-        with pytest.raises(InputError, match=r"texts\.arrow must be a whole Arrow file\. Received: \w"):
+        with pytest.raises(InputError, match=r"texts\.arrow is not a complete Arrow file\. Received: \w"):
             sizes_of_messages(str(path), "text")
-        with pytest.raises(InputError, match=r"texts\.arrow must be a whole Arrow file"):
+        with pytest.raises(InputError, match=r"texts\.arrow is not a complete Arrow file"):
             list(read_arrow(block.segments[0], text_field="text", counts=TextCounts()))
 
 
@@ -123,5 +123,5 @@ def test_offsets_that_lead_out_of_the_text(path: Path) -> None:
     offsets = struct.pack("<4i", 0, 4, 8, 14)
     assert data.count(offsets) == 1
     path.write_bytes(data.replace(offsets, struct.pack("<4i", 0, 4, 1 << 28, 14)))
-    with pytest.raises(InputError, match=r"texts\.arrow must be a whole Arrow file"):
+    with pytest.raises(InputError, match=r"texts\.arrow is not a complete Arrow file"):
         read(path)

@@ -44,7 +44,7 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, compression: str
     flipped = whole[:4] + bytes(byte ^ 0xFF for byte in whole[4:64]) + whole[64:]
     for data in (b"", whole[:half], whole[:-1], b"no such format", whole + b"no such format", flipped):
         path.write_bytes(data)
-        with pytest.raises(InputError, match=rf"damaged must be a whole file compressed with {compression}"):
+        with pytest.raises(InputError, match=rf"damaged is not a complete {compression} file"):
             read(path, compression)
     path.unlink()
     with pytest.raises(InputError, match=r"Cannot read .*damaged"):

@@ -146,7 +146,7 @@ def test_what_is_no_text_in_utf_8_is_refused_by_name(tmp_path: Path, kind: str, 
     make, what = NOT_TEXT[kind]
     path = tmp_path / "input.txt"
     path.write_bytes(COMPRESSIONS[compression](make()))
-    with pytest.raises(InputError, match=rf"input\.txt must be text\. Received: .*{what}"):
+    with pytest.raises(InputError, match=rf"input\.txt is not text in UTF-8\. Received: .*{what}"):
         check_is_text(str(path), read_head(str(path), compression))
 
 
@@ -204,7 +204,7 @@ TWO = [{"text": "One.", "a": {"b": [1]}}, {"text": "Two."}]
     ],
 )
 def test_json_that_is_no_json_lines(contents: str, what: str) -> None:
-    with pytest.raises(InputError, match=rf"a\.json must be JSON Lines, one object per line\. Received: .*{what}"):
+    with pytest.raises(InputError, match=rf"a\.json is not JSON Lines, one object per line\. Received: .*{what}"):
         check_is_text("a.json", contents.encode()[:HEAD_BYTES], "jsonl")
     check_is_text("a.txt", contents.encode()[:HEAD_BYTES], "lines")
 

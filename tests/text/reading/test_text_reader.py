@@ -291,7 +291,9 @@ def test_a_file_that_shrank_is_an_error(path: Path) -> None:
     bert = separators("bert")
     assert len(texts_of(segment, bert, TextCounts())) == 10
     path.write_text("One.\n\n" * 9)
-    with pytest.raises(InputError, match=r"must hold 60 bytes, .* Received: 54 bytes\. Run the job again, and do not"):
+    with pytest.raises(
+        InputError, match=r"became shorter: it had 60 bytes .* Received: 54 bytes\. Run the job again, and do not"
+    ):
         texts_of(segment, bert, TextCounts())
     path.unlink()
     with pytest.raises(InputError, match=r"Cannot read .*No such file"):
@@ -319,5 +321,5 @@ def test_what_was_appended_since_the_plan_is_not_read(path: Path) -> None:
 )
 def test_what_is_no_text_is_told_by_its_first_bytes(path: Path, data: bytes, what: str) -> None:
     path.write_bytes(data)
-    with pytest.raises(InputError, match=f"text.txt must be text. Received: .*{what}"):
+    with pytest.raises(InputError, match=f"text.txt is not text in UTF-8. Received: .*{what}"):
         read(path, "bert")

@@ -89,6 +89,6 @@ def test_a_text_that_is_too_long_is_passed_over(path: Path, monkeypatch: pytest.
 )
 def test_damage_is_an_error_that_names_the_file(path: Path, data: bytes, received: str) -> None:
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"texts\.warc\.wet must be a whole web archive") as error:
+    with pytest.raises(InputError, match=r"texts\.warc\.wet is not a complete web archive") as error:
         read(path)
     assert received in str(error.value)

@@ -103,7 +103,7 @@ def test_pseudo_perplexity_is_of_the_text_without_masks(
 def test_what_does_not_fit_is_refused(trained: Any, corpus: Any, make_trained: Any, tmp_path: Path) -> None:
     directory = str(corpus.directory)
     other = WordPieceTokenizer(trained.vocabulary.replace(b"w07", b"w99"))
-    with pytest.raises(CorpusError, match="1 other entries, such as 'w07' instead of 'w99'"):
+    with pytest.raises(CorpusError, match="1 different entries, such as 'w07' instead of 'w99'"):
         evaluate_corpus(dataclasses.replace(trained, tokenizer=other), directory)
     with pytest.raises(CorpusError, match="longer than the model's maximum of 16 tokens"):
         evaluate_corpus(make_trained(max_position_embeddings=16), directory)

@@ -60,5 +60,5 @@ def test_bad_input_is_refused(tokenizer: WordPieceTokenizer, tmp_path: Path, tin
             fill_masks(Model(), tokenizer, ["[MASK]"], top_k=top_k)
     with pytest.raises(InputError, match="no such file"):
         predict(str(tmp_path / "nowhere"), ["[MASK]"])
-    with pytest.raises(InputError, match=r"must be a run's directory, .* a directory of chunks.bin, manifest.json"):
+    with pytest.raises(InputError, match=r"No model found at .*: the directory contains chunks.bin, manifest.json"):
         predict(str(tiny_corpus.directory), ["[MASK]"])

@@ -54,7 +54,7 @@ def test_the_commands_take_the_last_one(stopped: Path, tmp_path: Path, capsys: A
     assert main(["export", "--run", str(stopped), "--output", out]) == 2
     said = capsys.readouterr().err
     assert "a run that is not finished. Run the pretrain command again" in said
-    assert f"Or name its last checkpoint instead: {last}" in said
+    assert f"Or use its last checkpoint: {last}" in said
     assert main(["export", "--run", last, "--output", out]) == 0
     found, expected = read_source(out), load_trained(last)
     for name, value in read_weights(found.family, expected.model).items():
@@ -77,13 +77,13 @@ def test_another_run_starts_from_one(stopped: Path) -> None:
 
 
 def test_what_is_not_there_is_refused(stopped: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"must hold the checkpoint of step 7. Received: step-15, step-20, step-24"):
+    with pytest.raises(InputError, match=r"has no checkpoint of step 7. Received: step-15, step-20, step-24"):
         load_trained(str(stopped / "checkpoints" / "step-7"))
     run = Path(shutil.copytree(stopped, tmp_path / "run"))
     data = next((run / "checkpoints").glob("step-24.data*"))
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"step-24 must be a whole checkpoint of a run"):
+    with pytest.raises(InputError, match=r"step-24 is not a complete checkpoint of a run"):
         load_trained(str(run / "checkpoints" / "step-24"))
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(InputError, match=r"must hold the checkpoint of step 24. Received: none"):
+    with pytest.raises(InputError, match=r"has no checkpoint of step 24. Received: none"):
         load_trained(str(run / "checkpoints" / "step-24"))

@@ -75,4 +75,4 @@ def test_a_model_of_the_hub_is_used_by_its_name(hub: Hub, trained: Any, capsys: 
     np.testing.assert_array_equal(ours, theirs)
     assert list(found.tokenizer.tokens) == list(trained.tokenizer.tokens)
     assert main(["predict", "--run", "no/such", "[MASK]"]) == 2
-    assert "no/such must be a directory here, or a model of the hub" in capsys.readouterr().err
+    assert "no/such is neither a local directory nor a model of the hub" in capsys.readouterr().err

@@ -61,12 +61,12 @@ def test_other_types_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_damage_is_refused(tmp_path: Path, header: Any, body: bytes) -> None:
-    with pytest.raises(InputError, match="must be a safetensors file"):
+    with pytest.raises(InputError, match="is not a valid safetensors file"):
         read_safetensors(write_raw(tmp_path / "x", header, body))
 
 
 @pytest.mark.parametrize("data", [b"", b"1234", b"\xff" * 8 + b"{}", b"\x02" + b"\0" * 7 + b"{"])
 def test_a_header_cut_short_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x").write_bytes(data)
-    with pytest.raises(InputError, match="must be a safetensors file"):
+    with pytest.raises(InputError, match="is not a valid safetensors file"):
         read_safetensors(str(tmp_path / "x"))

@@ -198,6 +198,6 @@ def test_what_cannot_be_exact_or_is_out_of_range_is_refused(models: dict[str, Tr
         export_saved_model(models["wordpiece"], str(tmp_path / "model"), top_k=0)
     lines = [line for text in topics.values() for line in text.splitlines() if line.strip()]
     vocabulary = train_sentencepiece(lines, 1000, model_type="unigram", byte_fallback=True)
-    with pytest.raises(VocabularyError, match="must cut text into the same tokens as this project"):
+    with pytest.raises(VocabularyError, match="does not give the same tokens as this project"):
         export_saved_model(make_model(vocabulary), str(tmp_path / "model"))
     assert not (tmp_path / "model").exists()

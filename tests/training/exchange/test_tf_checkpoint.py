@@ -61,12 +61,12 @@ def test_ways_to_name_a_checkpoint(google: Path, tmp_path: Path) -> None:
 def test_without_its_configuration_it_is_refused(google: Path, tmp_path: Path) -> None:
     for path in google.glob("bert_model.ckpt*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(InputError, match=r"must lie bert_config.json"):
+    with pytest.raises(InputError, match=r"No bert_config.json next to"):
         read_checkpoint(str(tmp_path / "bert_model.ckpt"))
     (tmp_path / "bert_config.json").write_bytes((google / "bert_config.json").read_bytes())
     data = tmp_path / "bert_model.ckpt.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(InputError, match="must be a whole TensorFlow checkpoint"):
+    with pytest.raises(InputError, match=r"The TensorFlow checkpoint .* is damaged"):
         _ = read_checkpoint(str(tmp_path / "bert_model.ckpt")).weights
 
 
@@ -75,5 +75,5 @@ def test_another_checkpoint_is_refused(tmp_path: Path, write_google_checkpoint: 
     write_google_checkpoint(by_names, {"generator/dense/kernel": np.ones((2, 2), np.float32)})
     tf.train.Checkpoint(x=tf.Variable(1.0, name="x")).write(by_objects)
     for prefix in (by_names, by_objects):
-        with pytest.raises(InputError, match="must be a checkpoint of a BERT"):
+        with pytest.raises(InputError, match="is not a checkpoint of a BERT"):
             read_checkpoint(prefix)

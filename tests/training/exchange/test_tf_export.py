@@ -97,6 +97,6 @@ def test_an_export_that_is_wrong_leaves_nothing(
         kernel.assign(before)
 
     monkeypatch.setattr(tf_export, "_write_saved_model", damage)
-    with pytest.raises(OutputError, match="must agree with the trained model's"):
+    with pytest.raises(OutputError, match="differs from the trained model's"):
         export(trained, str(tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []

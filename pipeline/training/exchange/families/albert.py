@@ -24,7 +24,7 @@ _PROJECTION = "albert.encoder.embedding_hidden_mapping_in"
 class Albert(Bert):
     """ALBERT, https://arxiv.org/abs/1909.11942, with the names of transformers' modeling_albert.py.
 
-    One block, applied again and again; its head for the order of sentences is our next-sentence head.
+    One block is applied repeatedly. Its sentence-order head is this project's next-sentence head.
     """
 
     model_type = "albert"
@@ -46,7 +46,7 @@ class Albert(Bert):
         "inner_group_num": 1,
         "tie_word_embeddings": True,
     }
-    # Hugging Face's defaults of these are those of the largest ALBERT.
+    # Hugging Face's defaults are those of the largest ALBERT.
     required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
     def to_config(self, config: PretrainerConfig, special_ids: Mapping[str, int]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Albert(Bert):
         self.refuse_unless([("mlm_activation", config.mlm_activation, encoder.hidden_activation)])
         if encoder.embedding_size in (None, encoder.hidden_size):
             raise ConfigError(
-                "Hugging Face's ALBERT computes only models with an embedding_size other than hidden_size",
+                "Hugging Face's ALBERT supports only an embedding_size other than hidden_size",
                 received=encoder.embedding_size,
                 do=SAVED_MODEL_ADVICE,
             )
@@ -70,9 +70,9 @@ class Albert(Bert):
 
     def from_config(self, values: Mapping[str, Any], *, source: str, has_next_sentence: bool) -> PretrainerConfig:
         config = super().from_config(values, source=source, has_next_sentence=has_next_sentence)
-        if values.get("embedding_size") == values["hidden_size"]:  # Ours has no projection between equal widths.
+        if values.get("embedding_size") == values["hidden_size"]:  # Ours then has no projection.
             raise InputError(
-                f"embedding_size of {source} must differ from hidden_size", received=values["embedding_size"]
+                f"embedding_size in {source} must differ from hidden_size", received=values["embedding_size"]
             )
         return config
 

@@ -1,4 +1,4 @@
-"""What a family of Hugging Face's models is: its configuration, the names of its weights, and its numbers."""
+"""The interface of a family of Hugging Face models: its configuration, weight names, and computation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 NEXT_SENTENCE = "next_sentence"
 SAVED_MODEL_ADVICE = "Export this model as a SavedModel instead"
-# Our names of activations, by Hugging Face's. Theirs of "gelu" is the exact one; BERT's own, and ours, its tanh
-# approximation.
+# This project's names of activations, by Hugging Face's. Their "gelu" is exact; ours, as in the original BERT, is the
+# tanh approximation.
 ACTIVATIONS = {
     "gelu_new": "gelu",
     "gelu_pytorch_tanh": "gelu",
@@ -32,18 +32,18 @@ ACTIVATIONS = {
 
 
 class Family(abc.ABC):
-    """Models that Hugging Face computes by one module; stateless.
+    """The models of one transformers module; stateless.
 
     Attributes:
-        model_type: what config.json calls it.
-        title: what messages call it.
-        prefix: what the encoder's weights' names begin with, which files of the encoder alone leave out.
-        mlm_head: what the masked-LM head's weights' names begin with.
+        model_type: its name in config.json.
+        title: its name in messages.
+        prefix: the prefix of the encoder's weight names, which files of the encoder alone omit.
+        mlm_head: the prefixes of the masked-LM head's weight names.
         next_sentence: the dense layer of the next-sentence head; None if the family has no such head.
         pooler: the dense layer of the pooler; None if it has none.
-        copies: weights that files may hold a second time, by the names of the copies.
-        fixed: what config.json may say in one way only.
-        required: what config.json must say.
+        copies: weights that files may contain twice, by the names of the copies.
+        fixed: the keys of config.json for which only one value is supported.
+        required: the keys that config.json must have.
     """
 
     model_type: ClassVar[str]
@@ -58,34 +58,34 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def to_config(self, config: PretrainerConfig, special_ids: Mapping[str, int]) -> dict[str, Any]:
-        """What config.json says of a model.
+        """Returns the config.json of a model.
 
         Args:
             config: the model's configuration, resolved.
-            special_ids: the tokenizer's.
+            special_ids: the ids of the tokenizer's special tokens.
 
         Raises:
-            ConfigError: if the family has no such model.
+            ConfigError: if the family cannot represent the model.
         """
 
     @abc.abstractmethod
     def from_config(self, values: Mapping[str, Any], *, source: str, has_next_sentence: bool) -> PretrainerConfig:
-        """Our configuration of a model that config.json describes.
+        """Returns the configuration of the model that a config.json describes.
 
         Args:
-            values: what the file holds.
+            values: the contents of the file.
             source: its name, for messages.
-            has_next_sentence: whether there is a next-sentence head among the weights.
+            has_next_sentence: whether the weights include a next-sentence head.
 
         Raises:
-            InputError: if we have no such model, or something is missing.
+            InputError: if the model is not supported, or a key is missing.
         """
 
     @abc.abstractmethod
     def slots(self, model: BertPretrainerV2) -> Iterator[Slot]:
-        """The weights that take part in pre-training.
+        """Yields the weights that pre-training uses.
 
-        The pooler is the next-sentence head's, which is the trained one; without that head there is none.
+        The pooler is that of the next-sentence head, which is trained; without that head there is none.
         """
 
     @abc.abstractmethod
@@ -96,14 +96,14 @@ class Family(abc.ABC):
         batch: Mapping[str, np.ndarray],
         positions: np.ndarray,
     ) -> dict[str, np.ndarray]:
-        """The logits as Hugging Face computes them, in plain numpy, from the files of a folder alone.
+        """Computes the logits in numpy as Hugging Face does, from the files of a folder alone.
 
-        What an export is checked by: it shares no code with the model that was trained.
+        Exports are verified with it: it shares no code with the trained model.
 
         Args:
-            config: what config.json holds.
-            weights: what model.safetensors holds.
-            batch: `input_ids`, `attention_mask`, and where the family has them `token_type_ids`, integers
+            config: the contents of config.json.
+            weights: the contents of model.safetensors.
+            batch: `input_ids`, `attention_mask`, and, if the family has them, `token_type_ids`, integers
                 `[batch, seq_length]`.
             positions: the positions to score, integers `[batch, n]`.
 
@@ -118,43 +118,43 @@ class Family(abc.ABC):
         return tuple(self.copies.values())
 
     def pooler_slots(self, model: BertPretrainerV2) -> Iterator[Slot]:
-        """The weights of the encoder's own pooler, for fine-tuning."""
+        """Yields the weights of the encoder's own pooler, for fine-tuning."""
         if self.pooler is not None and model.encoder_network.pooler_layer is not None:
             yield from dense_slots(self.pooler, model.encoder_network.pooler_layer)
 
     def to_files(self, weights: dict[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """What is written of the weights of `slots`; `config` is what config.json says."""
+        """Converts the weights of `slots` to those of the file; `config` is the config.json."""
         return weights
 
     def from_files(self, weights: dict[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The weights of `slots`, of what a file holds."""
+        """Converts the weights of a file to those of `slots`."""
         return weights
 
     def is_encoders(self, name: str) -> bool:
-        """Whether a weight is the encoder's, its pooler apart."""
+        """Returns whether a weight belongs to the encoder, other than its pooler."""
         return name.startswith(self.prefix) and (self.pooler is None or not name.startswith(f"{self.pooler}."))
 
     def check_config(self, values: Mapping[str, Any], source: str) -> None:
-        """Checks what of a config.json is the same for all of the family's models that can be read.
+        """Checks the keys of a config.json that must be present or have one value in all supported models.
 
         Raises:
-            InputError: naming what is not, or missing.
+            InputError: naming the key.
         """
         for name, wanted in self.fixed.items():
             if values.get(name, wanted) != wanted:
                 raise InputError(
-                    f"{source} must describe a {self.title} encoder with {name} {wanted!r}",
+                    f"{source}: only {self.title} encoders with {name} {wanted!r} are supported",
                     received=repr(values[name]),
                 )
         missing = [name for name in self.required if name not in values]
         if missing:
-            raise InputError(f"{source} must tell {', '.join(missing)}")
+            raise InputError(f"{source} has no {', '.join(missing)}")
 
     def refuse_unless(self, wanted: Iterable[tuple[str, Any, Any]]) -> None:
-        """Refuses to export what the family cannot compute.
+        """Refuses to export a model that the family cannot compute.
 
         Args:
-            wanted: names of options, their values, and the only ones that it computes.
+            wanted: names of options, their values, and the only values that the family supports.
 
         Raises:
             ConfigError: naming the first option with another value.
@@ -162,22 +162,22 @@ class Family(abc.ABC):
         for name, value, required in wanted:
             if value != required:
                 raise ConfigError(
-                    f"Hugging Face's {self.title} computes only models with {name} {required!r}",
+                    f"Hugging Face's {self.title} supports only {name} {required!r}",
                     received=repr(value),
                     do=SAVED_MODEL_ADVICE,
                 )
 
     def their_activation(self, name: str) -> str:
-        """Hugging Face's name of an activation.
+        """Returns Hugging Face's name of an activation.
 
         Raises:
-            ConfigError: if it has none.
+            ConfigError: if there is none.
         """
         for theirs, ours in ACTIVATIONS.items():
             if ours == name:
                 return theirs
         raise ConfigError(
-            f"Hugging Face's {self.title} needs an activation out of {', '.join(sorted(set(ACTIVATIONS.values())))}",
+            f"Hugging Face's {self.title} supports only the activations {', '.join(sorted(set(ACTIVATIONS.values())))}",
             received=repr(name),
             do=SAVED_MODEL_ADVICE,
         )
@@ -191,27 +191,26 @@ def refuse_next_sentence(family: Family, config: PretrainerConfig, advice: str) 
     """
     if config.has_head(NEXT_SENTENCE):
         raise ConfigError(
-            f"Hugging Face's {family.title} computes only models without a next_sentence head",
-            received="one with it",
+            f"Hugging Face's {family.title} has no next_sentence head, which this model has",
             do=advice,
         )
 
 
 def our_activation(values: Mapping[str, Any], name: str, *, default: str, source: str) -> str:
-    """Our name of the activation that an option of a config.json names.
+    """Returns this project's name of an activation in a config.json.
 
     Raises:
-        InputError: if we have none.
+        InputError: if it is not supported.
     """
     theirs = values.get(name, default)
     if not isinstance(theirs, str) or theirs not in ACTIVATIONS:
-        raise InputError(f"{name} of {source} must be one of {', '.join(ACTIVATIONS)}", received=repr(theirs))
+        raise InputError(f"{name} in {source} must be one of {', '.join(ACTIVATIONS)}", received=repr(theirs))
     return ACTIVATIONS[theirs]
 
 
 @contextlib.contextmanager
 def describing(source: str) -> Iterator[None]:
-    """Turns what a configuration refuses into an error that names the file it came from.
+    """Converts the errors of a configuration to one that names the file it came from.
 
     Raises:
         InputError: if a value is out of range.
@@ -219,9 +218,9 @@ def describing(source: str) -> Iterator[None]:
     try:
         yield
     except (ConfigError, TypeError) as error:
-        raise InputError(f"{source} describes no model that can be built", received=str(error)) from error
+        raise InputError(f"The model that {source} describes cannot be built", received=str(error)) from error
 
 
 def next_sentence_head(model: Any) -> Any:
-    """The next-sentence head; None if the model has none."""
+    """Returns the next-sentence head; None if the model has none."""
     return next((head for head in model.classification_heads if head.name == NEXT_SENTENCE), None)

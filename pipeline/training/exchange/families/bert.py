@@ -24,7 +24,7 @@ from pipeline.training.exchange.families.slots import Slot, dense_slots, norm_sl
 if TYPE_CHECKING:
     from pipeline.training.modeling.bert_pretrainer import BertPretrainerV2
 
-# Ours, by Hugging Face's.
+# This project's names of options, by Hugging Face's.
 ENCODER_NAMES = {
     "vocab_size": "vocab_size",
     "hidden_size": "hidden_size",
@@ -112,14 +112,14 @@ class Bert(Family):
             outputs["seq_relationship_logits"] = layers.linear(weights, "cls.seq_relationship", pooled)
         return outputs
 
-    # === What BERT and its relatives have in common ===
+    # === Common to BERT and related families ===
 
     def check_encoder(self, config: PretrainerConfig) -> EncoderConfig:
-        """Refuses what these families cannot compute; returns the encoder's configuration."""
+        """Refuses models that these families cannot compute; returns the encoder's configuration."""
         encoder = config.encoder
         if not isinstance(encoder, EncoderConfig):
             raise ConfigError(
-                f"Hugging Face's {self.title} computes only models with encoder.type {self.encoder_type!r}",
+                f"Hugging Face's {self.title} supports only encoder.type {self.encoder_type!r}",
                 received=repr(encoder.type),
                 do=SAVED_MODEL_ADVICE,
             )
@@ -150,7 +150,7 @@ class Bert(Family):
         return encoder
 
     def encoder_values(self, encoder: EncoderConfig) -> dict[str, Any]:
-        """What config.json says of the encoder."""
+        """Returns the keys of config.json that describe the encoder."""
         return {
             "model_type": self.model_type,
             **{theirs: getattr(encoder, ours) for theirs, ours in self.encoder_names.items()},
@@ -160,7 +160,7 @@ class Bert(Family):
         }
 
     def encoder_slots(self, encoder: Any) -> Iterator[Slot]:
-        """The weights of embeddings and blocks, by BERT's names behind `prefix`."""
+        """Yields the weights of embeddings and blocks: `prefix` followed by BERT's names."""
         embeddings = f"{self.prefix}embeddings"
         yield Slot(f"{embeddings}.word_embeddings.weight", (encoder.word_embeddings.embeddings,))
         yield Slot(f"{embeddings}.position_embeddings.weight", (encoder.position_embedding.embeddings,))
@@ -181,14 +181,14 @@ class Bert(Family):
 def make_config(
     encoder: Mapping[str, Any], *, activation: str, has_next_sentence: bool, source: str
 ) -> PretrainerConfig:
-    """A configuration out of an encoder's values.
+    """Builds a configuration from an encoder's values.
 
     Raises:
         InputError: if a value is out of range.
     """
     with describing(source):
         config = EncoderConfig(**encoder, hidden_activation=activation)
-        # As it was pre-trained: the head's dropout is that of the hidden states.
+        # As in pre-training: the head's dropout is that of the hidden states.
         head = ClsHeadConfig(
             inner_dim=config.hidden_size, num_classes=2, dropout_rate=config.dropout_rate, name=NEXT_SENTENCE
         )
@@ -198,7 +198,7 @@ def make_config(
 
 
 def from_google_config(values: Mapping[str, Any], *, source: str, has_next_sentence: bool) -> PretrainerConfig:
-    """As `Bert.from_config`, of a bert_config.json of google-research/bert, whose "gelu" is the tanh approximation."""
+    """Like `Bert.from_config`, for a google-research/bert bert_config.json, whose "gelu" is the tanh approximation."""
     activation = values.get("hidden_act", "gelu")
     translated = {**values, "hidden_act": "gelu_new" if activation == "gelu" else activation}
     return Bert().from_config(translated, source=source, has_next_sentence=has_next_sentence)
@@ -212,12 +212,12 @@ def encode(
     *,
     name: str,
 ) -> np.ndarray:
-    """The hidden states of BERT's encoder in numpy, float64 `[batch, seq_length, hidden_size]`.
+    """Computes the hidden states of BERT's encoder in numpy, float64 `[batch, seq_length, hidden_size]`.
 
     Args:
         config, weights, batch: see `Family.compute`.
         places: the row of the position table for each token, integers `[batch, seq_length]`.
-        name: what the names of the weights begin with.
+        name: the first part of the weight names.
     """
     eps, heads = config["layer_norm_eps"], config["num_attention_heads"]
     activation = layers.ACTIVATIONS[config["hidden_act"]]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 _THETAS = {_FULL: 160_000.0, _SLIDING: 10_000.0}  # transformers' defaults.
 _EVERY = 3
-# Ours, by Hugging Face's.
+# This project's names of options, by Hugging Face's.
 _ENCODER_NAMES = {
     "vocab_size": "vocab_size",
     "hidden_size": "hidden_size",
@@ -62,7 +62,7 @@ class ModernBert(Family):
         encoder = config.encoder
         if not isinstance(encoder, ModernBertEncoderConfig):
             raise ConfigError(
-                "Hugging Face's ModernBERT computes only models with encoder.type 'modernbert'",
+                "Hugging Face's ModernBERT supports only encoder.type 'modernbert'",
                 received=repr(encoder.type),
                 do=SAVED_MODEL_ADVICE,
             )
@@ -88,7 +88,7 @@ class ModernBert(Family):
                 _FULL: {"rope_type": "default", "rope_theta": encoder.rotary_theta},
                 _SLIDING: {"rope_type": "default", "rope_theta": encoder.local_rotary_theta},
             },
-            # The same in the words of transformers 4.
+            # The same for transformers 4.
             "global_attn_every_n_layers": every,
             "global_rope_theta": encoder.rotary_theta,
             "local_rope_theta": encoder.local_rotary_theta,
@@ -105,16 +105,16 @@ class ModernBert(Family):
         activation = our_activation(values, "hidden_activation", default="gelu", source=source)
         if activation == "relu":
             known = ", ".join(name for name, ours in ACTIVATIONS.items() if ours != "relu")
-            raise InputError(f"hidden_activation of {source} must be one of {known}", received="'relu'")
+            raise InputError(f"hidden_activation in {source} must be one of {known}", received="'relu'")
         biases = {name: bool(values.get(name, False)) for name in _BIASES}
         if len(set(biases.values())) > 1:
             raise InputError(
-                f"{', '.join(_BIASES)} of {source} must all be true or all be false",
+                f"{', '.join(_BIASES)} in {source} must be all true or all false",
                 received=", ".join(f"{name} {value}" for name, value in biases.items()),
             )
         layer_types, local = _layer_types(values, source), values.get("local_attention", 128)
         if not isinstance(local, int):
-            raise InputError(f"local_attention of {source} must be a number", received=repr(local))
+            raise InputError(f"local_attention in {source} must be an integer", received=repr(local))
         thetas = {kind: _theta(values, kind, source) for kind in (_FULL, _SLIDING)}
         with describing(source):
             encoder = ModernBertEncoderConfig(
@@ -191,7 +191,7 @@ class ModernBert(Family):
 
 
 def _turned(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Rotary positions (Su et al., https://arxiv.org/abs/2104.09864), the first half of a head with the second.
+    """Applies rotary positions (https://arxiv.org/abs/2104.09864), pairing the first half of a head with the second.
 
     Args:
         x: `[batch, heads, length, width]`.
@@ -203,11 +203,11 @@ def _turned(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 def _layer_types(values: Mapping[str, Any], source: str) -> Sequence[str]:
-    """Which layers attend to the whole sequence, as transformers 5 says it or 4."""
+    """Returns the attention type of each layer, in the notation of transformers 5 or 4."""
     layers_, every = values["num_hidden_layers"], values.get("global_attn_every_n_layers", _EVERY)
     if not isinstance(layers_, int) or not isinstance(every, int) or every < 1:
         raise InputError(
-            f"num_hidden_layers and global_attn_every_n_layers of {source} must be numbers above 0",
+            f"num_hidden_layers and global_attn_every_n_layers in {source} must be positive integers",
             received=f"{layers_!r} and {every!r}",
         )
     stated = values.get("layer_types")
@@ -215,35 +215,35 @@ def _layer_types(values: Mapping[str, Any], source: str) -> Sequence[str]:
         return [_SLIDING if index % every else _FULL for index in range(layers_)]
     if not isinstance(stated, list) or len(stated) != layers_ or not set(stated) <= {_FULL, _SLIDING}:
         raise InputError(
-            f"layer_types of {source} must be {layers_} times {_FULL} or {_SLIDING}", received=repr(stated)[:200]
+            f"layer_types in {source} must list {layers_} times {_FULL} or {_SLIDING}", received=repr(stated)[:200]
         )
     return stated
 
 
 def _every(layer_types: Sequence[str], source: str) -> int:
-    """The number n of "layers 0, n, 2n... attend to the whole sequence"; 3, ModernBERT's own, where several fit."""
+    """Returns n if layers 0, n, 2n... attend to the whole sequence; ModernBERT's own 3 if several n fit."""
     for every in (_EVERY, *range(2, len(layer_types) + 1)):
         if list(layer_types) == [_SLIDING if index % every else _FULL for index in range(len(layer_types))]:
             return every
     raise InputError(
-        f"layer_types of {source} must repeat {_FULL} every n layers, from the first", received=repr(layer_types)[:200]
+        f"layer_types in {source} must repeat {_FULL} every n layers, from the first", received=repr(layer_types)[:200]
     )
 
 
 def _theta(values: Mapping[str, Any], kind: str, source: str) -> float:
-    """The base of the rotary angles of a kind of layers, as transformers 5 says it or 4."""
+    """Returns the base of the rotary angles of a type of layers, in the notation of transformers 5 or 4."""
     if values.get("rope_scaling") is not None:
-        raise InputError(f"rope_scaling of {source} must be null", received=repr(values["rope_scaling"]))
+        raise InputError(f"rope_scaling in {source} must be null", received=repr(values["rope_scaling"]))
     rope = (values.get("rope_parameters") or {}).get(kind) or {}
     if rope.get("rope_type", "default") != "default" or rope.keys() - {"rope_type", "rope_theta"}:
         raise InputError(
-            f"rope_parameters of {source} must have the rope_type 'default' and a rope_theta", received=repr(rope)
+            f"rope_parameters in {source} must have the rope_type 'default' and a rope_theta", received=repr(rope)
         )
     whole = values.get("global_rope_theta", _THETAS[_FULL])
     local = values.get("local_rope_theta", _THETAS[_SLIDING])
-    # Null: that of the other layers.
+    # Null means that of the other layers.
     former = whole if kind == _FULL or local is None else local
     theta = rope.get("rope_theta", former)
     if isinstance(theta, bool) or not isinstance(theta, (int, float)) or not math.isfinite(theta) or theta <= 0:
-        raise InputError(f"The rope_theta of {source} for {kind} must be a positive number", received=repr(theta))
+        raise InputError(f"rope_theta in {source} for {kind} must be a positive number", received=repr(theta))
     return float(theta)

@@ -1,4 +1,4 @@
-"""The parts of Hugging Face's encoders in plain numpy, in double precision."""
+"""The layers of Hugging Face's encoders in numpy, in double precision."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 Weights = Mapping[str, np.ndarray]
-# Added to scores that must not count. It is finite for the sake of padding, which may have no key within its window:
-# what becomes of it is of no use, but must be a number.
+# Added to scores that must not count. It is finite because padding may have no key within its window: its result is not
+# used, but must not be NaN.
 BLOCKED = -1e30
 
 
 def get(weights: Weights, name: str) -> np.ndarray:
-    """A weight in double precision, a weight at a time: so the whole model is never there twice."""
+    """Returns a weight in double precision: converted one by one, so that the whole model is never in memory twice."""
     return weights[name].astype(np.float64)
 
 
 def linear(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
-    """A dense layer, with a bias where there is one: `[..., in]` to `[..., out]`."""
+    """Computes a dense layer, with a bias if there is one: `[..., in]` to `[..., out]`."""
     x = x @ get(weights, f"{name}.weight").T
     return x + get(weights, f"{name}.bias") if f"{name}.bias" in weights else x
 
 
 def layer_norm(weights: Weights, name: str, x: np.ndarray, eps: float) -> np.ndarray:
-    """A layer norm of the last axis, with a bias where there is one (Ba et al., https://arxiv.org/abs/1607.06450)."""
+    """Computes a layer norm of the last axis, with a bias if there is one (https://arxiv.org/abs/1607.06450)."""
     centred = x - x.mean(-1, keepdims=True)
     normal = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * get(weights, f"{name}.weight")
     return normal + get(weights, f"{name}.bias") if f"{name}.bias" in weights else normal
 
 
 def blocked_by(attention_mask: np.ndarray) -> np.ndarray:
-    """What keeps attention from padding: 0 or `BLOCKED`, `[batch, 1, 1, keys]`, to add to scores.
+    """Returns what to add to scores to mask padding: 0 or `BLOCKED`, `[batch, 1, 1, keys]`.
 
     Args:
-        attention_mask: integers `[batch, keys]`, 0 where there is padding.
+        attention_mask: integers `[batch, keys]`, 0 for padding.
     """
     return np.where(attention_mask, 0.0, BLOCKED)[:, None, None, :]
 
 
 def split_heads(x: np.ndarray, heads: int) -> np.ndarray:
-    """`[batch, length, width]` as `[batch, heads, length, width / heads]`."""
+    """Reshapes `[batch, length, width]` to `[batch, heads, length, width / heads]`."""
     return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
 
 
@@ -53,7 +53,7 @@ def attend(query: np.ndarray, key: np.ndarray, value: np.ndarray, blocked: np.nd
         blocked: 0, or `BLOCKED` or less, to add to the scores `[batch, heads, queries, keys]`.
 
     Returns:
-        The context with the heads side by side, `[batch, length, heads * width]`.
+        The context with concatenated heads, `[batch, length, heads * width]`.
     """
     scores = query @ key.transpose(0, 1, 3, 2) / math.sqrt(query.shape[-1]) + blocked
     shares = np.exp(scores - scores.max(-1, keepdims=True))
@@ -63,7 +63,7 @@ def attend(query: np.ndarray, key: np.ndarray, value: np.ndarray, blocked: np.nd
 
 
 def at(x: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The vectors `[batch, n, width]` at positions `[batch, n]` of `[batch, length, width]`."""
+    """Returns the vectors `[batch, n, width]` at positions `[batch, n]` of `[batch, length, width]`."""
     return np.take_along_axis(x, positions[..., None], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""The families by name, and which one a model is read or written as."""
+"""The families by name, and how one is chosen for a model."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from pipeline.training.exchange.families.roberta import Roberta, XlmRoberta
 FAMILIES: dict[str, Family] = {
     family.model_type: family for family in (Bert(), Roberta(), XlmRoberta(), Albert(), ModernBert())
 }
-"""By the model_type of config.json, which is also what `export --architecture` takes."""
+"""By the model_type in config.json, which is also the value of `export --architecture`."""
 
 
 def family_of_config(values: Mapping[str, Any], *, source: str) -> Family:
-    """The family that a config.json names, BERT if it names none.
+    """Returns the family of a config.json; BERT if it has no model_type.
 
     Args:
-        values: what the file holds.
+        values: the contents of the file.
         source: its name, for messages.
 
     Raises:
-        InputError: if it is none that is read here.
+        InputError: if the family is not supported.
     """
     model_type = values.get("model_type", "bert")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
-        raise InputError(f"model_type of {source} must be one of {', '.join(FAMILIES)}", received=repr(model_type))
+        raise InputError(f"model_type in {source} must be one of {', '.join(FAMILIES)}", received=repr(model_type))
     return FAMILIES[model_type]
 
 
 def family_of_encoder(encoder: BaseEncoderConfig, architecture: str | None = None) -> Family:
-    """The family that a model is written as.
+    """Returns the family that a model is exported as.
 
     Args:
         encoder: the encoder's configuration.
-        architecture: the family, if it is chosen or known; by default that of the encoder's type.
+        architecture: the name of the family, if known; by default that of the encoder's type.
 
     Raises:
         ConfigError: if there is none.
@@ -48,7 +48,7 @@ def family_of_encoder(encoder: BaseEncoderConfig, architecture: str | None = Non
     family = FAMILIES.get(architecture or encoder.type)
     if family is None:
         raise ConfigError(
-            f"Hugging Face's format needs an encoder.type out of {', '.join(sorted(FAMILIES.keys() & encoder.kinds))}",
+            f"Hugging Face's format supports only encoder.type {', '.join(sorted(FAMILIES.keys() & encoder.kinds))}",
             received=repr(encoder.type),
             do=SAVED_MODEL_ADVICE,
         )

@@ -1,7 +1,7 @@
 """Hugging Face's RoBERTa and XLM-RoBERTa: `RobertaForMaskedLM`, `XLMRobertaForMaskedLM` and their encoders alone.
 
-They are BERT with another head, and with rows in front of the position table that no token has: the first token's row
-is `pad_token_id + 1`, as in fairseq, where padding has a position of its own.
+They are BERT with another head, and with unused rows at the beginning of the position table: the row of the first token
+is `pad_token_id + 1`, as in fairseq, where padding has its own position.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Roberta(Bert):
 
     def to_config(self, config: PretrainerConfig, special_ids: Mapping[str, int]) -> dict[str, Any]:
         encoder = self.check_encoder(config)
-        # Hugging Face's head knows this activation alone.
+        # Hugging Face's head has only this activation.
         self.refuse_unless([("mlm_activation", config.mlm_activation, "gelu_exact")])
         refuse_next_sentence(self, config, "Export it with --architecture bert, or train without model.cls_heads")
         pad_id = special_ids["pad"]
@@ -60,7 +60,7 @@ class Roberta(Bert):
         table = values.get("max_position_embeddings", 512)
         if not isinstance(table, int) or table <= first:
             raise InputError(
-                f"max_position_embeddings of {source} must be a number above pad_token_id + 1, {first}",
+                f"max_position_embeddings in {source} must be greater than pad_token_id + 1, {first}",
                 received=repr(table),
             )
         shorter = {**values, "max_position_embeddings": table - first}
@@ -100,7 +100,7 @@ class Roberta(Bert):
 
 
 class XlmRoberta(Roberta):
-    """XLM-RoBERTa, https://arxiv.org/abs/1911.02116: RoBERTa by another name."""
+    """XLM-RoBERTa, https://arxiv.org/abs/1911.02116, which has the architecture of RoBERTa."""
 
     model_type = "xlm-roberta"
     title = "XLM-RoBERTa"
@@ -108,8 +108,8 @@ class XlmRoberta(Roberta):
 
 
 def _first_row(values: Mapping[str, Any], source: str) -> int:
-    """The row of the position table for the first token."""
+    """Returns the row of the position table for the first token."""
     pad_id = values.get("pad_token_id", 1)
     if not isinstance(pad_id, int) or pad_id < 0:
-        raise InputError(f"pad_token_id of {source} must be a token's id", received=repr(pad_id))
+        raise InputError(f"pad_token_id in {source} must be a token's id", received=repr(pad_id))
     return pad_id + 1

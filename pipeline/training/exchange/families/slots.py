@@ -1,4 +1,4 @@
-"""Weights of Hugging Face's files and the variables that hold them."""
+"""Maps the weights of Hugging Face's files to variables."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Slot:
-    """A weight of a file and the variables that hold it.
+    """A weight of a file and the variables that correspond to it.
 
     Attributes:
         name: its name in the file.
-        variables: ours; several lie side by side in the file, along their last axis here.
-        transposed: whether the file has it transposed: PyTorch keeps the matrix of a dense layer as `[out, in]`, Keras
-            as `[in, out]`.
+        variables: the model's variables; the file contains several concatenated along their last axis.
+        transposed: whether the file contains it transposed: PyTorch stores the matrix of a dense layer as `[out, in]`,
+            Keras as `[in, out]`.
     """
 
     name: str
@@ -26,21 +26,21 @@ class Slot:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the variables, side by side."""
+        """The shape of the concatenated variables."""
         *first, _ = self.variables[0].shape
         return *first, sum(variable.shape[-1] for variable in self.variables)
 
     def read(self) -> np.ndarray:
-        """The weight as the file has it, float32."""
+        """Returns the weight in the file's layout, float32."""
         value = np.concatenate([np.asarray(variable, np.float32) for variable in self.variables], axis=-1)
         return np.ascontiguousarray(value.T) if self.transposed else value
 
     def as_ours(self, value: np.ndarray) -> np.ndarray:
-        """A weight of the file in our layout, which has `shape` if it fits."""
+        """Converts a weight of the file to the variables' layout; it matches if the result has `shape`."""
         return value.T if self.transposed else value
 
     def assign(self, value: np.ndarray) -> None:
-        """Sets the variables to a weight of the file, which must fit."""
+        """Sets the variables to a weight of the file, whose shape must match."""
         start = 0
         for variable in self.variables:
             width = variable.shape[-1]
@@ -49,14 +49,14 @@ class Slot:
 
 
 def dense_slots(name: str, *layers: Any) -> Iterator[Slot]:
-    """The weights of a dense layer, with or without a bias, or of several that lie side by side in the file."""
+    """Yields the weights of a dense layer, with or without a bias, or of several that the file concatenates."""
     yield Slot(f"{name}.weight", tuple(layer.kernel for layer in layers), transposed=True)
     if layers[0].bias is not None:
         yield Slot(f"{name}.bias", tuple(layer.bias for layer in layers))
 
 
 def norm_slots(name: str, layer: Any) -> Iterator[Slot]:
-    """The weights of a layer norm, with or without a bias."""
+    """Yields the weights of a layer norm, with or without a bias."""
     yield Slot(f"{name}.weight", (layer.gamma,))
     if layer.beta is not None:
         yield Slot(f"{name}.bias", (layer.beta,))

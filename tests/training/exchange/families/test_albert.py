@@ -52,15 +52,15 @@ def test_the_published_configuration_there_and_back() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_hidden_groups": 2}, "ALBERT encoder with num_hidden_groups 1. Received: 2"),
+        ({"num_hidden_groups": 2}, "ALBERT encoders with num_hidden_groups 1 are supported. Received: 2"),
         ({"inner_group_num": 2}, "inner_group_num 1"),
-        ({"embedding_size": 768}, "embedding_size of x must differ from hidden_size"),
+        ({"embedding_size": 768}, "embedding_size in x must differ from hidden_size"),
     ],
 )
 def test_what_cannot_be_read_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Albert().from_config({**PUBLISHED, **values}, source="x", has_next_sentence=False)
-    with pytest.raises(InputError, match="x must tell num_attention_heads, intermediate_size"):
+    with pytest.raises(InputError, match="x has no num_attention_heads, intermediate_size"):
         Albert().from_config(
             {"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1}, source="x", has_next_sentence=False
         )
@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_refused(values: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ({"type": "bert"}, "ALBERT computes only models with encoder.type 'albert'"),
+        ({"type": "bert"}, "ALBERT supports only encoder.type 'albert'"),
         ({"embedding_size": 768}, "embedding_size other than hidden_size"),
         ({"embedding_size": None}, "embedding_size other than hidden_size"),
         ({"hidden_activation": "relu"}, "mlm_activation 'relu'"),

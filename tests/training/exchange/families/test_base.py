@@ -8,9 +8,12 @@ from pipeline.training.exchange.families.bert import Bert
 
 
 def test_messages_name_option_and_value() -> None:
-    with pytest.raises(InputError, match=r"hidden_act of x must be one of gelu_new, .* Received: \['gelu'\]"):
+    with pytest.raises(InputError, match=r"hidden_act in x must be one of gelu_new, .* Received: \['gelu'\]"):
         our_activation({"hidden_act": ["gelu"]}, "hidden_act", default="gelu", source="x")
-    with pytest.raises(InputError, match=r"x describes no model that can be built\. Received: wide"), describing("x"):
+    with (
+        pytest.raises(InputError, match=r"The model that x describes cannot be built\. Received: wide"),
+        describing("x"),
+    ):
         raise TypeError("wide")
 
 

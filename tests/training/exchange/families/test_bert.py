@@ -66,7 +66,10 @@ def test_there_and_back(head: Any, activation: str) -> None:
         (make({"norm": "rms_norm"}), "encoder.norm 'layer_norm'"),
         (make({"type": "modernbert", "vocab_size": 50}), "encoder.type 'bert'"),
         (make({}, mlm_activation="relu"), "mlm_activation 'gelu'"),
-        (make({"hidden_activation": "elu"}, mlm_activation="elu"), "out of gelu, gelu_exact, relu, silu"),
+        (
+            make({"hidden_activation": "elu"}, mlm_activation="elu"),
+            "supports only the activations gelu, gelu_exact, relu, silu",
+        ),
         (make({}, {"inner_dim": 8}), "inner_dim 128"),
         (make({}, {"activation": "relu"}), "activation 'tanh'"),
         (make({}, {"num_classes": 3}), "num_classes 2"),
@@ -82,16 +85,16 @@ def test_what_their_bert_cannot_be_is_refused(config: PretrainerConfig, message:
     ("values", "message"),
     [
         ({"position_embedding_type": "relative_key"}, "position_embedding_type 'absolute'"),
-        ({"is_decoder": True}, "is_decoder False. Received: True"),
+        ({"is_decoder": True}, "is_decoder False are supported. Received: True"),
         ({"add_cross_attention": True}, "add_cross_attention False"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings True"),
-        ({"hidden_act": "mish"}, "hidden_act of x must be one of"),
+        ({"hidden_act": "mish"}, "hidden_act in x must be one of"),
         ({"num_attention_heads": 3}, "multiple of num_attention_heads"),
-        ({"hidden_size": "wide"}, "describes no model"),
+        ({"hidden_size": "wide"}, "cannot be built"),
     ],
 )
 def test_what_our_bert_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Bert().from_config({**GOOGLE, **values}, source="x", has_next_sentence=False)
-    with pytest.raises(InputError, match="x must tell hidden_size"):
+    with pytest.raises(InputError, match="x has no hidden_size"):
         Bert().from_config({"vocab_size": 7, "num_hidden_layers": 1}, source="x", has_next_sentence=False)

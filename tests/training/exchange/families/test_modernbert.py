@@ -105,22 +105,22 @@ def test_both_generations_of_config_json(values: dict[str, Any], expected: dict[
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"decoder_bias": False}, "ModernBERT encoder with decoder_bias True. Received: False"),
+        ({"decoder_bias": False}, "ModernBERT encoders with decoder_bias True are supported. Received: False"),
         ({"tie_word_embeddings": False}, "tie_word_embeddings True"),
-        ({"mlp_bias": True}, "must all be true or all be false.*mlp_bias True, norm_bias False"),
-        ({"hidden_activation": "relu"}, "hidden_activation of x must be one of .*silu.* Received: 'relu'"),
-        ({"hidden_activation": "mish"}, "hidden_activation of x must be one of"),
-        ({"classifier_activation": "mish"}, "classifier_activation of x must be one of"),
-        ({"layer_types": [SLIDING, FULL, FULL, FULL]}, "layer_types of x must repeat full_attention every n layers"),
-        ({"layer_types": [FULL, "chunked_attention"] * 2}, "layer_types of x must be 4 times"),
-        ({"layer_types": [FULL]}, "layer_types of x must be 4 times"),
-        ({"global_attn_every_n_layers": 0}, "global_attn_every_n_layers of x must be numbers above 0"),
+        ({"mlp_bias": True}, "must be all true or all false.*mlp_bias True, norm_bias False"),
+        ({"hidden_activation": "relu"}, "hidden_activation in x must be one of .*silu.* Received: 'relu'"),
+        ({"hidden_activation": "mish"}, "hidden_activation in x must be one of"),
+        ({"classifier_activation": "mish"}, "classifier_activation in x must be one of"),
+        ({"layer_types": [SLIDING, FULL, FULL, FULL]}, "layer_types in x must repeat full_attention every n layers"),
+        ({"layer_types": [FULL, "chunked_attention"] * 2}, "layer_types in x must list 4 times"),
+        ({"layer_types": [FULL]}, "layer_types in x must list 4 times"),
+        ({"global_attn_every_n_layers": 0}, "global_attn_every_n_layers in x must be positive integers"),
         ({"rope_parameters": {FULL: {"rope_type": "yarn", "factor": 2.0}}}, "must have the rope_type 'default'"),
-        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling of x must be null"),
-        ({"global_rope_theta": "far"}, "rope_theta of x for full_attention must be a positive number"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling in x must be null"),
+        ({"global_rope_theta": "far"}, "rope_theta in x for full_attention must be a positive number"),
         ({"num_attention_heads": 3}, "multiple of num_attention_heads"),
-        ({"local_attention": 1}, "describes no model that can be built"),
-        ({"local_attention": "wide"}, "local_attention of x must be a number"),
+        ({"local_attention": 1}, "cannot be built"),
+        ({"local_attention": "wide"}, "local_attention in x must be an integer"),
     ],
 )
 def test_what_cannot_be_read_is_refused(values: dict[str, Any], message: str) -> None:
@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_refused(values: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ({"type": "bert"}, "computes only models with encoder.type 'modernbert'"),
+        ({"type": "bert"}, "supports only encoder.type 'modernbert'"),
         ({"norm": "rms_norm"}, "encoder.norm 'layer_norm'"),
         ({"mlp": "dense"}, "encoder.mlp 'geglu'"),
     ],
@@ -145,8 +145,8 @@ def test_what_cannot_be_written_is_refused(encoder: dict[str, Any], message: str
 def test_heads_that_cannot_be_written_are_refused() -> None:
     head = ClsHeadConfig(inner_dim=None, name="next_sentence")
     config = PretrainerConfig(encoder=ModernBertEncoderConfig(), cls_heads=(head,)).with_head()
-    with pytest.raises(ConfigError, match="ModernBERT computes only models without a next_sentence head"):
+    with pytest.raises(ConfigError, match="ModernBERT has no next_sentence head"):
         ModernBert().to_config(config, SPECIAL_IDS)
     config = PretrainerConfig(encoder=ModernBertEncoderConfig(), mlm_activation="tanh").with_head()
-    with pytest.raises(ConfigError, match="needs an activation out of gelu"):
+    with pytest.raises(ConfigError, match="supports only the activations gelu"):
         ModernBert().to_config(config, SPECIAL_IDS)

@@ -22,12 +22,12 @@ def test_a_family_is_chosen_by_name() -> None:
 
 @pytest.mark.parametrize("model_type", ["gpt2", None, ["bert"]])
 def test_another_family_is_refused(model_type: object) -> None:
-    with pytest.raises(InputError, match="model_type of x must be one of bert, roberta, xlm-roberta, albert"):
+    with pytest.raises(InputError, match="model_type in x must be one of bert, roberta, xlm-roberta, albert"):
         family_of_config({"model_type": model_type}, source="x")
 
 
 def test_an_encoder_of_no_family_is_refused() -> None:
     encoder = EncoderConfig()
     object.__setattr__(encoder, "type", "other")
-    with pytest.raises(ConfigError, match=r"needs an encoder.type out of albert, bert.* Received: 'other'"):
+    with pytest.raises(ConfigError, match=r"supports only encoder.type albert, bert.* Received: 'other'"):
         family_of_encoder(encoder)

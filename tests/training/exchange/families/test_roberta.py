@@ -67,18 +67,18 @@ def test_the_head_knows_one_activation() -> None:
     """Whatever the blocks' is."""
     config = Roberta().from_config({**PUBLISHED, "hidden_act": "relu"}, source="x", has_next_sentence=False)
     assert (config.encoder, config.mlm_activation) == (make(hidden_activation="relu").encoder, "gelu_exact")
-    with pytest.raises(ConfigError, match="RoBERTa computes only models with mlm_activation 'gelu_exact'"):
+    with pytest.raises(ConfigError, match="RoBERTa supports only mlm_activation 'gelu_exact'"):
         Roberta().to_config(PretrainerConfig().with_head(), SPECIAL_IDS)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"position_embedding_type": "relative_key"}, "RoBERTa encoder with position_embedding_type 'absolute'"),
+        ({"position_embedding_type": "relative_key"}, "RoBERTa encoders with position_embedding_type 'absolute'"),
         ({"is_decoder": True}, "is_decoder False"),
-        ({"pad_token_id": None}, "pad_token_id of x must be a token's id. Received: None"),
-        ({"max_position_embeddings": 2}, r"max_position_embeddings of x must be a number above pad_token_id \+ 1, 2"),
-        ({"hidden_act": "gelu_python"}, "hidden_act of x must be one of"),
+        ({"pad_token_id": None}, "pad_token_id in x must be a token's id. Received: None"),
+        ({"max_position_embeddings": 2}, r"max_position_embeddings in x must be greater than pad_token_id \+ 1, 2"),
+        ({"hidden_act": "gelu_python"}, "hidden_act in x must be one of"),
     ],
 )
 def test_what_cannot_be_read_is_refused(values: dict[str, Any], message: str) -> None:
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_refused(values: dict[str, Any], message: str) ->
 
 def test_a_next_sentence_head_is_refused(make_trained: Any) -> None:
     config = make_trained(mlm_activation="gelu_exact").config
-    with pytest.raises(ConfigError, match=r"without a next_sentence head.* --architecture bert"):
+    with pytest.raises(ConfigError, match=r"has no next_sentence head.* --architecture bert"):
         Roberta().to_config(config, SPECIAL_IDS)
 
 
@@ -109,5 +109,7 @@ def test_shapes_are_compared_as_ours(make_trained: Any) -> None:
     model = make_trained(next_sentence=False).model
     weights = read_weights(Roberta(), model)
     name = "roberta.encoder.layer.0.intermediate.dense.weight"
-    with pytest.raises(InputError, match=rf"{name} of x must have the model's shape, \(16, 24\). Received: \(16, 23\)"):
+    with pytest.raises(
+        InputError, match=rf"{name} of x must have the shape \(16, 24\), as in the model. Received: \(16, 23\)"
+    ):
         assign_weights(Roberta(), model, {name: weights[name][:-1]}, source="x")
