@@ -185,8 +185,9 @@ loss-curves: $(STAMP) peers sample-corpus ## train on the same records as tensor
 optimizer-numbers: $(STAMP) peers ## record tensorflow/models' schedules and optimisers for the tests
 	out/peers/bin/python bench/optimizer_numbers.py
 
-docs: $(STAMP) ## write docs/options.md and docs/rooms.svg
+docs: $(STAMP) ## write docs/options.md, docs/api/index.md and docs/rooms.svg
 	$(BIN)/python docs/make_options.py
+	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_rooms.py
 
 site: $(STAMP) out/site-tools/.installed ## write the documentation as a site to out/site

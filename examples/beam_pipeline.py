@@ -16,13 +16,14 @@ import html
 import json
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import apache_beam as beam
+import yaml
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.beam import MakeExamples, WriteCorpus
-from pipeline.config.tree import read_yaml
 from pipeline.reader import Corpus
 
 _PARAGRAPH = re.compile(r"<p\b[^>]*>(.*?)</p>", re.DOTALL | re.IGNORECASE)
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--shards", type=int, default=4, help="shards, each of some tens of MB of text at most")
     parser.add_argument("--overwrite", action="store_true", help="replace a corpus in the output directory")
     own, beam_options = parser.parse_known_args(arguments)
-    options = read_yaml(own.config) if own.config else {"pairing": "doc-sentences"}
+    options = yaml.safe_load(Path(own.config).read_text()) if own.config else {"pairing": "doc-sentences"}
 
     # Beam's DirectRunner would first try to download another runner.
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *beam_options])) as root:

@@ -17,8 +17,7 @@ from pathlib import Path
 import grain
 import numpy as np
 
-from pipeline.reader import Corpus
-from pipeline.reader.batches import Batches
+from pipeline.reader import Batches, Corpus
 
 
 class Rows:

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.reader import Corpus
-from pipeline.reader.batches import Batches
+from pipeline.reader import Batches, Corpus
 
 
 class Steps(Dataset[dict[str, np.ndarray]]):

@@ -6,6 +6,16 @@ exits with code 2; any other exception is a bug in this project.
 
 from __future__ import annotations
 
+__all__ = [
+    "ConfigError",
+    "CorpusError",
+    "InputError",
+    "OutputError",
+    "TrainingError",
+    "UserError",
+    "VocabularyError",
+]
+
 
 class UserError(Exception):
     """An error that the user can fix; its message is all that the user sees."""

@@ -14,6 +14,8 @@ from pipeline.errors import ConfigError, CorpusError
 from pipeline.records.chunks import INDEX_NAME
 from pipeline.records.spec import RecordSpec
 
+__all__ = ["IndexDescription", "Manifest", "Shard", "TokenizerDescription", "read_manifest"]
+
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 PartT = TypeVar("PartT")
@@ -103,6 +105,7 @@ class Manifest:
         inputs_modified: SHA-256 of the times at which the inputs were last written; "" in manifests of earlier
             versions.
         index: the index of the shards' chunks; None in manifests of earlier versions.
+        format_version: the version of the manifest's own format.
     """
 
     key: str
@@ -127,7 +130,11 @@ class Manifest:
         )
 
     def split(self, name: str) -> tuple[Shard, ...]:
-        """Returns the shards of one split, "train" or "validation"."""
+        """Returns the shards of one split.
+
+        Args:
+            name: "train" or "validation".
+        """
         return tuple(shard for shard in self.shards if shard.split == name)
 
 
@@ -157,7 +164,13 @@ def write_index(indexes: Iterable[bytes], corpus_dir: str) -> IndexDescription:
 
 
 def read_manifest(corpus_dir: str) -> Manifest:
-    """Reads the manifest of the corpus in `corpus_dir`.
+    """Reads the manifest of a corpus.
+
+    Args:
+        corpus_dir: the directory of the corpus.
+
+    Returns:
+        The manifest.
 
     Raises:
         CorpusError: if there is none, or it is not of this format.

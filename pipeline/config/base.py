@@ -29,11 +29,14 @@ class Config(metaclass=_ConfigType):
     """
 
     def as_dict(self) -> dict[str, Any]:
-        """The config as plain dictionaries, lists and scalars."""
+        """Returns the config as plain dictionaries, lists and scalars."""
         return to_dict(self)
 
     def replace(self: ConfigT, **values: Any) -> ConfigT:
-        """A copy with some fields replaced; nested configs as a whole, or in part by mappings.
+        """Returns a copy with some fields replaced.
+
+        Args:
+            **values: the new values by field; nested configs as a whole, or in part by mappings.
 
         Raises:
             ConfigError: for an unknown name or a value of the wrong type.
@@ -41,9 +44,12 @@ class Config(metaclass=_ConfigType):
         return replace_values(self, values)
 
     def override(self: ConfigT, values: Mapping[str, Any]) -> ConfigT:
-        """A copy with the fields of a nested mapping replaced.
+        """Returns a copy with the fields of a nested mapping replaced.
 
         tensorflow/models changes the config itself; ours cannot be changed, so that what was checked stays checked.
+
+        Args:
+            values: the new values by field, nested ones as mappings.
 
         Raises:
             ConfigError: for an unknown name or a value of the wrong type.
@@ -53,6 +59,9 @@ class Config(metaclass=_ConfigType):
     @classmethod
     def from_yaml(cls: type[ConfigT], file_path: str) -> ConfigT:
         """Reads a config from a YAML file.
+
+        Args:
+            file_path: the file.
 
         Raises:
             ConfigError: if the file is missing, is not YAML, or holds other options.

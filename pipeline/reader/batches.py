@@ -142,7 +142,14 @@ class Batches(Sequence[dict[str, np.ndarray]]):
         return BinReader(group, decoder, ranges, 2 + 4 * self.batch_size // window(group.spec))
 
     def slots(self, step: int) -> Slots:
-        """Returns which examples a step has, in the order of its batch."""
+        """Returns which examples a step has, in the order of its batch.
+
+        Args:
+            step: the number of the step, in `[0, len(self))`.
+
+        Raises:
+            NotImplementedError: in this class; subclasses implement it.
+        """
         raise NotImplementedError
 
     def signature(self) -> dict[str, tuple[str, int | None]]:
@@ -184,7 +191,10 @@ class Batches(Sequence[dict[str, np.ndarray]]):
         return self.iterator()
 
     def iterator(self, step: int = 0) -> BatchIterator:
-        """Returns an iterator that begins with a step.
+        """Returns an iterator that begins with a step, and whose state can be saved.
+
+        Args:
+            step: the number of the step, at least 0.
 
         Raises:
             IndexError: for a step below 0.
@@ -194,7 +204,18 @@ class Batches(Sequence[dict[str, np.ndarray]]):
         return BatchIterator(self, step)
 
     def read(self, step: int, slots: Slots) -> dict[str, np.ndarray]:
-        """Reads examples of a step, all or some."""
+        """Reads examples of a step, all or some.
+
+        Args:
+            step: the number of the step.
+            slots: the examples, as `slots` returns them, or a part of them (`Slots.part`).
+
+        Returns:
+            Int32 and float32 arrays `[examples, length]`, by v2 feature name.
+
+        Raises:
+            CorpusError: if a record is damaged.
+        """
         columns = self._columns(slots)
         spec = self.sources[0].bins[slots.bin].spec
         if self._reading.trim and not spec.packed:

@@ -16,7 +16,6 @@ from pipeline.tokenizers.sentencepiece import SentencePieceTokenizer
 from pipeline.tokenizers.sentencepiece_model import is_model
 from pipeline.tokenizers.tokenizer_file import is_tokenizer_file, stated_special
 from pipeline.tokenizers.vocabulary import read_vocabulary
-from pipeline.tokenizers.word_boundaries import WordBoundaries
 from pipeline.tokenizers.wordpiece import WordPieceTokenizer
 
 __all__ = [
@@ -24,12 +23,9 @@ __all__ = [
     "SentencePieceTokenizer",
     "TokenBatch",
     "Tokenizer",
-    "WordBoundaries",
     "WordPieceTokenizer",
     "load_tokenizer",
     "make_tokenizer",
-    "special_beside",
-    "tokenizer_of_file",
 ]
 
 

@@ -49,16 +49,41 @@ class Tokenizer(Protocol):
     tokens: Sequence[str]
 
     def encode(self, sentences: Sequence[str]) -> TokenBatch:
-        """Tokenizes sentences; adds no special tokens, and text that spells one does not become one."""
+        """Tokenizes sentences; adds no special tokens, and text that spells one does not become one.
+
+        Args:
+            sentences: the texts.
+
+        Returns:
+            The ids of all sentences, int32 `[tokens]`, and where each begins, int64 `[sentences + 1]`.
+        """
 
     def encode_with_masks(self, text: str) -> list[int]:
-        """Tokenizes a text like `encode`, except that `MASK` becomes the special token."""
+        """Tokenizes a text like `encode`, except that "[MASK]" becomes the special token.
+
+        Args:
+            text: the text.
+
+        Returns:
+            Its ids.
+        """
 
     def describe(self) -> TokenizerDescription:
         """Returns the manifest's description of this tokenizer; `vocab_file` names the corpus's own copy."""
 
     def show(self, index: int) -> str:
-        """Returns an entry as people read it: that of a byte-level tokenizer as text, with "▁" for white space."""
+        """Returns an entry as people read it: that of a byte-level tokenizer as text, with "▁" for white space.
+
+        Args:
+            index: the id of the entry.
+        """
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Converts ids back to readable text, with special tokens spelled out."""
+        """Converts ids back to readable text, with special tokens spelled out.
+
+        Args:
+            ids: the ids.
+
+        Returns:
+            The text, which may differ from the original in white space and case.
+        """

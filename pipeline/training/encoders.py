@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -177,8 +176,31 @@ class EncoderConfig(BaseEncoderConfig):
 BaseEncoderConfig.register("bert", "albert")(EncoderConfig)
 BaseEncoderConfig.register("modernbert")(ModernBertEncoderConfig)
 
-BertEncoderConfig = functools.partial(EncoderConfig, type="bert")
-AlbertEncoderConfig = functools.partial(EncoderConfig, type="albert")
+
+def BertEncoderConfig(*args: Any, **kwargs: Any) -> EncoderConfig:
+    """Makes an `EncoderConfig` of type "bert", as tensorflow/models' class of this name.
+
+    Args:
+        *args: a mapping of options, or none.
+        **kwargs: options of `EncoderConfig`.
+
+    Raises:
+        ConfigError: if an option is unknown or out of range.
+    """
+    return EncoderConfig(*args, **{"type": "bert"} | kwargs)
+
+
+def AlbertEncoderConfig(*args: Any, **kwargs: Any) -> EncoderConfig:
+    """Makes an `EncoderConfig` of type "albert", as tensorflow/models' class of this name.
+
+    Args:
+        *args: a mapping of options, or none.
+        **kwargs: options of `EncoderConfig`.
+
+    Raises:
+        ConfigError: if an option is unknown or out of range.
+    """
+    return EncoderConfig(*args, **{"type": "albert"} | kwargs)
 
 
 def build_encoder(config: BaseEncoderConfig) -> Any:

@@ -108,7 +108,9 @@ def test_processes_write_the_same_bytes(script: Any, arguments: Callable[..., li
 
 @pytest.mark.slow
 def test_the_commands_take_the_corpus(script: Any, arguments: Callable[..., list[str]], tmp_path: Path) -> None:
-    script.main(arguments("corpus"))
+    options = tmp_path / "options.yaml"
+    options.write_text("{pairing: doc-sentences, validation_fraction: 0.2}")
+    script.main(arguments("corpus", "--config", str(options)))
     corpus, trained = str(tmp_path / "corpus"), tmp_path / "run"
     assert "ok      totals" in run("-m", "pipeline", "validate", corpus)
     encoder = {
@@ -118,7 +120,7 @@ def test_the_commands_take_the_corpus(script: Any, arguments: Callable[..., list
         "num_attention_heads": 2,
         "intermediate_size": 64,
     }
-    options = {
+    training = {
         "task": {
             "model": {"encoder": {"type": "bert", "bert": encoder}},
             "train_data": {"global_batch_size": 8},
@@ -132,7 +134,7 @@ def test_the_commands_take_the_corpus(script: Any, arguments: Callable[..., list
         },
     }
     config = tmp_path / "small.yaml"
-    config.write_text(json.dumps(options))  # Which is YAML, too.
+    config.write_text(json.dumps(training))  # Which is YAML, too.
     run("-m", "pipeline", "pretrain", "--config", str(config), "--corpus", corpus, "--run", str(trained))
     results = json.loads((trained / "results.json").read_text())
     assert results["steps"] == 10

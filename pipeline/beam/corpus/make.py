@@ -50,13 +50,13 @@ def make_corpus(
         The manifest of the corpus, as written to its directory.
 
     Raises:
-        UserError: for any problem that the user can fix. No incomplete file then has its final name.
+        UserError: for any problem that the user can fix, such as a `CorpusError` if another job keeps writing to the
+            directory. No incomplete file then has its final name.
 
     Example:
 
     ```python
-    from pipeline.beam.corpus.config import CorpusConfig
-    from pipeline.beam.corpus.make import make_corpus
+    from pipeline.beam import CorpusConfig, make_corpus
 
     config = CorpusConfig(input=("texts/*.txt",), output="out/corpus", vocab="vocab.txt")
     manifest = make_corpus(config, workers=2)

@@ -135,6 +135,7 @@ class WriteCorpus(beam.PTransform):
         overwrite: whether to remove the files of an earlier corpus there, as soon as the transform is applied.
 
     Raises:
+        ConfigError: if `output` is not the name of a directory.
         OutputError: when the transform is applied, if the directory has files of a corpus and `overwrite` is false, or
             cannot be written; in a worker, if a file cannot be written.
         CorpusError: in a worker, if the elements are not all shards of one `MakeExamples`.

@@ -57,8 +57,7 @@ def make_vocabulary(
     Example:
 
     ```python
-    from pipeline.beam.vocab.config import VocabConfig
-    from pipeline.beam.vocab.make import make_vocabulary
+    from pipeline.beam import VocabConfig, make_vocabulary
 
     config = VocabConfig(input=("texts/*.txt",), output="vocab.txt", vocab_size=16000)
     print(make_vocabulary(config, workers=2))

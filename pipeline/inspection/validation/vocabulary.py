@@ -10,7 +10,8 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.inspection.corpus import Corpus
 from pipeline.inspection.validation.problems import Problem
-from pipeline.tokenizers import WordBoundaries, load_tokenizer
+from pipeline.tokenizers import load_tokenizer
+from pipeline.tokenizers.word_boundaries import WordBoundaries
 
 
 @dataclass(frozen=True)

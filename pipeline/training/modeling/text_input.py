@@ -84,7 +84,7 @@ class TextInput(keras.layers.Layer):
 
     @classmethod
     def from_folder(cls, folder: str, **options: Any) -> TextInput:
-        """The layer of an exported encoder, compared with its tokenizer on text that is hard to cut.
+        """Makes the layer of an exported encoder, compared with its tokenizer on text that is hard to cut.
 
         Args:
             folder: what `export --format encoder` wrote.
