@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-_JARS = HERE.parents[1] / "out" / "engines" / "jars"
-_HEAP = "-Xmx512m"
+_ENGINES = HERE.parents[1] / "out" / "engines"
+# Little memory, and little of the time that it takes to start on a busy machine.
+_SMALL = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 # What Flink's and Spark's own scripts open on Java 17.
 _OPENED = (
     *("lang", "lang.invoke", "lang.reflect", "io", "net", "nio", "text", "time", "util"),
@@ -35,7 +36,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 def jars(engine: str) -> Path:
     """The folder of an engine's jars."""
-    return _JARS / engine / "jars"
+    return _ENGINES / engine / "jars"
 
 
 def needs_jars(engine: str) -> pytest.MarkDecorator:
@@ -47,7 +48,7 @@ def needs_jars(engine: str) -> pytest.MarkDecorator:
 
 def java(engine: str, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
     """The command of a Java program."""
-    return ["java", _HEAP, *_ADD_OPENS, *options, "-cp", f"{jars(engine)}/*", main, *arguments]
+    return ["java", *_SMALL, *_ADD_OPENS, *options, "-cp", f"{jars(engine)}/*", main, *arguments]
 
 
 def free_port() -> int:
