@@ -220,12 +220,16 @@ def job_server(
 ) -> Callable[..., list[str]]:
     """Starts a job server, and a pool of SDK workers of which one may be killed; gives the options that lead to them.
 
-    Its arguments are the name of the environment, and the server's command, whose last word the port is put behind.
+    Its arguments are the name of the environment, the server's command, whose last word the port is put behind, and
+    additions to the environment.
     """
 
-    def start(name: str, command: list[str], *, kill: bool = False) -> list[str]:
+    def start(
+        name: str, command: list[str], *, kill: bool = False, variables: Mapping[str, str] | None = None
+    ) -> list[str]:
         log = (tmp_path / "log").open("wb")
-        options = {"env": engines.workers(name, kill=kill), "stdout": log, "stderr": log, "cwd": tmp_path}
+        environment = {**engines.workers(name, kill=kill), **(variables or {})}
+        options = {"env": environment, "stdout": log, "stderr": log, "cwd": tmp_path}
         server, pool = free_port(), free_port()
         pool_command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"]
         started([*command[:-1], f"{command[-1]}{server}"], **options)

@@ -10,8 +10,6 @@ from engines.clusters import Flink, needs_jars
 
 pytestmark = [pytest.mark.slow, needs_jars("flink")]
 
-_RETRIES = ["--number_of_execution_retries=3", "--execution_retry_delay=1000"]
-
 
 def test_two_task_managers_and_a_worker_that_is_killed(
     engines: Any, check: Callable[..., None], flink: Callable[..., Flink]
@@ -25,35 +23,30 @@ def test_two_task_managers_and_a_worker_that_is_killed(
     assert [job["state"] for job in cluster.jobs()].count("FAILED") == 1
 
 
-@pytest.mark.parametrize(
-    ("strategy", "options"),
-    [
-        ({"type": "fixed-delay", "fixed-delay.attempts": 3, "fixed-delay.delay": "1 s"}, []),
-        ({}, _RETRIES),
-        ({}, []),
-    ],
-    ids=["cluster", "job", "none"],
-)
+@pytest.mark.parametrize("flink_restarts", [True, False], ids=["restart strategy", "no restart strategy"])
 def test_a_task_manager_that_is_killed(
-    strategy: dict[str, object],
-    options: list[str],
+    flink_restarts: bool,
     engines: Any,
     plain: Mapping[str, str],
     flink: Callable[..., Flink],
     begin: Callable[..., Any],
-    request: pytest.FixtureRequest,
 ) -> None:
-    """With a restart strategy, of the cluster or the job, Flink repeats the work itself; without, the command does."""
-    name = f"task-manager-{request.node.callspec.id}"
+    """With a restart strategy, Flink repeats the work itself; without, the command does, in another job."""
+    name = f"task-manager-{flink_restarts}"
+    strategy = {"type": "fixed-delay", "fixed-delay.attempts": 3, "fixed-delay.delay": "1 s"} if flink_restarts else {}
     cluster = flink(name, configuration={f"restart-strategy.{key}": value for key, value in strategy.items()})
-    command = begin(name, *cluster.options(), *options)
+    # Options that the job server alone defines.
+    command = begin(name, *cluster.options(), "--object_reuse", "--number_of_execution_retries=2")
     command.wait_for_a_block()
     cluster.kill("task manager 1")
     cluster.start_task_manager(3)
     done = command.end()
     assert engines.contents(name) == plain
-    flink_repeats = bool(strategy or options)
-    assert ("restarting it" in done.printed) is not flink_repeats
-    states = [job["state"] for job in cluster.jobs()]
-    assert states == (["FINISHED"] if flink_repeats else ["FAILED", "FINISHED"])
-    assert cluster.ask(f"jobs/{cluster.jobs()[0]['jid']}/exceptions")["exceptionHistory"]["entries"]
+    assert ("restarting it" in done.printed) is not flink_restarts
+    jobs = cluster.jobs()
+    assert [job["state"] for job in jobs] == (["FINISHED"] if flink_restarts else ["FAILED", "FINISHED"])
+    assert cluster.ask(f"jobs/{jobs[0]['jid']}/exceptions")["exceptionHistory"]["entries"]
+    for job in jobs:
+        settings = cluster.ask(f"jobs/{job['jid']}/config")["execution-config"]
+        assert settings["object-reuse-mode"] is True
+        assert settings["user-config"]["numberOfExecutionRetries"] == "2"

@@ -40,29 +40,28 @@ def test_a_job_manager_that_is_killed(
     assert [job["state"] for job in cluster.jobs()] == ["FINISHED"]  # This JobManager has seen one.
 
 
+@pytest.mark.parametrize("slots", [1, 2])
 def test_two_jobs_at_once(
-    engines: Any, plain: Mapping[str, str], flink: Callable[..., Flink], begin: Callable[..., Any]
+    slots: int, engines: Any, plain: Mapping[str, str], flink: Callable[..., Flink], begin: Callable[..., Any]
 ) -> None:
-    """Each has a TaskManager, which also has to be sent the jars."""
-    cluster = flink("first")
-    options = cluster.options(upload=True, parallelism=1)
-    commands = [begin(name, *options) for name in ("first", "second")]
+    """Each has a TaskManager, or half of both: then it shares the worker pools."""
+    names = [f"{order}-{slots}" for order in ("first", "second")]
+    cluster = flink(names[0], slots=slots)
+    # By default, the jars are sent with each job.
+    commands = [begin(name, *cluster.options(upload=slots == 1, parallelism=slots)) for name in names]
     for command in commands:
         command.end()
-    for name in ("first", "second"):
+    for name in names:
         assert engines.contents(name) == plain
     jobs = cluster.jobs()
-    assert [job["state"] for job in jobs] == ["FINISHED"] * 2
     assert jobs[1]["start-time"] < jobs[0]["end-time"], "they ran one after the other"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_of_a_task_manager(
-    workers: int, engines: Any, plain: Mapping[str, str], flink: Callable[..., Flink], begin: Callable[..., Any]
+def test_two_workers_of_a_task_manager(
+    engines: Any, plain: Mapping[str, str], flink: Callable[..., Flink], begin: Callable[..., Any]
 ) -> None:
     """The slots of a TaskManager share one worker, a process, unless there are to be more of them."""
-    name = f"workers-{workers}"
-    cluster = flink(name, task_managers=1, slots=2)
-    done = begin(name, *cluster.options(), f"--sdk_worker_parallelism={workers}").end()
-    assert engines.contents(name) == plain
-    assert len(done.pids) == workers
+    cluster = flink("workers", task_managers=1, slots=2)
+    done = begin("workers", *cluster.options(), "--sdk_worker_parallelism=2").end()
+    assert engines.contents("workers") == plain
+    assert len(done.pids) == 2
