@@ -82,7 +82,10 @@ test: $(STAMP) ## run the tests
 test-slow: $(STAMP) ## run the end-to-end proofs that take minutes
 	$(PYTEST) -m slow
 
-test-engines: out/engines/.installed ## run the proofs on clusters and object stores; needs Go for one of them
+# Where these are missing, the tests of Flink and Spark say so and are skipped.
+ENGINE_JARS := $(if $(and $(shell command -v mvn),$(shell command -v java)),$(foreach engine,flink spark,out/engines/$(engine)/jars/.complete))
+
+test-engines: out/engines/.installed $(ENGINE_JARS) ## run the proofs on clusters and object stores; some need Go, or Maven and Java
 	out/engines/bin/python -m pytest -m slow tests/engines tests/test_object_stores.py
 
 out/engines/.installed: setup.cfg pyproject.toml constraints.txt
@@ -90,6 +93,11 @@ out/engines/.installed: setup.cfg pyproject.toml constraints.txt
 	out/engines/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	  --editable '.[dev,gcp]' gcp-storage-emulator
 	if command -v go; then GOBIN=$(CURDIR)/out/engines/bin go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0; fi
+	touch $@
+
+out/engines/%/jars/.complete: tests/engines/java/%.xml
+	rm -rf $(@D)
+	mvn --batch-mode --quiet --file $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(@D)
 	touch $@
 
 test-pythons: $(STAMP) ## try each other Python that is installed: set-up, a corpus, 10 steps (10 minutes for each, the first time)

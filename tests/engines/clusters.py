@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-_JARS = HERE.parents[1] / "out" / "engines" / "jars"
-_HEAP = "-Xmx512m"
+_ENGINES = HERE.parents[1] / "out" / "engines"
+# Little memory, and little of the time that it takes to start on a busy machine.
+_SMALL = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 # What Flink's and Spark's own scripts open on Java 17.
 _OPENED = (
     *("lang", "lang.invoke", "lang.reflect", "io", "net", "nio", "text", "time", "util"),
@@ -35,7 +36,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 def jars(engine: str) -> Path:
     """The folder of an engine's jars."""
-    return _JARS / engine / "jars"
+    return _ENGINES / engine / "jars"
 
 
 def needs_jars(engine: str) -> pytest.MarkDecorator:
@@ -47,7 +48,7 @@ def needs_jars(engine: str) -> pytest.MarkDecorator:
 
 def java(engine: str, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
     """The command of a Java program."""
-    return ["java", _HEAP, *_ADD_OPENS, *options, "-cp", f"{jars(engine)}/*", main, *arguments]
+    return ["java", *_SMALL, *_ADD_OPENS, *options, "-cp", f"{jars(engine)}/*", main, *arguments]
 
 
 def free_port() -> int:
@@ -78,8 +79,8 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 120) -> Non
 class Flink:
     """A session cluster: a JobManager, TaskManagers with a worker pool each, and a job server.
 
-    Every TaskManager finds its own pool under the same name and port: the file with hosts that its JVM reads says at which
-    of the addresses 127.0.0.1, 127.0.0.2 and so on that is.
+    Every TaskManager finds its own pool under the same name and port, at one of the addresses 127.0.0.1, 127.0.0.2 and
+    so on: its JVM reads a file of hosts of its own.
 
     Args:
         folder: for configurations and logs.
@@ -180,13 +181,19 @@ class Flink:
         """The options that lead to the cluster.
 
         Args:
-            upload: whether the job server is to send its jars with each job, as it does by default. It takes ten seconds,
-                and here the cluster has them.
+            upload: whether the job server is to send its jars with each job, as it does by default. That takes a while,
+                and this cluster has them.
             parallelism: of the job.
         """
         address = [f"--job_endpoint=localhost:{self._job_port}", f"--environment_config=sdk-workers:{self._pool_port}"]
         staged = [] if upload else [f"--files_to_stage={self._folder / 'nothing'}"]
-        return ["--runner=PortableRunner", "--environment_type=EXTERNAL", *address, f"--parallelism={parallelism}", *staged]
+        return [
+            "--runner=PortableRunner",
+            "--environment_type=EXTERNAL",
+            *address,
+            f"--parallelism={parallelism}",
+            *staged,
+        ]
 
     def ask(self, path: str) -> Any:
         """Asks the JobManager."""

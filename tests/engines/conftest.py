@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines.clusters import free_port, wait_for
+from engines.clusters import Flink, free_port, wait_for
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -220,12 +220,16 @@ def job_server(
 ) -> Callable[..., list[str]]:
     """Starts a job server, and a pool of SDK workers of which one may be killed; gives the options that lead to them.
 
-    Its arguments are the name of the environment, and the server's command, whose last word the port is put behind.
+    Its arguments are the name of the environment, the server's command, whose last word the port is put behind, and
+    additions to the environment.
     """
 
-    def start(name: str, command: list[str], *, kill: bool = False) -> list[str]:
+    def start(
+        name: str, command: list[str], *, kill: bool = False, variables: Mapping[str, str] | None = None
+    ) -> list[str]:
         log = (tmp_path / "log").open("wb")
-        options = {"env": engines.workers(name, kill=kill), "stdout": log, "stderr": log, "cwd": tmp_path}
+        environment = {**engines.workers(name, kill=kill), **(variables or {})}
+        options = {"env": environment, "stdout": log, "stderr": log, "cwd": tmp_path}
         server, pool = free_port(), free_port()
         pool_command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}"]
         started([*command[:-1], f"{command[-1]}{server}"], **options)
@@ -234,5 +238,37 @@ def job_server(
         wait_for(pool)
         address = [f"--job_endpoint=localhost:{server}", f"--environment_config=localhost:{pool}"]
         return ["--runner=PortableRunner", "--environment_type=EXTERNAL", *address]
+
+    return start
+
+
+@pytest.fixture
+def flink(engines: Engines, started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Callable[..., Flink]:
+    """Starts a cluster of Flink's, with a worker pool for each TaskManager, that is to make the corpus `name`."""
+
+    def start(name: str, *, kill: bool = False, **options: Any) -> Flink:
+        workers = engines.workers(name, kill=kill)
+        if not kill:
+            workers["WATCHED_SECONDS"] = "0.3"  # For each document, so that there is time to kill something.
+        return Flink(tmp_path, started, workers, **options)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def plain(engines: Engines) -> Mapping[str, str]:
+    """The contents of a corpus without a search for duplicates, made on this machine."""
+    engines.begin(engines.corpus_words("plain", dedup="none"), "plain", engines.environment("plain")).end()
+    contents = engines.contents("plain")
+    assert sum(name.startswith("train-") for name in contents) > 6
+    return contents
+
+
+@pytest.fixture
+def begin(engines: Engines) -> Callable[..., Running]:
+    """Starts the command that makes such a corpus, with Beam's options."""
+
+    def start(name: str, *options: str) -> Running:
+        return engines.begin(engines.corpus_words(name, *options, dedup="none"), name, engines.environment(name))
 
     return start

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -11,37 +10,11 @@ from engines.clusters import Flink, needs_jars
 
 pytestmark = [pytest.mark.slow, needs_jars("flink")]
 
-_SLOW = {"WATCHED_SECONDS": "0.3"}  # For each document, so that there is time to kill something.
-_RETRIES = ["--number_of_execution_retries=3", "--execution_retry_delay=1000"]
-
-
-@pytest.fixture
-def flink(engines: Any, started: Any, tmp_path: Path) -> Callable[..., Flink]:
-    """Starts a cluster with a worker pool for each TaskManager, for the corpus `name`."""
-
-    def start(name: str, *, environment: dict[str, str] | None = None, **options: Any) -> Flink:
-        return Flink(tmp_path, started, environment or (engines.workers(name) | _SLOW), **options)
-
-    return start
-
-
-@pytest.fixture(scope="session")
-def plain(engines: Any) -> dict[str, str]:
-    """The corpus without a search for duplicates, made on this machine."""
-    engines.begin(engines.corpus_words("plain", dedup="none"), "plain", engines.environment("plain")).end()
-    contents: dict[str, str] = engines.contents("plain")
-    assert len(contents) > 6
-    return contents
-
-
-def _begin(engines: Any, name: str, *options: str) -> Any:
-    return engines.begin(engines.corpus_words(name, *options, dedup="none"), name, engines.environment(name))
-
 
 def test_two_task_managers_and_a_worker_that_is_killed(
     engines: Any, check: Callable[..., None], flink: Callable[..., Flink]
 ) -> None:
-    cluster = flink("flink", environment=engines.workers("flink", kill=True))
+    cluster = flink("flink", kill=True)
     done = engines.corpus("flink", *cluster.options(), environment=engines.environment("flink"))
     check("flink", done)
     assert done.killed
@@ -49,40 +22,31 @@ def test_two_task_managers_and_a_worker_that_is_killed(
     assert len(done.pids) >= 3  # One of each TaskManager; the one that was killed, and another.
     assert [job["state"] for job in cluster.jobs()].count("FAILED") == 1
 
-    engines.vocab("flink.txt", *cluster.options(), environment=engines.environment("flink"))
-    for ending in ("", ".json"):
-        made = (engines.folder / f"flink.txt{ending}").read_bytes()
-        assert made == (engines.folder / f"local.txt{ending}").read_bytes()
 
-
-@pytest.mark.parametrize(
-    ("strategy", "options"),
-    [
-        ({"type": "fixed-delay", "fixed-delay.attempts": 3, "fixed-delay.delay": "1 s"}, []),
-        ({}, _RETRIES),
-        ({}, []),
-    ],
-    ids=["cluster", "job", "none"],
-)
+@pytest.mark.parametrize("flink_restarts", [True, False], ids=["restart strategy", "no restart strategy"])
 def test_a_task_manager_that_is_killed(
-    strategy: dict[str, object],
-    options: list[str],
+    flink_restarts: bool,
     engines: Any,
-    plain: dict[str, str],
+    plain: Mapping[str, str],
     flink: Callable[..., Flink],
-    request: pytest.FixtureRequest,
+    begin: Callable[..., Any],
 ) -> None:
-    """With a restart strategy, of the cluster or the job, Flink repeats the work itself; without, the command does."""
-    name = f"task-manager-{request.node.callspec.id}"
+    """With a restart strategy, Flink repeats the work itself; without, the command does, in another job."""
+    name = f"task-manager-{flink_restarts}"
+    strategy = {"type": "fixed-delay", "fixed-delay.attempts": 3, "fixed-delay.delay": "1 s"} if flink_restarts else {}
     cluster = flink(name, configuration={f"restart-strategy.{key}": value for key, value in strategy.items()})
-    command = _begin(engines, name, *cluster.options(), *options)
+    # Options that the job server alone defines.
+    command = begin(name, *cluster.options(), "--object_reuse", "--number_of_execution_retries=2")
     command.wait_for_a_block()
     cluster.kill("task manager 1")
     cluster.start_task_manager(3)
     done = command.end()
     assert engines.contents(name) == plain
-    flink_repeats = bool(strategy or options)
-    assert ("restarting it" in done.printed) is not flink_repeats
-    states = [job["state"] for job in cluster.jobs()]
-    assert states == (["FINISHED"] if flink_repeats else ["FAILED", "FINISHED"])
-    assert cluster.ask(f"jobs/{cluster.jobs()[0]['jid']}/exceptions")["exceptionHistory"]["entries"]
+    assert ("restarting it" in done.printed) is not flink_restarts
+    jobs = cluster.jobs()
+    assert [job["state"] for job in jobs] == (["FINISHED"] if flink_restarts else ["FAILED", "FINISHED"])
+    assert cluster.ask(f"jobs/{jobs[0]['jid']}/exceptions")["exceptionHistory"]["entries"]
+    for job in jobs:
+        settings = cluster.ask(f"jobs/{job['jid']}/config")["execution-config"]
+        assert settings["object-reuse-mode"] is True
+        assert settings["user-config"]["numberOfExecutionRetries"] == "2"

@@ -1,7 +1,7 @@
 """A pool of SDK workers at one address: `python worker_pool.py 127.0.0.2:50000`.
 
-Beam's own command for it, worker_pool_main, listens at all addresses of a machine. Two pools that are to be reached at the
-same port, each by one TaskManager of this machine, need an address each.
+Beam's own command for it, worker_pool_main, listens at all addresses of a machine. Two pools that TaskManagers of one
+machine reach at the same port need an address each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The job servers of Beam's portability framework, such as Flink's and Spark's, and the options that only they define."""
+"""The job servers of Beam's portability framework, such as Flink's, and the options that only they define."""
 
 from __future__ import annotations
 

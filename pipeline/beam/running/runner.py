@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from pipeline import files
 from pipeline.beam.running.dask import DASK_RUNNER, dask_arguments
 from pipeline.beam.running.job_server import add_job_server_options, job_server_options
+from pipeline.beam.running.worker_pools import shared_pool_warning
 from pipeline.beam.running.workers import watch_local_workers
 from pipeline.config.flags import values_given
 from pipeline.errors import ConfigError
@@ -25,7 +26,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
     """Refuses options that Beam does not know, which Beam itself would silently ignore.
 
     If Beam's Python does not know an option, and the runner uses a job server, such as Flink's, the server is asked for
-    the options that it defines itself. Beam passes those on.
+    the options that it defines itself. Beam passes those on. Warns if task managers would share a worker pool.
 
     Args:
         beam_args: the options to pass to Beam.
@@ -83,6 +84,8 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
             received=runner,
             do="Install the extra for it: pip install '.[dask]'" if runner == DASK_RUNNER else str(unusable),
         ) from unusable
+    if has_job_server and (warning := shared_pool_warning(vars(known))):
+        _say(f"Warning: {warning}")
 
 
 def _chosen_runner(beam_args: Sequence[str]) -> str | None:
