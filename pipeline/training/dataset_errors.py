@@ -10,17 +10,17 @@ import tensorflow as tf
 
 from pipeline.errors import CorpusError
 
-Check = Callable[[], None]  # Reads the records again; raises an error that names the first that is at fault.
+Check = Callable[[], None]  # Raises what reading the records raised, if anything.
 
 
 def remember_check(batches: Any, check: Check | None) -> Any:
-    """Notes on a dataset how its records are checked, for `records_error`; returns the dataset."""
+    """Attaches the check of its records to a dataset, for `records_error`; returns the dataset."""
     batches.record_check = check
     return batches
 
 
 def record_check(batches: Any) -> Check | None:
-    """What was noted on a dataset, or on one that it was made of; None if nothing was."""
+    """Returns the check that is attached to a dataset or to one that it was made from; None if there is none."""
     found: Check | None = getattr(batches, "record_check", None)
     if found is None and isinstance(batches, tf.data.Dataset):
         found = next(filter(None, map(record_check, batches._inputs())), None)
@@ -28,11 +28,15 @@ def record_check(batches: Any) -> Check | None:
 
 
 def records_error(batches: Any, error: Exception) -> CorpusError:
-    """What to raise when TensorFlow cannot read a dataset: an error that names the record, if one can be found.
+    """Returns the error to raise when TensorFlow cannot read a dataset: one that names the record, if possible.
 
     Args:
-        batches: the dataset, or what distributes it.
+        batches: the dataset, or the distributed dataset.
         error: TensorFlow's own error.
+
+    Raises:
+        InputError: if a file cannot be read.
+        Exception: `error`, or the exception behind it, if the dataset has a check that finds no fault in the records.
     """
     try:
         with naming_records(batches):
@@ -40,6 +44,8 @@ def records_error(batches: Any, error: Exception) -> CorpusError:
     except CorpusError as named:
         return named
     except type(error):
+        if record_check(batches) is not None:
+            raise
         what = getattr(error, "message", "bytes that cannot be displayed")
         return CorpusError(
             "A record cannot be read",
@@ -50,7 +56,7 @@ def records_error(batches: Any, error: Exception) -> CorpusError:
 
 @contextlib.contextmanager
 def naming_records(*values: Any) -> Iterator[None]:
-    """Turns an error of TensorFlow's into one that names the record, if it is one of a dataset among `values`."""
+    """Converts an error of TensorFlow to one that names the record, if reading a dataset among `values` caused it."""
     try:
         yield
     except (tf.errors.OpError, UnicodeDecodeError):

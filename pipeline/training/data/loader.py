@@ -124,10 +124,13 @@ def read_in_order(sources: Sequence[RecordSource], config: DataConfig) -> tf.dat
 
 
 def readable(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """The batches of a dataset, one after another.
+    """Yields the batches of a dataset.
 
     Raises:
-        CorpusError: where a record cannot be read; it names the record, if `build_dataset` made the dataset.
+        CorpusError: if a record is damaged or not as expected. If the dataset is one of `build_dataset`, the message
+            names the record; otherwise, every `tf.errors.OpError` is taken for a damaged record.
+        InputError: if a file of a dataset of `build_dataset` cannot be read.
+        tf.errors.OpError: if a dataset of `build_dataset` fails for another reason, as in a function mapped over it.
     """
     iterator = iter(batches)
     while True:
@@ -241,8 +244,11 @@ def _dataset(batches: OrderedBatches | StagedBatches, parts: Parts, *, first_ste
         return columns
 
     def check() -> None:
-        if faults:
+        if not faults:
+            return
+        if isinstance(faults[0], CorpusError):
             raise CorpusError(f"A record cannot be read: {faults[0]}") from faults[0]
+        raise faults[0]  # A file that cannot be read says so itself; any other exception is not about the records.
 
     last = _FOREVER if isinstance(batches, StagedBatches) else len(batches) * parts.own
     numbers = tf.data.Dataset.range(first_step * parts.own, last)

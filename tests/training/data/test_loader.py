@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.errors import ConfigError, CorpusError
+from pipeline.errors import ConfigError, CorpusError, InputError
+from pipeline.reader.batches import OrderedBatches
 from pipeline.records.spec import RecordSpec
 from pipeline.training.configs import DataConfig
 from pipeline.training.data.loader import build_dataset, extents, readable, trim
+from pipeline.training.dataset_errors import naming_records
 
 
 def config(path: Path, **options: Any) -> DataConfig:
@@ -201,3 +203,24 @@ def test_a_damaged_record_is_named(write_corpus: Any, tmp_path: Path) -> None:
     shard.write_bytes(data)
     with pytest.raises(CorpusError, match=r"A record cannot be read.*SHA-256"):
         list(readable(build_dataset(config(directory, is_training=False))))
+
+
+def test_only_damage_is_called_damage(write_corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = write_corpus(tmp_path / "corpus").directory
+    mapped, unreadable, faulty = (build_dataset(config(directory, is_training=False)) for _ in range(3))
+    mapped = mapped.map(lambda batch: tf.reshape(batch["input_mask"], [7]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="reshape"):
+        list(readable(mapped))
+    for path in directory.glob("validation-*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"^Cannot read .*validation-0000\d-of-00002\.tfrecord\. .*[Nn]o such file"):
+        list(readable(unreadable))
+
+    def read(*_: Any) -> Any:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(OrderedBatches, "read", read)
+    with pytest.raises(TypeError, match=r"^a bug$"):
+        list(readable(faulty))
+    with pytest.raises(TypeError, match=r"^a bug$"), naming_records(faulty):  # As `fit` and the training loop read.
+        list(faulty)
