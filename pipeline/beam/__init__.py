@@ -1,4 +1,4 @@
-"""Beam jobs, and the PTransforms that wrap the pure layers.
+"""Corpora and vocabularies, made with Apache Beam: jobs, and transforms for pipelines of one's own.
 
 Names are imported when they are first used: configurations come without Beam.
 """

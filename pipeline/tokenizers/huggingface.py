@@ -26,7 +26,7 @@ _BATCH = 4096  # Sentences per call of the library: bounds its temporary memory.
 
 
 class HuggingFaceTokenizer:
-    """Cuts text as a tokenizer.json says; see `pipeline.tokenizers.base.Tokenizer`.
+    """Cuts text as a tokenizer.json says; see `Tokenizer`.
 
     The `tokenizers` library does it, sentence by sentence: a byte-level BPE without `add_prefix_space`, such as
     RoBERTa's, then has another token for the first word of a sentence than for the same word after a space.

@@ -25,7 +25,7 @@ _OTHER_NAMES = {"pad": "<pad>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
 
 
 class SentencePieceTokenizer:
-    """Cuts text into the pieces of a SentencePiece model; see `pipeline.tokenizers.base.Tokenizer`.
+    """Cuts text into the pieces of a SentencePiece model; see `Tokenizer`.
 
     It uses the `sentencepiece` library: tensorflow-text's copy is slower, and of another version, which breaks ties
     differently. The model normalises text by its own rules.

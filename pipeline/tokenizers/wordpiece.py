@@ -26,7 +26,7 @@ _MOST_CHUNKS = 1 << 19  # Chunks remembered at a time: bounds memory.
 
 
 class WordPieceTokenizer:
-    """Cuts text into the pieces of a WordPiece vocabulary; see `pipeline.tokenizers.base.Tokenizer`.
+    """Cuts text into the pieces of a WordPiece vocabulary; see `Tokenizer`.
 
     Text is cut into chunks. When a chunk first occurs, it is normalised and cut into words, and these into pieces; from
     then on, its ids are looked up.

@@ -25,7 +25,7 @@ from pipeline.text.splitters import SPLITTERS, check_sentence_splitter
 
 # Files of a corpus. Other files in its directory, such as input text, are the user's.
 _OWN_NAME = re.compile(
-    rf"(?:train|validation)(?:-len\d+)?-\d+-of-\d+\.tfrecord(?:\.gz)?|{re.escape(MANIFEST_NAME)}|{re.escape(INDEX_NAME)}|vocab\.txt|spm\.model"
+    rf"(?:train|validation)(?:-len\d+)?-\d+-of-\d+\.tfrecord(?:\.gz)?|{re.escape(MANIFEST_NAME)}|{re.escape(INDEX_NAME)}|vocab\.txt|spm\.model|tokenizer\.json"
 )
 _BERT = "google-research/bert create_pretraining_data.py"
 

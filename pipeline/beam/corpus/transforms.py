@@ -22,7 +22,7 @@ from pipeline.beam.corpus.shard_examples import ShardExamples, make_shard, write
 from pipeline.compiling import CORPUS_LOOPS, compile_loops
 from pipeline.config.tree import from_dict
 from pipeline.errors import ConfigError, CorpusError, OutputError
-from pipeline.manifest import Manifest
+from pipeline.manifest import MANIFEST_NAME, Manifest
 
 _MOST_SHARDS = 100_000
 # Options of reading files, and of the directory of the corpus.
@@ -182,7 +182,7 @@ def _prepare(output: str, *, overwrite: bool) -> None:
             if WORK_FOLDER in names
             else "Choose another directory, or replace them with WriteCorpus(..., overwrite=True)",
         )
-    for name in sorted(names, key="manifest.json".__ne__):  # The manifest first: what is left is not a corpus.
+    for name in sorted(names, key=lambda name: name != MANIFEST_NAME):  # First: what is left then is no corpus.
         files.remove(files.join(output, name))
 
 
