@@ -69,7 +69,16 @@ def test_the_job_is_whole(
 
     check_beam_args(arguments)
     config = CorpusConfig(input=("gs://bucket/in/*.txt",), output="gs://bucket/corpus", vocab="vocab.txt")
-    job = CorpusJob(config, vocabulary, BLOCKS, make_tokenizer(vocabulary).casing)
+    tokenizer = make_tokenizer(vocabulary)
+    job = CorpusJob(
+        config=config,
+        vocabulary=vocabulary,
+        casing=tokenizer.casing,
+        special_ids=tuple(tokenizer.special_ids.items()),
+        blocks=BLOCKS,
+        key="key",
+        modified="modified",
+    )
     pipeline = beam.Pipeline(options=PipelineOptions([*arguments, "--dry_run=True", "--no_auth"]))
     pipeline | "Corpus" >> ForEach(job.work, range(BLOCKS), job.build_shards)
     result = pipeline.run()
