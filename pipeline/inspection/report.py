@@ -43,6 +43,7 @@ pre { white-space: pre-wrap; font-size: 13px; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 td, th { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--grid); text-align: right; font-weight: normal; }
 td:first-child, th:first-child { text-align: left; } th { color: var(--faint); } td { overflow-wrap: anywhere; }
+.numbers td { overflow-wrap: normal; } .numbers td + td { white-space: nowrap; }
 details { border-top: 1px solid var(--grid); padding: 12px 0; } details > h1 { margin-top: 12px; }
 summary { cursor: pointer; font-size: 16px; overflow-wrap: anywhere; }
 .key i { display: inline-block; width: 14px; height: 3px; background: var(--expected); vertical-align: middle; }

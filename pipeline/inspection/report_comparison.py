@@ -32,7 +32,7 @@ def compare(names: Sequence[str], corpora: Sequence[tuple[Corpus, Tokenizer, Rep
     )
     if len({corpus.manifest.tokenizer.sha256 for corpus, *_ in corpora}) > 1:
         note += " The vocabularies differ, so numbers of tokens cannot be compared."
-    return note, report_text.table(("", *names), rows)
+    return note, f"<div class=numbers>{report_text.table(('', *names), rows)}</div>"
 
 
 def _column(corpus: Corpus, tokenizer: Tokenizer, sample: ReportSample) -> dict[str, str]:

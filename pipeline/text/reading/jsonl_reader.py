@@ -69,7 +69,7 @@ def read_jsonl(segment: Segment, *, text_field: str, drop_bad: bool, counts: Tex
 
 
 def _kind(value: Any) -> str:
-    """What JSON calls a value."""
+    """Returns the JSON name of a value's type."""
     return {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(
         type(value), "a number"
     )

@@ -1,1 +1,1 @@
-"""This project's tokenizers as TensorFlow operations: strings to the same ids, within a graph."""
+"""This project's tokenizers as TensorFlow operations: strings to the same ids, in a graph."""
