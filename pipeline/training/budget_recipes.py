@@ -59,8 +59,8 @@ def _modern(least: float, *, layers: int, hidden: int, heads: int, rate: float) 
 _BATCH = 16
 RECIPES = (
     _modern(0, layers=2, hidden=128, heads=2, rate=1e-2),
-    _modern(20 * 60, layers=4, hidden=256, heads=4, rate=5e-3),
-    _modern(2 * 3600, layers=6, hidden=384, heads=6, rate=3e-3),
+    _modern(3600, layers=4, hidden=256, heads=4, rate=5e-3),
+    _modern(4 * 3600, layers=6, hidden=384, heads=6, rate=3e-3),
 )
 
 
