@@ -20,16 +20,6 @@ HERE = Path(__file__).parent
 _ENGINES = HERE.parents[1] / "out" / "engines"
 # Little memory, and little of the time that it takes to start on a busy machine.
 _SMALL = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-# What Flink's and Spark's own scripts open on Java 17.
-_OPENED = (
-    *("lang", "lang.invoke", "lang.reflect", "io", "net", "nio", "text", "time", "util"),
-    *("util.concurrent", "util.concurrent.atomic", "util.concurrent.locks"),
-)
-_ADD_OPENS = [
-    f"--add-opens=java.base/{package}=ALL-UNNAMED"
-    for package in (*(f"java.{name}" for name in _OPENED), "sun.nio.ch", "sun.nio.cs", "sun.security.action")
-]
-
 # Starts a process: the command, and options of subprocess.Popen.
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -48,7 +38,16 @@ def needs_jars(engine: str) -> pytest.MarkDecorator:
 
 def java(engine: str, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
     """The command of a Java program."""
-    return ["java", *_SMALL, *_ADD_OPENS, *options, "-cp", f"{jars(engine)}/*", main, *arguments]
+    return [
+        "java",
+        *_SMALL,
+        f"@{HERE / 'java' / 'java17.args'}",
+        *options,
+        "-cp",
+        f"{jars(engine)}/*",
+        main,
+        *arguments,
+    ]
 
 
 def free_port() -> int:
