@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from engines.clusters import Flink, needs_jars
+from engines.clusters import Flink, needs_jars, wait_until
 
 pytestmark = [pytest.mark.slow, needs_jars("flink")]
 
@@ -66,3 +67,14 @@ def test_two_workers_of_a_task_manager(
     done = begin("workers", *cluster.options(), "--sdk_worker_parallelism=2").end()
     assert engines.contents("workers") == plain
     assert len(done.pids) == 2
+
+
+def test_a_command_that_is_interrupted_cancels_its_job(
+    engines: Any, flink: Callable[..., Flink], begin: Callable[..., Any]
+) -> None:
+    cluster = flink("interrupted")
+    command = begin("interrupted", *cluster.options())
+    command.wait_for_a_block()
+    command.process.send_signal(signal.SIGINT)
+    assert command.process.wait(60) != 0
+    wait_until(lambda: [job["state"] for job in cluster.jobs()] == ["CANCELED"], "the job is cancelled", 30)
