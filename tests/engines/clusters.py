@@ -20,16 +20,6 @@ HERE = Path(__file__).parent
 _ENGINES = HERE.parents[1] / "out" / "engines"
 # Little memory, and little of the time that it takes to start on a busy machine.
 _SMALL = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-# What Flink's and Spark's own scripts open on Java 17.
-_OPENED = (
-    *("lang", "lang.invoke", "lang.reflect", "io", "net", "nio", "text", "time", "util"),
-    *("util.concurrent", "util.concurrent.atomic", "util.concurrent.locks"),
-)
-_ADD_OPENS = [
-    f"--add-opens=java.base/{package}=ALL-UNNAMED"
-    for package in (*(f"java.{name}" for name in _OPENED), "sun.nio.ch", "sun.nio.cs", "sun.security.action")
-]
-
 # Starts a process: the command, and options of subprocess.Popen.
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -48,7 +38,16 @@ def needs_jars(engine: str) -> pytest.MarkDecorator:
 
 def java(engine: str, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
     """The command of a Java program."""
-    return ["java", *_SMALL, *_ADD_OPENS, *options, "-cp", f"{jars(engine)}/*", main, *arguments]
+    return [
+        "java",
+        *_SMALL,
+        f"@{HERE / 'java' / 'java17.args'}",
+        *options,
+        "-cp",
+        f"{jars(engine)}/*",
+        main,
+        *arguments,
+    ]
 
 
 def free_port() -> int:
@@ -82,6 +81,9 @@ class Flink:
     Every TaskManager finds its own pool under the same name and port, at one of the addresses 127.0.0.1, 127.0.0.2 and
     so on: its JVM reads a file of hosts of its own.
 
+    Attributes:
+        master: the address of the JobManager, as `--flink_master` takes it.
+
     Args:
         folder: for configurations and logs.
         start: starts a process, which ends with the test.
@@ -101,7 +103,7 @@ class Flink:
         slots: int = 1,
         configuration: Mapping[str, object] | None = None,
     ) -> None:
-        self._folder, self._start, self._workers, self._slots = folder, start, dict(workers), slots
+        self._folder, self._start, self._workers = folder, start, dict(workers)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._rest, self._job_port, self._pool_port = free_port(), free_port(), free_port()
         lines = {
@@ -118,6 +120,7 @@ class Flink:
         }
         (folder / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
         (folder / "nothing").touch()
+        self.master = f"127.0.0.1:{self._rest}"
         self.start_job_manager()
         self.start_job_server()
         for number in range(1, task_managers + 1):
@@ -157,7 +160,7 @@ class Flink:
         """Starts Beam's job server."""
         main = "org.apache.beam.runners.flink.FlinkJobServerDriver"
         ports = [f"--job-port={self._job_port}", "--artifact-port=0", "--expansion-port=0"]
-        where = [f"--flink-master=127.0.0.1:{self._rest}", f"--artifacts-dir={self._folder}/artifacts"]
+        where = [f"--flink-master={self.master}", f"--artifacts-dir={self._folder}/artifacts"]
         self._run("job server", java("flink", main, "--job-host=localhost", *ports, *where))
 
     def kill(self, name: str) -> None:
@@ -198,7 +201,7 @@ class Flink:
     def ask(self, path: str) -> Any:
         """Asks the JobManager."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{self._rest}/{path}", timeout=30) as answer:
+        with opener.open(f"http://{self.master}/{path}", timeout=30) as answer:
             return json.load(answer)
 
     def jobs(self) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from engines.clusters import Flink, needs_jars
 
+from pipeline.beam.running.worker_pools import shared_pool_warning
+
 pytestmark = [pytest.mark.slow, needs_jars("flink")]
 
 
@@ -15,6 +17,8 @@ def test_two_task_managers_and_a_worker_that_is_killed(
     engines: Any, check: Callable[..., None], flink: Callable[..., Flink]
 ) -> None:
     cluster = flink("flink", kill=True)
+    shared = {"environment_type": "EXTERNAL", "environment_config": "localhost:50000", "flink_master": cluster.master}
+    assert str(shared_pool_warning(shared)).startswith("Several task managers on 127.0.0.1 use")
     done = engines.corpus("flink", *cluster.options(), environment=engines.environment("flink"))
     check("flink", done)
     assert done.killed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -66,3 +67,18 @@ def test_two_workers_of_a_task_manager(
     done = begin("workers", *cluster.options(), "--sdk_worker_parallelism=2").end()
     assert engines.contents("workers") == plain
     assert len(done.pids) == 2
+
+
+def test_a_command_that_is_interrupted(
+    engines: Any, plain: Mapping[str, str], flink: Callable[..., Flink], begin: Callable[..., Any]
+) -> None:
+    """Beam's job server only stops watching the job, which runs on; it makes way for the next command's."""
+    cluster = flink("interrupted")
+    command = begin("interrupted", *cluster.options())
+    command.wait_for_a_block()
+    command.process.send_signal(signal.SIGINT)
+    assert command.process.wait(60) != 0
+    assert "the same command continues from here" in command.log.read_text()
+    begin("interrupted", *cluster.options()).end()
+    assert engines.contents("interrupted") == plain
+    assert [job["state"] for job in cluster.jobs()] == ["FINISHED"] * 2

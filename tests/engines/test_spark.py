@@ -34,6 +34,7 @@ def test_a_worker_that_is_killed(
     done = engines.corpus("spark", *options, _without_upload(tmp_path), environment=engines.environment("spark"))
     check("spark", done)
     assert done.killed
+    assert "restarting it" in done.printed  # In local mode, Spark repeats no task, unless it is local[2,4].
     assert len(done.pids) >= 2  # The one that was killed, and another.
 
 
@@ -48,7 +49,7 @@ def test_an_executor_that_is_killed(
     home = tmp_path / "spark"
     home.mkdir()
     (home / "jars").symlink_to(jars("spark"))
-    variables = {"SPARK_HOME": str(home), "WATCHED_SECONDS": "0.3"}
+    variables = {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": "2.12", "WATCHED_SECONDS": "0.3"}
     options = job_server("executor", _job_server("local-cluster[1,2,1024]"), variables=variables)
     command = begin("executor", *options, _without_upload(tmp_path))
     command.wait_for_a_block()
