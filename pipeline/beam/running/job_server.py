@@ -11,11 +11,12 @@ from pipeline.errors import ConfigError
 _SECONDS_TO_ANSWER = 20
 
 
-def job_server_options(endpoint: str) -> Sequence[Any]:
+def job_server_options(endpoint: str, *, unknown: str) -> Sequence[Any]:
     """Asks a job server for the pipeline options that it understands.
 
     Args:
         endpoint: its address, host:port.
+        unknown: the option for which it is asked, for the error.
 
     Returns:
         A `PipelineOptionDescriptor` for each, such as Flink's number_of_execution_retries.
@@ -34,9 +35,9 @@ def job_server_options(endpoint: str) -> Sequence[Any]:
             options: Sequence[Any] = server.DescribePipelineOptions(request, timeout=_SECONDS_TO_ANSWER).options
     except (grpc.RpcError, grpc.FutureTimeoutError) as error:
         raise ConfigError(
-            "The job server must be running: it defines options that Beam's Python does not know",
-            received=f"--job_endpoint={endpoint}, which does not respond",
-            do="Start it, or correct the address",
+            "Only the job server can tell whether it has an option that Beam's Python does not know",
+            received=f"{unknown}, with --job_endpoint={endpoint}, which does not respond",
+            do="Start the job server, or correct the option or the address",
         ) from error
     return options
 

@@ -59,7 +59,7 @@ def check_beam_args(beam_args: Sequence[str], *, own_options: Sequence[str] = ()
     if unknown and has_job_server:
         if known.job_endpoint and known.job_endpoint != "embed":
             hint = "See --help, and the documentation of the runner"
-            add_job_server_options(parser, job_server_options(known.job_endpoint))
+            add_job_server_options(parser, job_server_options(known.job_endpoint, unknown=unknown[0].partition("=")[0]))
             _, unknown = parser.parse_known_args(list(beam_args))
         else:
             hint = "See --help. An option that only the runner's job server defines needs --job_endpoint"

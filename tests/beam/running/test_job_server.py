@@ -84,5 +84,7 @@ def test_a_job_server_that_does_not_respond_is_named(monkeypatch: pytest.MonkeyP
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(ConfigError, match=f"--job_endpoint={endpoint}, which does not respond"):
+        with pytest.raises(
+            ConfigError, match=f"--object_reuse, with --job_endpoint={endpoint}, which does not respond"
+        ):
             check_beam_args(["--runner=PortableRunner", f"--job_endpoint={endpoint}", "--object_reuse"])
