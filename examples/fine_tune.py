@@ -77,7 +77,9 @@ def main() -> None:
 def read_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer beside an exported encoder."""
     names = ("tokenizer_description.json", "tokenizer.json")  # The former if the vocabulary has the latter name.
-    described = next(path for name in names if (path := folder / name).exists())
+    described = next((path for name in names if (path := folder / name).exists()), None)
+    if described is None:
+        raise SystemExit(f"{folder} must be what `export --format encoder` wrote")
     return load_tokenizer(TokenizerDescription(**json.loads(described.read_text())), str(folder))
 
 

@@ -206,7 +206,7 @@ def test_a_place_that_is_taken_is_refused(trained: Any, tmp_path: Path) -> None:
 
 
 def test_a_python_without_transformers_is_told_of(trained: Any, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"No module named 'torch'.* has transformers and torch"):
+    with pytest.raises(OutputError, match=r"No module named 'torch'.* transformers and torch are installed"):
         export_huggingface(trained, str(tmp_path / "out"), python=sys.executable)
     assert list(tmp_path.iterdir()) == []
 
