@@ -30,6 +30,8 @@ SHORTER = {
     "--trainer.pseudo-tokens": "2",
     "--trainer.validation-interval": "2",
 }
+# Trainings like that of out/adapted, with another corpus or one more option; half a minute each.
+ALIKE = ("out/as-it-was", "out/head-first")
 
 
 def commands() -> Iterator[str]:
@@ -75,15 +77,16 @@ def test_the_commands_run(
             model = command.removeprefix("MODEL=")
         elif name == "mlm-pipeline":
             arguments = arguments_of(command.replace("$MODEL", model))
-            assert main(arguments) == 0, command
-            ran.append(arguments[0])
+            if not set(ALIKE) & set(arguments):
+                assert main(arguments) == 0, command
+                ran.append(arguments[0])
         else:
             # `pip` and `python` are those of this environment, and of the one with transformers once it is needed.
             folder = huggingface if "transformers" in command else Path(sys.executable).parent
             path = f"{folder}{os.pathsep}{os.environ['PATH']}"
             subprocess.run(["bash", "-c", command], env={**os.environ, "PATH": path}, check=True)
     assert ran[:3] == ["vocab", "corpus", "sample-corpus"]
-    assert ran.count("pretrain") == 6
+    assert ran.count("pretrain") == 4
     printed = capfd.readouterr().out
     assert "[MASK] = " in printed  # Ours,
     assert "'token_str': " in printed  # and the exported model in transformers.
