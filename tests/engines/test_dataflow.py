@@ -15,7 +15,7 @@ from pipeline.beam.running.runner import check_beam_args
 from pipeline.beam.running.transforms import ForEach
 from pipeline.tokenizers import make_tokenizer
 
-pytest.importorskip("google.cloud.storage", reason="make test-engines has it")
+pytest.importorskip("google.cloud.dataflow", reason="make test-engines has it")
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 BLOCKS = 50_000

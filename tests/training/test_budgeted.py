@@ -229,10 +229,20 @@ def test_what_cannot_be_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN])
 def test_a_signal_while_measuring_leaves_nothing(
-    tiny_corpus: Any, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_corpus: Any, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any
 ) -> None:
+    """Also in the background of a script, where SIGINT is ignored at first."""
     monkeypatch.setattr(measuring._Stopwatch, "advance", lambda self, *steps: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        _stop_while_measuring(tiny_corpus, options, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _stop_while_measuring(tiny_corpus: Any, options: str, tmp_path: Path) -> None:
     handlers = [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
     assert pretrain(tiny_corpus, tmp_path, "--config", options, "--budget", "1m") == 130
     assert [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)] == handlers

@@ -213,6 +213,7 @@ def measure_pace(
     if stopped:
         assert stopped.signal is not None
         signal.raise_signal(stopped.signal)
+        raise KeyboardInterrupt  # A script starts what it runs in the background with SIGINT ignored.
     models.clear()
     gc.collect()  # Before the model is built again: what was compiled refers to it in circles.
     return found[0]
