@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import json
 import random
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loading import load_script
 
 from pipeline.inspection.validation.validate import validate_corpus
 from pipeline.manifest import read_manifest
@@ -27,13 +27,7 @@ SCRIPT = ROOT / "examples" / "beam_pipeline.py"
 @pytest.fixture(scope="module")
 def script() -> Any:
     """The script, as a module."""
-    spec = importlib.util.spec_from_file_location("beam_pipeline", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["beam_pipeline"] = module  # Where its DoFn is unpickled from.
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture

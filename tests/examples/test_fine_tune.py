@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from loading import load_script
 
 from pipeline.tokenizers import WordPieceTokenizer
 
@@ -18,13 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "fine_tune.py"
 @pytest.fixture(scope="module")
 def fine_tune() -> Any:
     """The script, as a module."""
-    spec = importlib.util.spec_from_file_location("fine_tune", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fine_tune"] = module  # Where its classes look for their annotations.
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")

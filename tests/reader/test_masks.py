@@ -1,6 +1,5 @@
 """Masks drawn when examples are read, against the rules that masks are written by."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loading import load_script
 
 from pipeline.masking import UNITS, MaskingPolicy, prediction_counts
 from pipeline.reader.masks import ReadingMasks
@@ -37,17 +37,7 @@ def _mask(policy: MaskingPolicy, batch: Batch, numbers: np.ndarray, *, seed: int
     return ReadingMasks(policy, SPECIAL, ORDINARY, seed).draw(batch, numbers, np.full(len(numbers), epoch))
 
 
-def _load_reference() -> Any:
-    """The masking in TensorFlow ops."""
-    spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference_masking.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = _load_reference()
+reference = load_script(Path(__file__).with_name("reference_masking.py"))  # The masking in TensorFlow ops.
 
 
 def _check_against_reference(policy: MaskingPolicy, ordinary: np.ndarray, seed: int, *arguments: Any) -> None:

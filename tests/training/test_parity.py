@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from loading import load_script
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "parity.py"
-
-
-def load_script() -> Any:
-    spec = importlib.util.spec_from_file_location("parity", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-parity = load_script()
+parity = load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")
