@@ -83,7 +83,7 @@ test-slow: $(STAMP) ## run the end-to-end proofs that take minutes
 	$(PYTEST) -m slow
 
 # Where these are missing, the tests of Flink and Spark say so and are skipped.
-ENGINE_JARS := $(if $(and $(shell command -v mvn),$(shell command -v java)),$(foreach engine,flink spark,out/engines/$(engine)/jars/.complete))
+ENGINE_JARS := $(if $(and $(shell command -v mvn 2>/dev/null),$(shell command -v java 2>/dev/null)),$(foreach engine,flink spark,out/engines/$(engine)/jars/.complete))
 
 test-engines: out/engines/.installed $(ENGINE_JARS) ## run the proofs on clusters and object stores; some need Go, or Maven and Java
 	out/engines/bin/python -m pytest -m slow tests/engines tests/test_object_stores.py

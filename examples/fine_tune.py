@@ -79,7 +79,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     names = ("tokenizer_description.json", "tokenizer.json")  # The former if the vocabulary has the latter name.
     described = next((path for name in names if (path := folder / name).exists()), None)
     if described is None:
-        raise SystemExit(f"{folder} must be what `export --format encoder` wrote")
+        raise SystemExit(f"{folder} is not a directory that `mlm-pipeline export --format encoder` wrote")
     return load_tokenizer(TokenizerDescription(**json.loads(described.read_text())), str(folder))
 
 

@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--test-examples", type=int, default=400, help="test passages of each package")
     parser.add_argument("--seeds", type=int, default=5, help="draws of training passages, averaged")
     arguments = parser.parse_args()
+    for folder in arguments.encoder:
+        read_tokenizer(folder)  # Now: it says if a folder is no export, and gathering passages takes half a minute.
     train = [passages(package, "train", max(arguments.examples)) for package in arguments.packages]
     test = [passages(package, "test", arguments.test_examples) for package in arguments.packages]
     print(f"guessing gets {1 / len(train):.1%} right")

@@ -27,7 +27,7 @@ PART_CHARACTERS = 1 << 22
 _TOKENS_A_BATCH = 1 << 19  # Approximate tokens per batch of examples: bounds memory.
 
 
-class Place(NamedTuple):
+class _Place(NamedTuple):
     """The unit with its own random numbers: the documents of one split in a part of a block.
 
     Attributes:
@@ -103,7 +103,7 @@ def encode_documents(
         for split in counts.splits:
             tokenized = _tokenize(texts[split], tokenizer, counts.splits[split])
             texts[split].clear()  # Frees memory for what follows.
-            yield from _encode_part(tokenized, Place(block, split, part), config, tokenizer, counts)
+            yield from _encode_part(tokenized, _Place(block, split, part), config, tokenizer, counts)
 
 
 def _parts(
@@ -137,7 +137,7 @@ def _tokenize(documents: list[list[str]], tokenizer: Tokenizer, counts: Counter[
 
 
 def _encode_part(
-    documents: TokenizedDocuments, place: Place, config: CorpusConfig, tokenizer: Tokenizer, counts: SplitCounts
+    documents: TokenizedDocuments, place: _Place, config: CorpusConfig, tokenizer: Tokenizer, counts: SplitCounts
 ) -> Iterator[EncodedExamples]:
     """Makes the examples of a part of one split, bin by bin."""
     token_ids, copies = make_instances(
@@ -162,7 +162,7 @@ def _encode_part(
 
 
 def _rows(
-    copies: Sequence[Instances], specs: Sequence[RecordSpec], place: Place, config: CorpusConfig
+    copies: Sequence[Instances], specs: Sequence[RecordSpec], place: _Place, config: CorpusConfig
 ) -> Iterator[Rows]:
     """Yields the rows of each bin of lengths, in random order."""
     rng = generator(config.seed, "shuffle", *place.numbers())
